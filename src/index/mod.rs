@@ -1,0 +1,1 @@
+//! Layer: see ARCHITECTURE.md.

@@ -1,0 +1,25 @@
+//! Every bound of the service, its unit in the name. Nothing else decides how much is too much.
+
+/// Longest type, role, permission, relation or fact name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest id (the part of an object after the first `:`), in bytes.
+pub const ID_BYTES_MAX: usize = 1_024;
+/// Longest chain of parent edges, and of subject sets within subject sets, in edges.
+pub const DEPTH_MAX: usize = 32;
+/// Most changes in one commit.
+pub const COMMIT_CHANGES_MAX: usize = 10_000;
+/// Largest encoded commit, in bytes.
+pub const COMMIT_BYTES_MAX: usize = 1 << 20;
+/// Largest request message, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Most items in one BatchCheck.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// Largest condition context of a request or a tuple, in bytes of its JSON text.
+pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
+/// Longest caller's value that a message quotes, in bytes; the rest is cut.
+pub const QUOTED_BYTES_MAX: usize = 100;
+/// Most evaluation steps (form nodes and tuples looked at) that one question may take.
+pub const CHECK_STEPS_MAX: u64 = 10_000_000;
+
+const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
