@@ -1,1 +1,81 @@
-//! Layer: see ARCHITECTURE.md.
+//! Layer 2: the decision, a pure function of (model, view, request, now). Does no I/O, knows no clock,
+//! no store, no wire.
+
+mod question;
+
+pub use question::{Question, QuestionError};
+
+use crate::model::tuple::Tuple;
+
+/// Why a decision is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// ALLOW: the value is yes.
+    Granted,
+    /// DENY: the value is no.
+    NotGranted,
+    /// DENY: the permission does not apply at the scope's type.
+    NotApplicable,
+    /// DENY: the value is unknown.
+    MissingContext,
+}
+
+/// The tuple and the role that gave an allow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// The role that was held.
+    pub role: String,
+    /// The tuple that binds it.
+    pub tuple: Tuple,
+}
+
+/// A decision. Only the engine makes one, so that an allow cannot be made up elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    reason: Reason,
+    missing: Vec<String>,
+    grant: Option<Grant>,
+}
+
+impl Decision {
+    /// Whether the answer is yes.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.reason == Reason::Granted
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What was missing, sorted; empty unless the reason is [`Reason::MissingContext`].
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// What gave an allow, if it was asked for and a role gave it.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
+    }
+}
+
+/// Why there is no decision. Never an allow and never a plain denial.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// Subject sets are nested deeper than the limit, and what lies beyond decides.
+    #[error("subject sets are nested more than {limit} deep, and what lies beyond would decide")]
+    DepthExceeded {
+        /// The bound, in sets.
+        limit: usize,
+    },
+    /// The question takes more steps than the limit.
+    #[error("the question takes more than {limit} evaluation steps")]
+    StepsExceeded {
+        /// The bound, in steps.
+        limit: u64,
+    },
+}

@@ -4,4 +4,5 @@
 pub mod form;
 pub mod limits;
 pub mod names;
+pub mod suggest;
 pub mod tuple;

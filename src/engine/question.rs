@@ -1,0 +1,144 @@
+//! A question, parsed and resolved against the model: the edge where a caller's text becomes values
+//! that cannot be wrong. A misspelt name of the model is an error here, never a denial later.
+
+use crate::model::form::{Model, NameId, TypeId};
+use crate::model::limits::CONTEXT_BYTES_MAX;
+use crate::model::names::{Name, Object, Subject, SyntaxError, quoted};
+use crate::model::suggest::nearest;
+use crate::model::tuple::Context;
+
+/// One question: may `subject` do `permission` at `scope`?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub(super) subject: Subject,
+    pub(super) permission: NameId,
+    pub(super) scope: Object,
+    pub(super) scope_type: TypeId,
+    pub(super) context: Context,
+}
+
+/// Why a question cannot be asked. `field` is the request's field, as the API names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// A field is malformed.
+    #[error("{field}: {error}")]
+    Syntax {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        error: SyntaxError,
+    },
+    /// A field names something that the model does not have.
+    #[error("{field}: the model has no {kind} `{value}`{}", did_you_mean(.nearest.as_deref()))]
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// `type`, `permission` or `name`.
+        kind: &'static str,
+        /// The value, cut for quoting.
+        value: String,
+        /// The nearest known name.
+        nearest: Option<String>,
+    },
+    /// The context is too large.
+    #[error("context: it takes {bytes} bytes, the limit is {limit}")]
+    ContextTooLarge {
+        /// Its size as JSON.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+impl Question {
+    /// Reads and resolves a question.
+    ///
+    /// # Errors
+    /// A field is malformed, names what the model does not have, or the context is too large.
+    pub fn parse(
+        model: &Model,
+        subject: &str,
+        permission: &str,
+        scope: &str,
+        context: Context,
+    ) -> Result<Self, QuestionError> {
+        let subject = parse_subject(model, "subject", subject)?;
+        let permission = parse_permission(model, permission)?;
+        let (scope, scope_type) = parse_scope(model, scope)?;
+        check_context(&context)?;
+        Ok(Self { subject, permission, scope, scope_type, context })
+    }
+}
+
+pub(super) fn check_context(context: &Context) -> Result<(), QuestionError> {
+    if context.is_empty() {
+        return Ok(());
+    }
+    let bytes = serde_json::to_string(context).map_or(usize::MAX, |text| text.len());
+    if bytes > CONTEXT_BYTES_MAX {
+        return Err(QuestionError::ContextTooLarge { bytes, limit: CONTEXT_BYTES_MAX });
+    }
+    Ok(())
+}
+
+pub(super) fn parse_permission(model: &Model, text: &str) -> Result<NameId, QuestionError> {
+    let name =
+        Name::parse(text).map_err(|error| QuestionError::Syntax { field: "permission", error })?;
+    model.permissions.get(&name).map(|permission| permission.name).ok_or_else(|| {
+        unknown("permission", "permission", text, model.permissions.keys().map(Name::as_str))
+    })
+}
+
+pub(super) fn parse_scope(model: &Model, text: &str) -> Result<(Object, TypeId), QuestionError> {
+    let scope =
+        Object::parse(text).map_err(|error| QuestionError::Syntax { field: "scope", error })?;
+    let scope_type = parse_type(model, "scope", scope.type_name())?;
+    Ok((scope, scope_type))
+}
+
+pub(super) fn parse_type(
+    model: &Model,
+    field: &'static str,
+    text: &str,
+) -> Result<TypeId, QuestionError> {
+    let known = (0..model.types.len()).filter_map(|i| u16::try_from(i).ok());
+    model
+        .type_id(text)
+        .ok_or_else(|| unknown(field, "type", text, known.map(|i| model.type_name(TypeId(i)))))
+}
+
+fn parse_subject(model: &Model, field: &'static str, text: &str) -> Result<Subject, QuestionError> {
+    let subject = Subject::parse(text).map_err(|error| QuestionError::Syntax { field, error })?;
+    match &subject {
+        Subject::Object(object) => {
+            parse_type(model, field, object.type_name())?;
+        }
+        Subject::All(type_name) => {
+            parse_type(model, field, type_name.as_str())?;
+        }
+        Subject::Set(object, name) => {
+            let at = parse_type(model, field, object.type_name())?;
+            let defined = model.name_id(name.as_str()).and_then(|id| model.def(at, id));
+            if defined.is_none() {
+                let known = model.type_def(at).into_iter().flat_map(|def| def.defs.keys());
+                let known = known.map(|id| model.name_of(*id));
+                return Err(unknown(field, "name", name.as_str(), known));
+            }
+        }
+    }
+    Ok(subject)
+}
+
+fn unknown<'a>(
+    field: &'static str,
+    kind: &'static str,
+    value: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> QuestionError {
+    let nearest = nearest(value, known).map(str::to_owned);
+    QuestionError::Unknown { field, kind, value: quoted(value), nearest }
+}
