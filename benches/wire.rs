@@ -86,13 +86,15 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let config = ListenConfig { address: "127.0.0.1:0".parse().expect("an address"), insecure: false };
+        let config =
+            ListenConfig { address: "127.0.0.1:0".parse().expect("an address"), insecure: false };
         let server = BoundServer::bind(&config).await.expect("a free port");
         let ours = server.local_addr();
         tokio::spawn(server.serve(Box::new(move || Ok(pdp)), std::future::pending::<()>()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let bare = listener.local_addr().expect("its address");
-        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming =
+            tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
         tokio::spawn(
             tonic::transport::Server::builder()
                 .add_service(AuthorizationServiceServer::new(Bare))
@@ -135,7 +137,8 @@ async fn connect(to: SocketAddr, many: usize) -> Vec<AuthorizationServiceClient<
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{to}"))
             .expect("a URL")
             .tcp_nodelay(true);
-        let mut client = AuthorizationServiceClient::new(endpoint.connect().await.expect("connects"));
+        let mut client =
+            AuthorizationServiceClient::new(endpoint.connect().await.expect("connects"));
         // The service may still be opening its store.
         while client.check(question(0)).await.is_err() {
             tokio::task::yield_now().await;

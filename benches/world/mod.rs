@@ -100,8 +100,13 @@ pub fn tuples(count: u64) -> Vec<Tuple> {
         }
     }
     let mut seen = std::collections::HashSet::new();
-    let scopes = [("org", sizes.orgs), ("site", sizes.sites), ("area", sizes.areas),
-        ("line", sizes.lines), ("device", sizes.devices)];
+    let scopes = [
+        ("org", sizes.orgs),
+        ("site", sizes.sites),
+        ("area", sizes.areas),
+        ("line", sizes.lines),
+        ("device", sizes.devices),
+    ];
     let bindings = count / 5;
     while (seen.len() as u64) < bindings {
         let (kind, many) = scopes[random.usize(..scopes.len())];

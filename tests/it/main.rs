@@ -7,4 +7,8 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod hierarchy;
 mod layers;
+mod limits;
+mod pdp;
+mod support;
