@@ -8,3 +8,5 @@
 )]
 
 mod layers;
+mod store_contract;
+mod store_world;
