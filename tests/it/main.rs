@@ -9,4 +9,5 @@
 
 mod layers;
 mod store_contract;
+mod store_crash;
 mod store_world;

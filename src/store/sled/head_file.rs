@@ -114,7 +114,10 @@ impl HeadFile {
             Ok(()) => fs::remove_file(&new).map_err(|e| io_error("remove", &new, e))?,
         }
         sync_dir(dir)?;
-        Ok(made)
+        // Under its own name, so that a list of open files shows that. Whoever gets in between finds
+        // the stage, and we find the lock.
+        drop(made);
+        Self::open(dir, sync)?.ok_or_else(|| StoreError::Locked { dir: dir.to_owned() })
     }
 
     /// Opens and locks the file; `None`: there is none.
