@@ -162,7 +162,12 @@ impl Writer {
         }
         let cause = error.to_string();
         tracing::error!(error = %cause, "the store failed; nothing more is written");
-        let unwritten = matches!(error, StoreError::Conflict { .. });
+        let unwritten = matches!(
+            error,
+            StoreError::Conflict { .. }
+                | StoreError::Latched { .. }
+                | StoreError::Unstorable { .. }
+        );
         for job in group {
             let refusal =
                 if unwritten { WriteError::Unavailable } else { WriteError::OutcomeUnknown };

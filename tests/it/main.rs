@@ -11,4 +11,7 @@ mod hierarchy;
 mod layers;
 mod limits;
 mod pdp;
+mod store_contract;
+mod store_crash;
+mod store_world;
 mod support;
