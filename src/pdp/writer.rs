@@ -119,8 +119,10 @@ impl Writer {
                     let _gone = job.reply.send(outcome.map(head));
                 }
             }
-            // The store's limit on one commit: only whoever exceeds it is refused.
-            Err(StoreError::CommitTooLarge { .. }) if group.len() > 1 => {
+            // Only whoever asked for what cannot be stored is refused.
+            Err(StoreError::CommitTooLarge { .. } | StoreError::Unstorable { .. })
+                if group.len() > 1 =>
+            {
                 for job in group {
                     self.serve(vec![job]);
                 }
@@ -160,14 +162,15 @@ impl Writer {
             }
             return;
         }
+        if let StoreError::Unstorable { reason } = error {
+            for job in group {
+                let _gone = job.reply.send(Err(WriteError::Unstorable { reason: reason.clone() }));
+            }
+            return;
+        }
         let cause = error.to_string();
         tracing::error!(error = %cause, "the store failed; nothing more is written");
-        let unwritten = matches!(
-            error,
-            StoreError::Conflict { .. }
-                | StoreError::Latched { .. }
-                | StoreError::Unstorable { .. }
-        );
+        let unwritten = matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
         for job in group {
             let refusal =
                 if unwritten { WriteError::Unavailable } else { WriteError::OutcomeUnknown };
