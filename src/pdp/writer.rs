@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Published, Shared, WriteError};
-use crate::index::{NotIndexable, Part, Snapshot, check_parent};
+use crate::index::{NotIndexable, Part, Snapshot, check_parents};
 use crate::model::admission::admit;
 use crate::model::limits::{CHECKPOINT_CHANGES, GROUP_COMMITS_MAX, LOG_KEPT_COMMITS};
 use crate::model::names::quoted;
@@ -238,10 +238,8 @@ impl Pending {
             }
         }
         // After all changes, so that a parent can be moved in one commit, in any order.
-        for (at, change) in changes.iter().enumerate() {
-            check_parent(&next, change.key(), self.time)
-                .map_err(|error| WriteError::Hierarchy { change: at, error })?;
-        }
+        check_parents(&next, changes.iter().map(WriteChange::key), self.time)
+            .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
         if commit.is_empty() {
             return Ok(self.commits.len().checked_sub(1));
         }

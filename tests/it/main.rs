@@ -10,6 +10,7 @@
 mod hierarchy;
 mod layers;
 mod limits;
+mod model;
 mod pdp;
 mod store_contract;
 mod store_crash;
