@@ -9,4 +9,5 @@
 
 mod layers;
 mod model;
+mod models_load;
 mod platform_cells;
