@@ -294,6 +294,48 @@ fn overwritten_bytes_are_refused_or_do_no_harm() {
 }
 
 #[test]
+fn a_log_that_is_not_this_head_files_is_refused() {
+    let copy_log = |from: &Path, to: &Path| {
+        fs::remove_dir_all(to.join("log")).unwrap();
+        fs::create_dir_all(to.join("log/blobs")).unwrap();
+        for file in files_under(&from.join("log")) {
+            fs::copy(&file, to.join("log").join(file.file_name().unwrap())).unwrap();
+        }
+    };
+    let [old, new, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let store = SledStore::open_or_create(new.path()).unwrap();
+    grow(&store, 10);
+    drop(store);
+    fs::create_dir(old.path().join("log")).unwrap();
+    copy_log(new.path(), old.path());
+    let head_of_10 = fs::read(new.path().join("head")).unwrap();
+    let store = SledStore::open(new.path()).unwrap();
+    grow(&store, 5);
+    drop(store);
+
+    // A newer log than the head file says is what a power cut may leave; it is all there.
+    fs::write(new.path().join("head"), head_of_10).unwrap();
+    let store = SledStore::open(new.path()).unwrap();
+    assert_eq!(store.head().revision, Revision(15));
+    compare_log(&store, 1).unwrap();
+    drop(store);
+
+    let head_of_15 = fs::read(new.path().join("head")).unwrap();
+    copy_log(old.path(), new.path());
+    let e = SledStore::open(new.path()).unwrap_err();
+    assert!(e.to_string().contains("ends at revision 10, the head file says 15; restore"), "{e}");
+    assert!(fs::read(new.path().join("head")).unwrap() == head_of_15, "a refusal changes nothing");
+
+    let store = SledStore::open_or_create(other.path()).unwrap();
+    let group: Vec<_> = (0..20).map(|_| commits([1]).remove(0)).collect();
+    store.append(Revision(0), &group).unwrap();
+    drop(store);
+    copy_log(other.path(), new.path());
+    let e = SledStore::open(new.path()).unwrap_err();
+    assert!(e.to_string().contains("commit 15 in its log is not the one"), "{e}");
+}
+
+#[test]
 fn a_directory_that_is_not_a_store_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |path: &Path| {

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, Item, Items, Sync};
+use super::engine::{Engine, Item, Items, Syncer};
 use super::files::{io_error, remove_dir, sync_dir};
 use super::head_file::CheckpointMark;
 use crate::model::tuple::{Revision, Tuple};
@@ -48,7 +48,7 @@ impl Checkpoint {
         dir: &Path,
         state: &CheckpointHead,
         tuples: &mut dyn Iterator<Item = Tuple>,
-        sync: &Sync,
+        sync: &Syncer,
     ) -> Result<Self, StoreError> {
         let (new, path) = (dir.join(NAME_NEW), path(dir, state.head.revision));
         // Leftovers of an attempt that failed or was cut off.
@@ -78,7 +78,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `Io`: it is missing; `Corrupt`: it is another, or not whole.
-    pub(super) fn open(dir: &Path, mark: CheckpointMark, sync: &Sync) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        dir: &Path,
+        mark: CheckpointMark,
+        sync: &Syncer,
+    ) -> Result<Self, StoreError> {
         let engine = Engine::open(&path(dir, mark.head.revision), sync)?;
         let end = engine.get(&END_KEY)?;
         let end = end.as_deref().and_then(parse_end);

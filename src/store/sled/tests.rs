@@ -1,5 +1,6 @@
 //! Guards the latch: after a failed sync nothing more is acknowledged, and reopening decides. Needs a
-//! sync that fails, which no file gives on demand; hence here, and not beside the contract.
+//! sync that fails, which no file gives on demand; hence here, and not beside the contract. So does what
+//! is left of a directory whose making was cut off.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::SledStore;
+use super::engine::Syncer;
+use super::head_file::{HeadFile, HeadRecord, Stage};
+use super::open::first_record;
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
-use crate::store::{CheckpointHead, Commit, Store, StoreError};
+use crate::store::{CheckpointHead, Commit, Identity, Store, StoreError};
 
 fn commit(n: u64) -> Commit {
     let key = TupleKey::parse(&format!("org:acme#technician@user:u{n}")).unwrap();
@@ -27,7 +31,7 @@ fn open(dir: &Path, fails: &Arc<AtomicBool>, syncs: &Arc<AtomicU32>) -> SledStor
         }
         file.sync_data()
     };
-    SledStore::open_with(dir, true, Arc::new(sync)).unwrap()
+    SledStore::open_with(dir, true, Syncer(Arc::new(sync))).unwrap()
 }
 
 #[test]
@@ -101,4 +105,44 @@ fn a_group_is_one_sync_and_every_64th_is_two() {
     }
     let twos: Vec<_> = (1..).zip(&made).filter(|(_, made)| **made != 1).collect();
     assert_eq!(twos, [(64, &2), (128, &2)]);
+}
+
+#[test]
+fn a_creation_cut_off_is_made_again_and_a_restore_cut_off_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    // Before the head file has its name.
+    std::fs::write(path.join("head.new"), "half").unwrap();
+    drop(SledStore::open_or_create(path).unwrap());
+    // After it, the log half made.
+    std::fs::remove_file(path.join("head")).unwrap();
+    std::fs::remove_dir_all(path.join("log")).unwrap();
+    drop(HeadFile::create(path, first_record(Identity::fresh()), &Syncer::default()).unwrap());
+    std::fs::create_dir(path.join("log")).unwrap();
+    let store = SledStore::open_or_create(path).unwrap();
+    store.append(Revision(0), &[commit(1)]).unwrap();
+    drop(store);
+
+    let other = tempfile::tempdir().unwrap();
+    let record = HeadRecord { stage: Stage::Restoring, ..first_record(Identity::fresh()) };
+    drop(HeadFile::create(other.path(), record, &Syncer::default()).unwrap());
+    let e = SledStore::open_or_create(other.path()).unwrap_err();
+    assert!(e.to_string().contains("empty the directory and restore again"), "{e}");
+}
+
+#[test]
+fn leftovers_are_removed_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open_or_create(dir.path()).unwrap();
+    store.append(Revision(0), &[commit(1)]).unwrap();
+    let state = CheckpointHead { head: store.head(), time: Time(1), model: None, tuple_count: 0 };
+    store.write_checkpoint(&state, &mut std::iter::empty()).unwrap();
+    drop(store);
+    for name in ["checkpoint.new", "checkpoint-7", "checkpoint-0", "lost+found"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    std::fs::write(dir.path().join("head.new"), "half").unwrap();
+    drop(SledStore::open(dir.path()).unwrap());
+    let names = super::files::names(dir.path()).unwrap();
+    assert_eq!(names, ["checkpoint-1", "head", "log", "lost+found"]);
 }
