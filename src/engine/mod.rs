@@ -1,8 +1,21 @@
 //! Layer 2: the decision, a pure function of (model, view, request, now). Does no I/O, knows no clock,
 //! no store, no wire.
 
+mod check;
+mod closure;
+mod condition;
+mod eval;
+mod fact;
+mod list;
+mod plan;
 mod question;
+mod value;
+mod view;
+mod witness;
 
+pub use check::check;
+pub use list::{ListQuestion, SubjectList};
+pub use plan::Plan;
 pub use question::{Question, QuestionError};
 
 use crate::model::tuple::Tuple;

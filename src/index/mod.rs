@@ -1,1 +1,13 @@
-//! Layer: see ARCHITECTURE.md.
+//! Layer 1: snapshots of the tuples at a revision, interned and indexed by scope and by subject.
+//! Knows the model's ids; knows neither the store nor what a decision is.
+//!
+//! Invariant *one revision*: a [`Snapshot`] never changes. A write makes the next one, which shares
+//! what is the same; readers keep theirs as long as they like and never wait.
+
+mod hierarchy;
+mod objects;
+mod snapshot;
+
+pub use hierarchy::{HierarchyError, check_parent};
+pub use objects::ObjectId;
+pub use snapshot::{Binding, Details, NotIndexable, Part, Position, Snapshot, SubjectKey};

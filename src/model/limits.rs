@@ -34,3 +34,13 @@ pub const CHECK_STEPS_MAX: u64 = 10_000_000;
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
+/// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
+pub const OPEN_NAMES_MAX: usize = 400;
+/// Most commits that may wait for the writer; one more is refused.
+pub const WAITING_COMMITS_MAX: usize = 1_024;
+/// Most commits that are made durable together, by one sync.
+pub const GROUP_COMMITS_MAX: usize = 256;
+/// After this many changes since the last checkpoint a new one is written.
+pub const CHECKPOINT_CHANGES: u64 = 200_000;
+/// How many commits the log keeps behind the newest checkpoint.
+pub const LOG_KEPT_COMMITS: u64 = 10_000;

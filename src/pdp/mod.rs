@@ -1,17 +1,30 @@
 //! Layer 3: the service without a wire. Binds each read to one revision and one moment, and owns the
 //! one writer. Knows nothing of protobuf, sockets or settings.
 
+mod error;
+mod reading;
+mod recover;
 mod token;
+mod writer;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+pub use error::{FilterError, OpenError, WriteError};
+pub use reading::{Reading, TupleFilter};
 pub use token::{Token, TokenError};
+pub use writer::WriteChange;
 
-use crate::engine::{Decision, EngineError, Question, QuestionError};
+use crate::engine::Plan;
+use crate::index::Snapshot;
 use crate::model::form::Model;
-use crate::model::names::SyntaxError;
-use crate::model::tuple::{Context, Time, Tuple, TupleKey};
-use crate::store::{ModelFiles, Store, StoreError};
+use crate::model::limits::{COMMIT_CHANGES_MAX, WAITING_COMMITS_MAX};
+use crate::model::tuple::Time;
+use crate::store::{Head, Identity, ModelFiles, Store};
+use writer::{Job, Writer};
 
 /// Where `now` comes from. The service never lets it run back.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -19,152 +32,59 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now(&self) -> Time;
 }
 
+/// What readers see: one revision, whole.
+///
+/// Invariant *durable first*: a value is published only after the store has made its head durable.
+#[derive(Debug)]
+struct Published {
+    snapshot: Snapshot,
+    plan: Arc<Plan>,
+    /// The model's files, for the checkpoint.
+    files: Arc<ModelFiles>,
+    head: Head,
+    /// The time of the last commit.
+    time: Time,
+}
+
+/// What readers and the writer share.
+#[derive(Debug)]
+struct Shared {
+    published: ArcSwap<Published>,
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+    last_now: AtomicI64,
+}
+
+impl Shared {
+    /// The latest of the wall clock, the last `now` used, and the last commit's time.
+    fn now(&self, commit: Time) -> Time {
+        let now = self.clock.now().max(commit);
+        let before = self.last_now.fetch_max(now.0, Ordering::Relaxed);
+        now.max(Time(before))
+    }
+
+    fn token(&self, head: Head) -> Token {
+        Token {
+            store_id: Arc::clone(&self.identity.store_id),
+            lineage: Arc::clone(&self.identity.lineage),
+            revision: head.revision,
+            checksum: head.checksum,
+        }
+    }
+}
+
 /// The service without a wire. Cheap to clone; all clones are one service.
 #[derive(Debug, Clone)]
-pub struct Pdp {}
+pub struct Pdp {
+    shared: Arc<Shared>,
+    writer: Arc<WriterHandle>,
+}
 
-/// A read bound to one revision and one moment: everything asked of it has one answer.
+/// The way to the writer's thread. Both are taken away by [`Pdp::close`].
 #[derive(Debug)]
-pub struct Reading {}
-
-/// What to do with one tuple.
-#[derive(Debug, Clone, PartialEq)]
-pub enum WriteChange {
-    /// Store it; refused if a live one with its identity is there.
-    Create(Tuple),
-    /// Store it, in place of one with its identity.
-    Touch(Tuple),
-    /// Remove the one with this identity; nothing happens if there is none.
-    Delete(TupleKey),
-}
-
-/// Which tuples. `None` matches all; what is set must all match.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TupleFilter {
-    /// The type of the scope.
-    pub scope_type: Option<String>,
-    /// The scope.
-    pub scope: Option<String>,
-    /// The role or relation.
-    pub role: Option<String>,
-    /// The type of the subject, of whatever form.
-    pub subject_type: Option<String>,
-    /// The subject, as it stands in the tuple.
-    pub subject: Option<String>,
-    /// The source.
-    pub source: Option<String>,
-}
-
-/// Why a commit was refused. `change` is the position of the offending change, from 0.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// There is nothing to write.
-    #[error("changes: there are none")]
-    Empty,
-    /// Too many changes.
-    #[error("changes: there are {count}, the limit is {limit}")]
-    TooManyChanges {
-        /// How many.
-        count: usize,
-        /// The bound.
-        limit: usize,
-    },
-    /// The same identity twice in one commit.
-    #[error("changes[{change}]: `{tuple}` is changed twice")]
-    Repeated {
-        /// Which change.
-        change: usize,
-        /// The identity.
-        tuple: String,
-    },
-    /// The model does not admit the tuple.
-    #[error("changes[{change}]: {reason}")]
-    NotAdmitted {
-        /// Which change.
-        change: usize,
-        /// Why, naming the tuple.
-        reason: String,
-    },
-    /// A tuple to create is there already.
-    #[error("changes[{change}]: `{tuple}` exists already")]
-    AlreadyExists {
-        /// Which change.
-        change: usize,
-        /// The identity.
-        tuple: String,
-    },
-    /// Parents would be cyclic, too deep, or more than one.
-    #[error("changes[{change}]: {reason}")]
-    Hierarchy {
-        /// Which change.
-        change: usize,
-        /// Why, with the path.
-        reason: String,
-    },
-    /// The encoded commit is too large.
-    #[error("the commit takes {bytes} bytes encoded, the limit is {limit}")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The bound.
-        limit: usize,
-    },
-    /// Too many commits wait already; nothing was written.
-    #[error("{limit} commits are waiting already")]
-    Overloaded {
-        /// The bound.
-        limit: usize,
-    },
-    /// The sync failed: the commit may or may not be durable, and nothing more is written until the
-    /// service is started anew.
-    #[error("the outcome of the commit is unknown: {0}")]
-    OutcomeUnknown(String),
-    /// An earlier sync failed, or the service is stopping; nothing was written.
-    #[error("the store takes no more writes: {0}")]
-    Unavailable(String),
-}
-
-/// Why a list cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    /// A field is malformed.
-    #[error("{field}: {error}")]
-    Syntax {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: SyntaxError,
-    },
-    /// A field names what the model does not have.
-    #[error("{field}: the model has no {kind} `{value}`")]
-    Unknown {
-        /// The field.
-        field: &'static str,
-        /// `type` or `role`.
-        kind: &'static str,
-        /// The value, cut for quoting.
-        value: String,
-        /// The nearest known name.
-        nearest: Option<String>,
-    },
-}
-
-/// Why the service cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored tuple does not fit the model.
-    #[error("the stored tuple `{tuple}` does not fit the model: {reason}")]
-    ModelMismatch {
-        /// The tuple.
-        tuple: String,
-        /// Why.
-        reason: String,
-    },
+struct WriterHandle {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 impl Pdp {
@@ -174,91 +94,84 @@ impl Pdp {
     /// # Errors
     /// The store fails, or a stored tuple does not fit the model: nothing was changed.
     pub fn open(
-        _store: Arc<dyn Store>,
-        _model: Model,
-        _files: ModelFiles,
-        _clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+        model: Model,
+        files: ModelFiles,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        todo!()
+        let published = recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
+        let shared = Arc::new(Shared {
+            published: ArcSwap::from_pointee(published),
+            identity: store.identity(),
+            clock,
+            last_now: AtomicI64::new(i64::MIN),
+        });
+        let (jobs, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
+        let writer = Writer::new(store, Arc::clone(&shared), waiting);
+        let thread = std::thread::Builder::new()
+            .name("bailiwick-writer".into())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        let writer = Arc::new(WriterHandle {
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+        });
+        Ok(Self { shared, writer })
     }
 
     /// Binds a read to the newest published revision and to now.
     #[must_use]
     pub fn read(&self) -> Reading {
-        todo!()
+        let published = self.shared.published.load_full();
+        let now = self.shared.now(published.time);
+        let token = self.shared.token(published.head);
+        Reading::new(published, token, now)
     }
 
     /// Commits all changes or none; returns when they are durable and every later read sees them.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn write(&self, _changes: Vec<WriteChange>) -> Result<Token, WriteError> {
-        todo!()
+    pub async fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
+        if changes.is_empty() {
+            return Err(WriteError::Empty);
+        }
+        if changes.len() > COMMIT_CHANGES_MAX {
+            let (count, limit) = (changes.len(), COMMIT_CHANGES_MAX);
+            return Err(WriteError::TooManyChanges { count, limit });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(Job { changes, reply })?;
+        match answer.await {
+            Ok(outcome) => outcome.map(|head| self.shared.token(head)),
+            // The writer's thread is gone: whether it came to this commit is not known.
+            Err(_) => Err(WriteError::OutcomeUnknown("the writer has ended".into())),
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<(), WriteError> {
+        let jobs = self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(jobs) = jobs.as_ref() else {
+            return Err(WriteError::Unavailable("the service is stopping".into()));
+        };
+        jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                WriteError::Overloaded { limit: WAITING_COMMITS_MAX }
+            }
+            mpsc::error::TrySendError::Closed(_) => {
+                WriteError::Unavailable("the writer has ended".into())
+            }
+        })
     }
 
     /// Ends the writer after the commits that wait; later writes are refused. Blocks until the writer
     /// has ended. Reads go on.
-    pub fn close(&self) {}
-}
-
-impl Reading {
-    /// The model in force.
-    #[must_use]
-    pub fn model(&self) -> &Arc<Model> {
-        todo!()
-    }
-
-    /// The revision, as a token.
-    #[must_use]
-    pub fn token(&self) -> Token {
-        todo!()
-    }
-
-    /// Reads and resolves a question against the model in force.
-    ///
-    /// # Errors
-    /// See [`QuestionError`].
-    pub fn question(
-        &self,
-        _subject: &str,
-        _permission: &str,
-        _scope: &str,
-        _context: Context,
-    ) -> Result<Question, QuestionError> {
-        todo!()
-    }
-
-    /// Decides.
-    ///
-    /// # Errors
-    /// A limit was hit and decides.
-    pub fn check(&self, _question: &Question, _with_grant: bool) -> Result<Decision, EngineError> {
-        todo!()
-    }
-
-    /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as
-    /// it is consumed (blocking work: not on an async thread).
-    ///
-    /// # Errors
-    /// The question's.
-    pub fn list_subjects(
-        &self,
-        _permission: &str,
-        _scope: &str,
-        _subject_type: &str,
-        _context: Context,
-    ) -> Result<Box<dyn Iterator<Item = Result<String, EngineError>> + Send>, QuestionError> {
-        todo!()
-    }
-
-    /// The stored tuples that match, expired ones left out.
-    ///
-    /// # Errors
-    /// The filter names what the model does not have.
-    pub fn tuples(
-        &self,
-        _filter: &TupleFilter,
-    ) -> Result<Box<dyn Iterator<Item = Tuple> + Send>, FilterError> {
-        todo!()
+    pub fn close(&self) {
+        drop(self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.writer.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the writer has been reported by the panic hook; there is nothing to add.
+            let _ended = thread.join();
+        }
     }
 }

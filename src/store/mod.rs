@@ -96,7 +96,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Conflict` if the head is not `expected`, `CommitTooLarge`: nothing was written. After an I/O
     /// error the outcome is unknown, and every later append is refused until the store is reopened.
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Head, StoreError>;
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError>;
 
     /// The commits from this revision on, oldest first, each proved by its predecessor's checksum.
     ///

@@ -1,0 +1,82 @@
+//! One question, one decision.
+
+use super::eval::Eval;
+use super::plan::Plan;
+use super::value::{Value, Why};
+use super::view::View;
+use super::{Decision, EngineError, Question, Reason};
+use crate::index::{ObjectId, Snapshot, SubjectKey};
+use crate::model::form::{DefKind, NameId};
+use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX};
+use crate::model::tuple::{Context, Time};
+
+/// Decides a question that was resolved against this snapshot's model. Costs what the scope's depth
+/// and the subject's groups cost.
+///
+/// # Errors
+/// A limit was hit, and what lies beyond it would decide.
+pub fn check(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    question: &Question,
+    now: Time,
+    with_grant: bool,
+) -> Result<Decision, EngineError> {
+    let mut view = View::new(snapshot);
+    let denied = |reason, missing| Decision { reason, missing, grant: None };
+    let (Some(scope), Some(subject)) =
+        (view.object(&question.scope), view.subject(&question.subject))
+    else {
+        // Resolved against another model: nothing of it is known here.
+        return Ok(denied(Reason::NotApplicable, Vec::new()));
+    };
+    let def = snapshot.model().def(question.scope_type, question.permission);
+    if def.is_none_or(|def| def.kind != DefKind::Permission) {
+        return Ok(denied(Reason::NotApplicable, Vec::new()));
+    }
+    let mut eval = Eval::new(&view, plan, subject, &question.context, now);
+    match ask(&mut eval, question.permission, scope) {
+        Value::Yes => {
+            let grant = if with_grant { eval.witness(question.permission, scope) } else { None };
+            Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant })
+        }
+        Value::No => Ok(denied(Reason::NotGranted, Vec::new())),
+        Value::Unknown(why) => match limit(why) {
+            Some(error) => Err(error),
+            None => Ok(denied(Reason::MissingContext, eval.missing.into_iter().collect())),
+        },
+    }
+}
+
+/// Whether a subject may, for the lists: their questions are resolved already.
+pub(super) fn may(
+    view: &View<'_>,
+    plan: &Plan,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    context: &Context,
+    now: Time,
+) -> Result<bool, EngineError> {
+    let mut eval = Eval::new(view, plan, subject, context, now);
+    match ask(&mut eval, permission, scope) {
+        Value::Yes => Ok(true),
+        Value::No => Ok(false),
+        Value::Unknown(why) => limit(why).map_or(Ok(false), Err),
+    }
+}
+
+fn ask<'a>(eval: &mut Eval<'a>, permission: NameId, scope: ObjectId) -> Value {
+    match eval.def(permission, scope) {
+        Some(def) => eval.solve(&def.expr, scope, 0),
+        None => Value::No,
+    }
+}
+
+fn limit(why: Why) -> Option<EngineError> {
+    if why.has(Why::DEPTH) {
+        Some(EngineError::DepthExceeded { limit: DEPTH_MAX })
+    } else if why.has(Why::STEPS) {
+        Some(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX })
+    } else {
+        None
+    }
+}

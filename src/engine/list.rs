@@ -1,0 +1,233 @@
+//! Everybody of a type who may do this here: candidates from the tuples that the permission leads to,
+//! each then asked as Check would ask.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::check::may;
+use super::plan::Plan;
+use super::question::{self, QuestionError};
+use super::view::View;
+use super::{EngineError, eval::Goal};
+use crate::index::{ObjectId, Snapshot, SubjectKey};
+use crate::model::form::{DefKind, Expr, Model, NameId, TypeId};
+use crate::model::names::{Name, Object, Subject};
+use crate::model::tuple::{Context, Time};
+
+/// Who of `subject_type` may do `permission` at `scope`?
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListQuestion {
+    permission: NameId,
+    scope: Object,
+    scope_type: TypeId,
+    subject_type: TypeId,
+    subject_type_name: Name,
+    context: Context,
+}
+
+impl ListQuestion {
+    /// Reads and resolves the question.
+    ///
+    /// # Errors
+    /// A field is malformed, names what the model does not have, or the context is too large.
+    pub fn parse(
+        model: &Model,
+        permission: &str,
+        scope: &str,
+        subject_type: &str,
+        context: Context,
+    ) -> Result<Self, QuestionError> {
+        let permission = question::parse_permission(model, permission)?;
+        let (scope, scope_type) = question::parse_scope(model, scope)?;
+        let subject_type_name = Name::parse(subject_type)
+            .map_err(|error| QuestionError::Syntax { field: "subject_type", error })?;
+        let subject_type = question::parse_type(model, "subject_type", subject_type)?;
+        question::check_context(&context)?;
+        Ok(Self { permission, scope, scope_type, subject_type, subject_type_name, context })
+    }
+}
+
+/// The answer, computed as it is consumed: each item is one subject, in byte order; an error ends it.
+/// First `type:*` if all of the type may, those that no tuple names too.
+#[derive(Debug)]
+pub struct SubjectList {
+    snapshot: Snapshot,
+    plan: Arc<Plan>,
+    question: ListQuestion,
+    now: Time,
+    everyone_next: bool,
+    candidates: std::vec::IntoIter<(Arc<str>, ObjectId)>,
+    failed: bool,
+}
+
+impl SubjectList {
+    /// Gathers the candidates. Costs the tuples that the permission leads to; all objects of the type
+    /// where it can hold without a binding, or is bound to all of the type.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, plan: Arc<Plan>, question: ListQuestion, now: Time) -> Self {
+        let def = snapshot.model().def(question.scope_type, question.permission);
+        let applies = def.is_some_and(|def| def.kind == DefKind::Permission);
+        let mut view = View::new(&snapshot);
+        let scope = if applies { view.object(&question.scope) } else { None };
+        let mut gathering = Gathering {
+            view: &view,
+            plan: &plan,
+            now,
+            wanted: question.subject_type,
+            found: HashSet::new(),
+            seen: HashSet::new(),
+            everyone: false,
+        };
+        if let Some(scope) = scope {
+            gathering.name(question.permission, scope);
+        }
+        let Gathering { everyone, found, .. } = gathering;
+        let text = |id: ObjectId| view.text_of(id).map(|text| (Arc::clone(text), id));
+        let mut candidates: Vec<(Arc<str>, ObjectId)> = if everyone {
+            let all = snapshot.objects_of(question.subject_type);
+            all.map(|(id, text)| (Arc::clone(text), id)).collect()
+        } else {
+            found.into_iter().filter_map(text).collect()
+        };
+        candidates.sort_unstable();
+        Self {
+            plan,
+            question,
+            now,
+            everyone_next: applies,
+            candidates: candidates.into_iter(),
+            failed: false,
+            snapshot,
+        }
+    }
+
+    fn everyone_may(&self) -> Result<bool, EngineError> {
+        let everyone = Subject::All(self.question.subject_type_name.clone());
+        self.may(|view| view.subject(&everyone))
+    }
+
+    fn may(
+        &self,
+        subject: impl FnOnce(&mut View<'_>) -> Option<SubjectKey>,
+    ) -> Result<bool, EngineError> {
+        let mut view = View::new(&self.snapshot);
+        let (Some(scope), Some(subject)) = (view.object(&self.question.scope), subject(&mut view))
+        else {
+            return Ok(false);
+        };
+        let asked = (subject, self.question.permission, scope);
+        may(&view, &self.plan, asked, &self.question.context, self.now)
+    }
+}
+
+impl Iterator for SubjectList {
+    type Item = Result<String, EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        if std::mem::take(&mut self.everyone_next) {
+            match self.everyone_may() {
+                Ok(true) => return Some(Ok(format!("{}:*", self.question.subject_type_name))),
+                Ok(false) => {}
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        loop {
+            let (text, id) = self.candidates.next()?;
+            match self.may(|_| Some(SubjectKey::Object(id))) {
+                Ok(true) => return Some(Ok(text.to_string())),
+                Ok(false) => {}
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// A walk over all that the permission leads to. Gathers a superset of those who may.
+struct Gathering<'a> {
+    view: &'a View<'a>,
+    plan: &'a Plan,
+    now: Time,
+    wanted: TypeId,
+    found: HashSet<ObjectId>,
+    seen: HashSet<Goal>,
+    everyone: bool,
+}
+
+impl Gathering<'_> {
+    fn name(&mut self, name: NameId, at: ObjectId) {
+        // A list of goals still to walk, not recursion: groups may be nested as deep as the store is.
+        let mut waiting = vec![(name, at)];
+        while let Some((name, at)) = waiting.pop() {
+            if self.everyone || !self.seen.insert((name, at)) {
+                continue;
+            }
+            let type_id = self.view.type_of(at);
+            let def = type_id.and_then(|type_id| self.view.model().def(type_id, name));
+            if let (Some(def), Some(type_id)) = (def, type_id) {
+                self.expr(&def.expr, at, type_id, &mut waiting);
+            }
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr, at: ObjectId, type_id: TypeId, waiting: &mut Vec<Goal>) {
+        match expr {
+            Expr::Here(role) => self.here(*role, at, waiting),
+            Expr::Ref(name) => waiting.push((*name, at)),
+            Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
+                let bound = self.view.snapshot.all_bound(at, *relation);
+                for binding in bound.filter(|binding| binding.is_live(self.now)) {
+                    if let SubjectKey::Object(target) = binding.subject {
+                        waiting.push((*name, target));
+                    }
+                }
+            }
+            Expr::Any(parts) => {
+                for part in parts {
+                    self.expr(part, at, type_id, waiting);
+                }
+            }
+            // All parts must hold, so the candidates of one of them suffice.
+            Expr::All(parts) => {
+                let model = self.view.model();
+                let bounded = parts.iter().find(|p| self.plan.is_bounded(model, type_id, p));
+                match bounded {
+                    Some(part) => self.expr(part, at, type_id, waiting),
+                    None => self.everyone = true,
+                }
+            }
+            Expr::Except(left, _) => self.expr(left, at, type_id, waiting),
+            Expr::SelfIs => {
+                if type_id == self.wanted {
+                    self.found.insert(at);
+                }
+            }
+            Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => {
+                self.everyone = true;
+            }
+        }
+    }
+
+    fn here(&mut self, role: NameId, at: ObjectId, waiting: &mut Vec<Goal>) {
+        let bound = self.view.snapshot.all_bound(at, role);
+        for binding in bound.filter(|binding| binding.is_live(self.now)) {
+            match binding.subject {
+                SubjectKey::Object(id) => {
+                    if self.view.type_of(id) == Some(self.wanted) {
+                        self.found.insert(id);
+                    }
+                }
+                SubjectKey::All(type_id) => self.everyone |= type_id == self.wanted,
+                SubjectKey::Set(object, name) => waiting.push((name, object)),
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What can be said of a model before any question: which subject sets can be found from the subject
+//! upwards, and which values a subject can only have by being bound somewhere.
+
+use std::collections::HashSet;
+
+use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
+
+/// Static knowledge about one model.
+///
+/// Invariant *plain*: for `(T, n)` in `plain`, V(u, n, y) at any y of type T is V(u, here(n), y), and
+/// each subject set that n's tuples may carry is plain too. So the sets a subject is in are found from
+/// the subject, by as many steps as it has groups, whoever else is bound there.
+#[derive(Debug)]
+pub struct Plan {
+    plain: HashSet<(TypeId, NameId)>,
+    bounded: HashSet<(TypeId, NameId)>,
+}
+
+impl Plan {
+    /// Looks the model through once. Costs a few passes over its definitions.
+    #[must_use]
+    pub fn new(model: &Model) -> Self {
+        Self { plain: plain_sets(model), bounded: bounded_names(model) }
+    }
+
+    pub(super) fn is_plain(&self, at: TypeId, name: NameId) -> bool {
+        self.plain.contains(&(at, name))
+    }
+
+    /// Whether V(u, expr, s) above no implies that a tuple binds u, a set with u in it, or all of u's
+    /// type, somewhere that the expression leads to.
+    pub(super) fn is_bounded(&self, model: &Model, at: TypeId, expr: &Expr) -> bool {
+        bounded(model, &self.bounded, at, expr)
+    }
+}
+
+fn types(model: &Model) -> impl Iterator<Item = (TypeId, &TypeDef)> {
+    (0u16..).map(TypeId).zip(&model.types)
+}
+
+fn is_here(expr: &Expr, name: NameId) -> bool {
+    match expr {
+        Expr::Here(role) => *role == name,
+        Expr::Any(parts) | Expr::All(parts) => {
+            matches!(parts.as_slice(), [one] if is_here(one, name))
+        }
+        _ => false,
+    }
+}
+
+fn plain_sets(model: &Model) -> HashSet<(TypeId, NameId)> {
+    let mut plain = HashSet::new();
+    for (at, def) in types(model) {
+        for role in &def.roles {
+            if def.defs.get(&role.name).is_some_and(|d| is_here(&d.expr, role.name)) {
+                plain.insert((at, role.name));
+            }
+        }
+    }
+    // The greatest set that keeps the invariant: drop what admits a set that is not plain.
+    loop {
+        let admits_other = |at: TypeId, name: NameId| {
+            let role = model.type_def(at).and_then(|def| def.role(name));
+            role.is_some_and(|role| {
+                role.bound_by.iter().any(
+                    |form| matches!(form, SubjectForm::Set(t, n) if !plain.contains(&(*t, *n))),
+                )
+            })
+        };
+        let dropped: Vec<_> = plain.iter().copied().filter(|(t, n)| admits_other(*t, *n)).collect();
+        if dropped.is_empty() {
+            return plain;
+        }
+        for name in dropped {
+            plain.remove(&name);
+        }
+    }
+}
+
+/// The greatest fixpoint: a name is bounded unless some way to a value above no needs no binding.
+fn bounded_names(model: &Model) -> HashSet<(TypeId, NameId)> {
+    let mut names: HashSet<(TypeId, NameId)> =
+        types(model).flat_map(|(at, def)| def.defs.keys().map(move |name| (at, *name))).collect();
+    loop {
+        let is_open = |(at, name): &(TypeId, NameId)| {
+            model.def(*at, *name).is_some_and(|def| !bounded(model, &names, *at, &def.expr))
+        };
+        let open: Vec<_> = names.iter().copied().filter(is_open).collect();
+        if open.is_empty() {
+            return names;
+        }
+        for name in open {
+            names.remove(&name);
+        }
+    }
+}
+
+fn bounded(model: &Model, names: &HashSet<(TypeId, NameId)>, at: TypeId, expr: &Expr) -> bool {
+    let holds =
+        |at: TypeId, name: NameId| model.def(at, name).is_none() || names.contains(&(at, name));
+    match expr {
+        Expr::Here(role) => {
+            let sets = model.type_def(at).and_then(|def| def.role(*role));
+            sets.is_none_or(|role| {
+                role.bound_by.iter().all(|form| match form {
+                    SubjectForm::Set(t, n) => holds(*t, *n),
+                    SubjectForm::Object(_) | SubjectForm::All(_) => true,
+                })
+            })
+        }
+        Expr::Ref(name) => holds(at, *name),
+        Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
+            let edge = model.type_def(at).and_then(|def| def.edge(*relation));
+            edge.is_none_or(|edge| edge.targets.iter().all(|t| holds(*t, *name)))
+        }
+        Expr::Any(parts) => parts.iter().all(|part| bounded(model, names, at, part)),
+        Expr::All(parts) => parts.iter().any(|part| bounded(model, names, at, part)),
+        Expr::Except(left, _) => bounded(model, names, at, left),
+        Expr::SelfIs => true,
+        Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => false,
+    }
+}

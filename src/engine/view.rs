@@ -1,0 +1,65 @@
+//! A snapshot as one question sees it: with the names that only the question knows.
+
+use std::sync::Arc;
+
+use crate::index::{ObjectId, Snapshot, SubjectKey};
+use crate::model::form::{Model, NameId, TypeId};
+use crate::model::names::{Object, Subject};
+
+/// A snapshot, and ids for the question's names that it does not have. Those have a type and no
+/// tuples.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    strangers: Vec<(Arc<str>, TypeId)>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, strangers: Vec::new() }
+    }
+
+    pub(super) fn model(&self) -> &'a Model {
+        self.snapshot.model()
+    }
+
+    /// The object's id, a stranger's if the snapshot does not know it. `None`: its type is not of this
+    /// model.
+    pub(super) fn object(&mut self, object: &Object) -> Option<ObjectId> {
+        if let Some(id) = self.snapshot.find(object.as_str()) {
+            return Some(id);
+        }
+        let known = self.strangers.iter().position(|(text, _)| **text == *object.as_str());
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let type_id = self.model().type_id(object.type_name())?;
+                self.strangers.push((object.shared_text(), type_id));
+                self.strangers.len() - 1
+            }
+        };
+        // From the top of the range downwards, where the index never hands out ids.
+        u32::try_from(at).ok().map(|at| ObjectId(u32::MAX - at))
+    }
+
+    pub(super) fn subject(&mut self, subject: &Subject) -> Option<SubjectKey> {
+        Some(match subject {
+            Subject::Object(object) => SubjectKey::Object(self.object(object)?),
+            Subject::All(type_name) => SubjectKey::All(self.model().type_id(type_name.as_str())?),
+            Subject::Set(object, name) => {
+                let name: NameId = self.model().name_id(name.as_str())?;
+                SubjectKey::Set(self.object(object)?, name)
+            }
+        })
+    }
+
+    pub(super) fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {
+        let stranger = self.strangers.get((u32::MAX - id.0) as usize);
+        stranger.map(|(text, _)| text).or_else(|| self.snapshot.text_of(id))
+    }
+
+    pub(super) fn type_of(&self, id: ObjectId) -> Option<TypeId> {
+        let stranger = self.strangers.get((u32::MAX - id.0) as usize);
+        stranger.map(|(_, type_id)| *type_id).or_else(|| self.snapshot.type_of(id))
+    }
+}

@@ -1,0 +1,105 @@
+//! The tuple and the role behind an allow: one way down through values that are yes.
+
+use std::collections::HashSet;
+
+use super::Grant;
+use super::eval::{Eval, Goal};
+use super::value::Value;
+use crate::index::{Binding, ObjectId};
+use crate::model::form::{Expr, NameId};
+
+impl<'a> Eval<'a> {
+    /// A tuple whose role makes this name's value yes; `None` if it is yes without a role (a fact alone,
+    /// a condition alone). The name's value is yes.
+    pub(super) fn witness(&mut self, name: NameId, at: ObjectId) -> Option<Grant> {
+        self.witness_of_name(name, at, &mut HashSet::new())
+    }
+
+    fn witness_of_name(
+        &mut self,
+        name: NameId,
+        at: ObjectId,
+        seen: &mut HashSet<Goal>,
+    ) -> Option<Grant> {
+        let def = self.def(name, at)?;
+        if !seen.insert((name, at)) {
+            return None;
+        }
+        self.witness_of(&def.expr, at, seen)
+    }
+
+    fn witness_of(
+        &mut self,
+        expr: &'a Expr,
+        at: ObjectId,
+        seen: &mut HashSet<Goal>,
+    ) -> Option<Grant> {
+        if self.solve(expr, at, 0) != Value::Yes {
+            return None;
+        }
+        match expr {
+            Expr::Here(role) => self.binding_tuple(*role, at),
+            Expr::Ref(name) => self.witness_of_name(*name, at, seen),
+            Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
+                for (binding, target) in self.targets(*relation, at) {
+                    if self.condition_of(&binding) == Value::Yes
+                        && self.solve_name(*name, target) == Value::Yes
+                    {
+                        let found = self.witness_of_name(*name, target, seen);
+                        if found.is_some() {
+                            return found;
+                        }
+                    }
+                }
+                None
+            }
+            Expr::Any(parts) | Expr::All(parts) => {
+                parts.iter().find_map(|part| self.witness_of(part, at, seen))
+            }
+            Expr::Except(left, _) => self.witness_of(left, at, seen),
+            Expr::Anywhere { scopes, name } => {
+                let mut subjects = self.matching_keys();
+                subjects.sort_unstable();
+                let scopes: Vec<ObjectId> =
+                    subjects.into_iter().flat_map(|s| self.scopes_with(*scopes, s)).collect();
+                scopes.into_iter().find_map(|scope| {
+                    let yes = self.solve_name(*name, scope) == Value::Yes;
+                    if yes { self.witness_of_name(*name, scope, seen) } else { None }
+                })
+            }
+            Expr::Fact(_) | Expr::Standing(_) | Expr::SelfIs | Expr::Condition(_) => None,
+        }
+    }
+
+    fn solve_name(&mut self, name: NameId, at: ObjectId) -> Value {
+        match self.def(name, at) {
+            Some(def) => self.solve(&def.expr, at, 0),
+            None => Value::No,
+        }
+    }
+
+    fn binding_tuple(&mut self, role: NameId, at: ObjectId) -> Option<Grant> {
+        let (snapshot, now) = (self.view.snapshot, self.now);
+        // The subject's own tuples first: they are looked up, not searched for.
+        for key in self.matching_keys() {
+            for binding in snapshot.bound(at, role, key).filter(|b| b.is_live(now)) {
+                if self.matches(key, 0) == Value::Yes && self.condition_of(&binding) == Value::Yes {
+                    return self.grant(role, &binding);
+                }
+            }
+        }
+        for binding in snapshot.sets_bound(at, role).filter(|b| b.is_live(now)) {
+            if self.matches(binding.subject, 0) == Value::Yes
+                && self.condition_of(&binding) == Value::Yes
+            {
+                return self.grant(role, &binding);
+            }
+        }
+        None
+    }
+
+    fn grant(&self, role: NameId, binding: &Binding<'_>) -> Option<Grant> {
+        let tuple = self.view.snapshot.tuple(binding)?;
+        Some(Grant { role: self.view.model().name_of(role).to_owned(), tuple })
+    }
+}

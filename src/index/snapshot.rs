@@ -1,0 +1,420 @@
+//! The tuples as of one revision, and the questions that the engine asks of them. What stands inside
+//! (two persistent ordered maps, one per direction) is nobody else's business.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::objects::{ObjectId, Objects};
+use crate::model::form::{ConditionId, Model, NameId, TypeId};
+use crate::model::names::{Name, Object, Subject};
+use crate::model::tuple::{Change, Context, Time, Tuple, TupleCondition, TupleKey};
+
+/// A subject as it stands in a tuple, interned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectKey {
+    /// A plain object.
+    Object(ObjectId),
+    /// All of a type.
+    All(TypeId),
+    /// A subject set.
+    Set(ObjectId, NameId),
+}
+
+/// What a tuple carries beside its identity; most carry nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Details {
+    /// From this moment on the tuple is absent.
+    pub expires_at: Option<Time>,
+    /// What must hold, and the values stored for it.
+    pub condition: Option<(ConditionId, Context)>,
+    /// Who gave it.
+    pub grantor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A tuple seen from its scope or from its subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// Where.
+    pub scope: ObjectId,
+    /// Which role or relation.
+    pub role: NameId,
+    /// Who.
+    pub subject: SubjectKey,
+    source: u32,
+    details: Option<&'a Details>,
+}
+
+impl<'a> Binding<'a> {
+    /// Whether it counts at this moment.
+    #[must_use]
+    pub fn is_live(&self, now: Time) -> bool {
+        self.details.and_then(|d| d.expires_at).is_none_or(|end| now < end)
+    }
+
+    /// Its condition and the values stored for it.
+    #[must_use]
+    pub fn condition(&self) -> Option<(ConditionId, &'a Context)> {
+        self.details?.condition.as_ref().map(|(id, context)| (*id, context))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ByScope {
+    scope: ObjectId,
+    role: NameId,
+    subject: SubjectKey,
+    source: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct BySubject {
+    subject: SubjectKey,
+    scope: ObjectId,
+    role: NameId,
+    source: u32,
+}
+
+const FIRST: SubjectKey = SubjectKey::Object(ObjectId(0));
+const FIRST_SET: SubjectKey = SubjectKey::Set(ObjectId(0), NameId(0));
+const LAST: SubjectKey = SubjectKey::Set(ObjectId(u32::MAX), NameId(u32::MAX));
+
+/// The tuples as of one revision, read under one model. A clone is cheap and shares all.
+///
+/// Invariant *both ways*: `by_scope` and `by_subject` hold the same tuples.
+/// Invariant *admitted*: the model admits every tuple; so each of their names has an id in it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    model: Arc<Model>,
+    objects: Objects,
+    sources: Vec<Arc<str>>,
+    by_scope: OrdMap<ByScope, Option<Arc<Details>>>,
+    by_subject: OrdMap<BySubject, Option<Arc<Details>>>,
+}
+
+impl Snapshot {
+    /// No tuples.
+    #[must_use]
+    pub fn empty(model: Arc<Model>) -> Self {
+        Self {
+            model,
+            objects: Objects::default(),
+            sources: vec!["".into()],
+            by_scope: OrdMap::new(),
+            by_subject: OrdMap::new(),
+        }
+    }
+
+    /// The model that the ids belong to.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// How many tuples there are, expired ones too.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_scope.len()
+    }
+
+    /// Whether there are no tuples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_scope.is_empty()
+    }
+
+    /// The id of an object that some tuple names or named.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<ObjectId> {
+        self.objects.find(text)
+    }
+
+    /// An object's type.
+    #[must_use]
+    pub fn type_of(&self, id: ObjectId) -> Option<TypeId> {
+        self.objects.get(id).map(|(_, type_id)| *type_id)
+    }
+
+    /// An object's text, `type:id`.
+    #[must_use]
+    pub fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {
+        self.objects.get(id).map(|(text, _)| text)
+    }
+
+    /// Every object of a type that some tuple names or named, in no order. Costs what there are
+    /// objects of any type.
+    pub fn objects_of(&self, wanted: TypeId) -> impl Iterator<Item = (ObjectId, &Arc<str>)> {
+        self.objects
+            .iter()
+            .filter(move |(_, _, type_id)| *type_id == wanted)
+            .map(|(id, text, _)| (id, text))
+    }
+
+    /// The tuples that bind just this subject, one per source.
+    pub fn bound(
+        &self,
+        scope: ObjectId,
+        role: NameId,
+        subject: SubjectKey,
+    ) -> impl Iterator<Item = Binding<'_>> {
+        self.range(scope, role, subject, subject)
+    }
+
+    /// The tuples that bind subject sets here.
+    pub fn sets_bound(&self, scope: ObjectId, role: NameId) -> impl Iterator<Item = Binding<'_>> {
+        self.range(scope, role, FIRST_SET, LAST)
+    }
+
+    /// The tuples that bind anybody here.
+    pub fn all_bound(&self, scope: ObjectId, role: NameId) -> impl Iterator<Item = Binding<'_>> {
+        self.range(scope, role, FIRST, LAST)
+    }
+
+    fn range(
+        &self,
+        scope: ObjectId,
+        role: NameId,
+        from: SubjectKey,
+        to: SubjectKey,
+    ) -> impl Iterator<Item = Binding<'_>> {
+        let low = ByScope { scope, role, subject: from, source: 0 };
+        let high = ByScope { scope, role, subject: to, source: u32::MAX };
+        self.by_scope.range(low..=high).map(|(key, details)| binding(key, details.as_deref()))
+    }
+
+    /// The tuples in which this subject stands.
+    pub fn scopes_of(&self, subject: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
+        self.subject_range(subject, subject)
+    }
+
+    /// The tuples in which any subject set stands.
+    pub fn set_subjects(&self) -> impl Iterator<Item = Binding<'_>> {
+        self.subject_range(FIRST_SET, LAST)
+    }
+
+    fn subject_range(&self, from: SubjectKey, to: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
+        let (low, high) = subject_bounds(from, to);
+        self.by_subject
+            .range(low..=high)
+            .map(|(key, details)| subject_binding(key, details.as_deref()))
+    }
+
+    /// The tuples of this part after this position, in the part's own order, with their positions.
+    pub fn after(
+        &self,
+        part: Part,
+        position: Option<Position>,
+    ) -> impl Iterator<Item = (Position, Binding<'_>)> {
+        let (by_scope, by_subject) = match part {
+            Part::All | Part::Scope(_) => (Some(self.scope_after(part, position)), None),
+            Part::Subject(subject) => (None, Some(self.subject_after(subject, position))),
+        };
+        by_scope.into_iter().flatten().chain(by_subject.into_iter().flatten())
+    }
+
+    fn scope_after(
+        &self,
+        part: Part,
+        position: Option<Position>,
+    ) -> impl Iterator<Item = (Position, Binding<'_>)> {
+        let (first, last) = match part {
+            Part::Scope(scope) => (scope, scope),
+            Part::All | Part::Subject(_) => (ObjectId(0), ObjectId(u32::MAX)),
+        };
+        let low = ByScope { scope: first, role: NameId(0), subject: FIRST, source: 0 };
+        let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(at.0));
+        let high = ByScope { scope: last, role: NameId(u32::MAX), subject: LAST, source: u32::MAX };
+        self.by_scope
+            .range((low, Bound::Included(high)))
+            .map(|(key, details)| (Position(*key), binding(key, details.as_deref())))
+    }
+
+    fn subject_after(
+        &self,
+        subject: SubjectKey,
+        position: Option<Position>,
+    ) -> impl Iterator<Item = (Position, Binding<'_>)> {
+        let (low, high) = subject_bounds(subject, subject);
+        let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(by_subject(&at.0)));
+        self.by_subject.range((low, Bound::Included(high))).map(|(key, details)| {
+            let binding = subject_binding(key, details.as_deref());
+            let BySubject { subject, scope, role, source } = *key;
+            (Position(ByScope { scope, role, subject, source }), binding)
+        })
+    }
+
+    /// The tuple with this identity, expired or not.
+    #[must_use]
+    pub fn get(&self, key: &TupleKey) -> Option<Binding<'_>> {
+        let key = self.find_key(key)?;
+        self.by_scope.get_key_value(&key).map(|(key, details)| binding(key, details.as_deref()))
+    }
+
+    /// A subject of a tuple, interned. `None`: no tuple names it.
+    #[must_use]
+    pub fn find_subject(&self, subject: &Subject) -> Option<SubjectKey> {
+        Some(match subject {
+            Subject::Object(object) => SubjectKey::Object(self.find(object.as_str())?),
+            Subject::All(type_name) => SubjectKey::All(self.model.type_id(type_name.as_str())?),
+            Subject::Set(object, name) => {
+                SubjectKey::Set(self.find(object.as_str())?, self.model.name_id(name.as_str())?)
+            }
+        })
+    }
+
+    fn find_key(&self, key: &TupleKey) -> Option<ByScope> {
+        let source = self.sources.iter().position(|s| **s == *key.source)?;
+        let subject = self.find_subject(&key.subject)?;
+        Some(ByScope {
+            scope: self.find(key.scope.as_str())?,
+            role: self.model.name_id(key.role.as_str())?,
+            subject,
+            source: u32::try_from(source).ok()?,
+        })
+    }
+
+    /// Makes one change. The caller has checked that the model admits the tuple.
+    ///
+    /// # Errors
+    /// The tuple names what the model does not have, or ids are used up; nothing was changed.
+    pub fn apply(&mut self, change: &Change) -> Result<(), NotIndexable> {
+        match change {
+            Change::Put(tuple) => {
+                let key = self.intern_key(&tuple.key).ok_or(NotIndexable)?;
+                let details = self.details(tuple).ok_or(NotIndexable)?;
+                self.by_subject.insert(by_subject(&key), details.clone());
+                self.by_scope.insert(key, details);
+            }
+            Change::Delete(key) => {
+                if let Some(key) = self.find_key(key) {
+                    self.by_scope.remove(&key);
+                    self.by_subject.remove(&by_subject(&key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn intern_object(&mut self, object: &Object) -> Option<ObjectId> {
+        let type_id = self.model.type_id(object.type_name())?;
+        self.objects.intern(&object.shared_text(), type_id)
+    }
+
+    fn intern_key(&mut self, key: &TupleKey) -> Option<ByScope> {
+        let role = self.model.name_id(key.role.as_str())?;
+        let subject = match &key.subject {
+            Subject::Object(object) => SubjectKey::Object(self.intern_object(object)?),
+            Subject::All(type_name) => SubjectKey::All(self.model.type_id(type_name.as_str())?),
+            Subject::Set(object, name) => {
+                let name = self.model.name_id(name.as_str())?;
+                SubjectKey::Set(self.intern_object(object)?, name)
+            }
+        };
+        let scope = self.intern_object(&key.scope)?;
+        let source = match self.sources.iter().position(|s| **s == *key.source) {
+            Some(source) => source,
+            None => {
+                self.sources.push(key.source.as_str().into());
+                self.sources.len() - 1
+            }
+        };
+        Some(ByScope { scope, role, subject, source: u32::try_from(source).ok()? })
+    }
+
+    fn details(&self, tuple: &Tuple) -> Option<Option<Arc<Details>>> {
+        let Tuple { key: _, expires_at, condition, grantor, reason } = tuple;
+        let condition = match condition {
+            None => None,
+            Some(c) => Some((self.model.condition_id(c.name.as_str())?, c.context.clone())),
+        };
+        let plain = expires_at.is_none() && condition.is_none();
+        if plain && grantor.is_empty() && reason.is_empty() {
+            return Some(None);
+        }
+        let (grantor, reason) = (grantor.clone(), reason.clone());
+        Some(Some(Arc::new(Details { expires_at: *expires_at, condition, grantor, reason })))
+    }
+
+    /// The tuple behind a binding, with its names. `None` for a binding of another snapshot.
+    #[must_use]
+    pub fn tuple(&self, binding: &Binding<'_>) -> Option<Tuple> {
+        let object = |id| Object::parse(self.text_of(id)?).ok();
+        let name = |id| Name::parse(self.model.name_of(id)).ok();
+        let subject = match binding.subject {
+            SubjectKey::Object(id) => Subject::Object(object(id)?),
+            SubjectKey::All(type_id) => {
+                Subject::All(Name::parse(self.model.type_name(type_id)).ok()?)
+            }
+            SubjectKey::Set(id, set) => Subject::Set(object(id)?, name(set)?),
+        };
+        let key = TupleKey {
+            scope: object(binding.scope)?,
+            role: name(binding.role)?,
+            subject,
+            source: self.sources.get(binding.source as usize)?.to_string(),
+        };
+        let mut tuple = Tuple::plain(key);
+        if let Some(details) = binding.details {
+            tuple.expires_at = details.expires_at;
+            tuple.grantor.clone_from(&details.grantor);
+            tuple.reason.clone_from(&details.reason);
+            if let Some((id, context)) = &details.condition {
+                let name = self.model.condition(*id)?.name.clone();
+                tuple.condition = Some(TupleCondition { name, context: context.clone() });
+            }
+        }
+        Some(tuple)
+    }
+
+    /// The source of a binding: empty for what is granted here.
+    #[must_use]
+    pub fn source_of(&self, binding: &Binding<'_>) -> &str {
+        self.sources.get(binding.source as usize).map_or("", |source| source)
+    }
+}
+
+/// Which tuples to go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Every tuple.
+    All,
+    /// Those of this scope.
+    Scope(ObjectId),
+    /// Those in which this subject stands.
+    Subject(SubjectKey),
+}
+
+/// A place in the index's own order of tuples, valid for later revisions of the same process too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(ByScope);
+
+/// A tuple that the model does not admit reached the index, or ids are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tuple names what the model does not have, or the index is full")]
+pub struct NotIndexable;
+
+fn by_subject(key: &ByScope) -> BySubject {
+    let ByScope { scope, role, subject, source } = *key;
+    BySubject { subject, scope, role, source }
+}
+
+fn subject_bounds(from: SubjectKey, to: SubjectKey) -> (BySubject, BySubject) {
+    let (scope, role) = (ObjectId(u32::MAX), NameId(u32::MAX));
+    (
+        BySubject { subject: from, scope: ObjectId(0), role: NameId(0), source: 0 },
+        BySubject { subject: to, scope, role, source: u32::MAX },
+    )
+}
+
+fn subject_binding<'a>(key: &BySubject, details: Option<&'a Details>) -> Binding<'a> {
+    let BySubject { subject, scope, role, source } = *key;
+    Binding { scope, role, subject, source, details }
+}
+
+fn binding<'a>(key: &ByScope, details: Option<&'a Details>) -> Binding<'a> {
+    let ByScope { scope, role, subject, source } = *key;
+    Binding { scope, role, subject, source, details }
+}

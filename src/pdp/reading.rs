@@ -1,0 +1,247 @@
+//! A read bound to one revision and one moment.
+
+use std::sync::Arc;
+
+use super::{FilterError, Published, Token};
+use crate::engine::{
+    self, Decision, EngineError, ListQuestion, Question, QuestionError, SubjectList,
+};
+use crate::index::{Part, Position, Snapshot};
+use crate::model::form::{Model, TypeId};
+use crate::model::names::{Name, Object, Subject, quoted};
+use crate::model::suggest::nearest;
+use crate::model::tuple::{Context, Time, Tuple, TupleKey};
+
+/// A read bound to one revision and one moment: everything asked of it has one answer.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    published: Arc<Published>,
+    token: Token,
+    now: Time,
+}
+
+/// Which tuples. `None` matches all; what is set must all match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TupleFilter {
+    /// The type of the scope.
+    pub scope_type: Option<String>,
+    /// The scope.
+    pub scope: Option<String>,
+    /// The role or relation.
+    pub role: Option<String>,
+    /// The type of the subject, of whatever form.
+    pub subject_type: Option<String>,
+    /// The subject, as it stands in the tuple.
+    pub subject: Option<String>,
+    /// The source.
+    pub source: Option<String>,
+}
+
+impl Reading {
+    pub(super) fn new(published: Arc<Published>, token: Token, now: Time) -> Self {
+        Self { published, token, now }
+    }
+
+    /// The model in force.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        self.published.snapshot.model()
+    }
+
+    /// The revision, as a token.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The moment that everything is asked at.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How many tuples are stored, expired ones too.
+    #[must_use]
+    pub fn tuple_count(&self) -> usize {
+        self.published.snapshot.len()
+    }
+
+    /// Reads and resolves a question against the model in force.
+    ///
+    /// # Errors
+    /// See [`QuestionError`].
+    pub fn question(
+        &self,
+        subject: &str,
+        permission: &str,
+        scope: &str,
+        context: Context,
+    ) -> Result<Question, QuestionError> {
+        Question::parse(self.model(), subject, permission, scope, context)
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// A limit was hit and decides.
+    pub fn check(&self, question: &Question, with_grant: bool) -> Result<Decision, EngineError> {
+        let Published { snapshot, plan, .. } = self.published.as_ref();
+        engine::check(snapshot, plan, question, self.now, with_grant)
+    }
+
+    /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as
+    /// it is consumed (blocking work: not on an async thread).
+    ///
+    /// # Errors
+    /// The question's.
+    pub fn list_subjects(
+        &self,
+        permission: &str,
+        scope: &str,
+        subject_type: &str,
+        context: Context,
+    ) -> Result<SubjectList, QuestionError> {
+        let question = ListQuestion::parse(self.model(), permission, scope, subject_type, context)?;
+        let Published { snapshot, plan, .. } = self.published.as_ref();
+        Ok(SubjectList::new(snapshot.clone(), Arc::clone(plan), question, self.now))
+    }
+
+    /// The stored tuples that match, expired ones left out. Computed as it is consumed.
+    ///
+    /// # Errors
+    /// The filter is malformed, or names what the model does not have.
+    pub fn tuples(&self, filter: &TupleFilter) -> Result<TupleList, FilterError> {
+        let matcher = Matcher::resolve(self.model(), filter)?;
+        let snapshot = self.published.snapshot.clone();
+        let part = matcher.part(&snapshot);
+        Ok(TupleList { snapshot, part, matcher, now: self.now, position: None })
+    }
+}
+
+/// Stored tuples, one by one.
+#[derive(Debug)]
+pub struct TupleList {
+    snapshot: Snapshot,
+    /// `None`: the filter names an object that no tuple names.
+    part: Option<Part>,
+    matcher: Matcher,
+    now: Time,
+    position: Option<Position>,
+}
+
+impl Iterator for TupleList {
+    type Item = Tuple;
+
+    fn next(&mut self) -> Option<Tuple> {
+        let Self { snapshot, part, matcher, now, position } = self;
+        for (at, binding) in snapshot.after((*part)?, *position) {
+            *position = Some(at);
+            if !binding.is_live(*now) {
+                continue;
+            }
+            let tuple = snapshot.tuple(&binding)?;
+            if matcher.matches(&tuple.key) {
+                return Some(tuple);
+            }
+        }
+        None
+    }
+}
+
+/// A filter whose names are known to be the model's.
+#[derive(Debug)]
+struct Matcher {
+    scope_type: Option<String>,
+    scope: Option<Object>,
+    role: Option<Name>,
+    subject_type: Option<String>,
+    subject: Option<Subject>,
+    source: Option<String>,
+}
+
+impl Matcher {
+    fn resolve(model: &Model, filter: &TupleFilter) -> Result<Self, FilterError> {
+        let type_of = |field, name: &Option<String>| match name {
+            Some(name) => known_type(model, field, name).map(Some),
+            None => Ok(None),
+        };
+        let syntax = |field| move |error| FilterError::Syntax { field, error };
+        let scope = filter.scope.as_deref().map(Object::parse).transpose();
+        let scope = scope.map_err(syntax("filter.scope"))?;
+        if let Some(scope) = &scope {
+            known_type(model, "filter.scope", scope.type_name())?;
+        }
+        let subject = filter.subject.as_deref().map(Subject::parse).transpose();
+        let subject = subject.map_err(syntax("filter.subject"))?;
+        if let Some(subject) = &subject {
+            known_type(model, "filter.subject", subject_type(subject))?;
+        }
+        let role = filter.role.as_deref().map(Name::parse).transpose();
+        let role = role.map_err(syntax("filter.role"))?;
+        if let Some(role) = &role {
+            known_role(model, role)?;
+        }
+        Ok(Self {
+            scope_type: type_of("filter.scope_type", &filter.scope_type)?,
+            scope,
+            role,
+            subject_type: type_of("filter.subject_type", &filter.subject_type)?,
+            subject,
+            source: filter.source.clone(),
+        })
+    }
+
+    /// The smallest part of the snapshot that holds all that match.
+    fn part(&self, snapshot: &Snapshot) -> Option<Part> {
+        if let Some(subject) = &self.subject {
+            return snapshot.find_subject(subject).map(Part::Subject);
+        }
+        match &self.scope {
+            Some(scope) => snapshot.find(scope.as_str()).map(Part::Scope),
+            None => Some(Part::All),
+        }
+    }
+
+    fn matches(&self, key: &TupleKey) -> bool {
+        self.scope_type.as_ref().is_none_or(|wanted| wanted == key.scope.type_name())
+            && self.scope.as_ref().is_none_or(|wanted| *wanted == key.scope)
+            && self.role.as_ref().is_none_or(|wanted| *wanted == key.role)
+            && self.subject_type.as_ref().is_none_or(|wanted| wanted == subject_type(&key.subject))
+            && self.subject.as_ref().is_none_or(|wanted| *wanted == key.subject)
+            && self.source.as_ref().is_none_or(|wanted| *wanted == key.source)
+    }
+}
+
+fn subject_type(subject: &Subject) -> &str {
+    match subject {
+        Subject::Object(object) | Subject::Set(object, _) => object.type_name(),
+        Subject::All(type_name) => type_name.as_str(),
+    }
+}
+
+fn known_type(model: &Model, field: &'static str, name: &str) -> Result<String, FilterError> {
+    if model.type_id(name).is_some() {
+        return Ok(name.to_owned());
+    }
+    let types = (0u16..).map(TypeId).take(model.types.len());
+    let nearest = nearest(name, types.map(|id| model.type_name(id))).map(str::to_owned);
+    Err(FilterError::Unknown { field, kind: "type", value: quoted(name), nearest })
+}
+
+/// A role or relation that some type has.
+fn known_role(model: &Model, role: &Name) -> Result<(), FilterError> {
+    let of_type = |def: &crate::model::form::TypeDef| {
+        let roles = def.roles.iter().map(|role| role.name);
+        let edges = def.edges.iter().map(|edge| edge.relation);
+        roles.chain(edges).collect::<Vec<_>>()
+    };
+    let mut known: Vec<&str> =
+        model.types.iter().flat_map(of_type).map(|id| model.name_of(id)).collect();
+    known.push(model.name_of(crate::model::form::HAS));
+    if known.contains(&role.as_str()) {
+        return Ok(());
+    }
+    let nearest = nearest(role.as_str(), known).map(str::to_owned);
+    let (field, value) = ("filter.role", quoted(role.as_str()));
+    Err(FilterError::Unknown { field, kind: "role", value, nearest })
+}

@@ -1,0 +1,263 @@
+//! The one writer. Order, here and nowhere else: validate against the pending snapshot, make durable,
+//! publish, answer. Commits that arrive together are made durable by one sync.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Published, Shared, WriteError};
+use crate::index::{NotIndexable, Part, Snapshot, check_parent};
+use crate::model::admission::admit;
+use crate::model::limits::{CHECKPOINT_CHANGES, GROUP_COMMITS_MAX, LOG_KEPT_COMMITS};
+use crate::model::names::quoted;
+use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
+use crate::store::{CheckpointHead, Commit, Head, Store, StoreError};
+
+/// What to do with one tuple.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WriteChange {
+    /// Store it; refused if a live one with its identity is there.
+    Create(Tuple),
+    /// Store it, in place of one with its identity.
+    Touch(Tuple),
+    /// Remove the one with this identity; nothing happens if there is none.
+    Delete(TupleKey),
+}
+
+impl WriteChange {
+    fn key(&self) -> &TupleKey {
+        match self {
+            Self::Create(tuple) | Self::Touch(tuple) => &tuple.key,
+            Self::Delete(key) => key,
+        }
+    }
+}
+
+/// A commit that waits for the writer.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) changes: Vec<WriteChange>,
+    pub(super) reply: oneshot::Sender<Result<Head, WriteError>>,
+}
+
+/// The writer's thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    store: Arc<dyn Store>,
+    shared: Arc<Shared>,
+    jobs: mpsc::Receiver<Job>,
+    /// Set by the first failed sync; from then on nothing is written.
+    latched: Option<String>,
+    changes_since_checkpoint: u64,
+    checkpointing: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A commit of the group, validated: its place in the group's list, or why it was refused.
+type Outcome = Result<Option<usize>, WriteError>;
+
+/// What the group's commits make of the published state; nobody reads it before it is durable.
+struct Pending {
+    snapshot: Snapshot,
+    time: Time,
+    commits: Vec<Commit>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        shared: Arc<Shared>,
+        jobs: mpsc::Receiver<Job>,
+    ) -> Self {
+        Self {
+            store,
+            shared,
+            jobs,
+            latched: None,
+            changes_since_checkpoint: 0,
+            checkpointing: None,
+        }
+    }
+
+    /// Serves commits until every sender is gone.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.jobs.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_COMMITS_MAX {
+                match self.jobs.try_recv() {
+                    Ok(job) => group.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.serve(group);
+            self.checkpoint_if_due();
+        }
+        if let Some(thread) = self.checkpointing.take() {
+            let _ended = thread.join();
+        }
+    }
+
+    fn serve(&mut self, group: Vec<Job>) {
+        if let Some(cause) = &self.latched {
+            for job in group {
+                // Whoever does not wait any more needs no answer.
+                let _gone = job.reply.send(Err(WriteError::Unavailable(cause.clone())));
+            }
+            return;
+        }
+        let published = self.shared.published.load_full();
+        let time = self.shared.now(published.time);
+        let mut pending =
+            Pending { snapshot: published.snapshot.clone(), time, commits: Vec::new() };
+        let outcomes: Vec<Outcome> = group.iter().map(|job| pending.accept(&job.changes)).collect();
+        match self.make_durable(&published, &pending) {
+            Ok(heads) => {
+                for (job, outcome) in group.into_iter().zip(outcomes) {
+                    let head = |at: Option<usize>| {
+                        at.and_then(|at| heads.get(at)).copied().unwrap_or(published.head)
+                    };
+                    let _gone = job.reply.send(outcome.map(head));
+                }
+            }
+            // The store's limit on one commit: only whoever exceeds it is refused.
+            Err(StoreError::CommitTooLarge { .. }) if group.len() > 1 => {
+                for job in group {
+                    self.serve(vec![job]);
+                }
+            }
+            Err(error) => self.refuse(group, &error),
+        }
+    }
+
+    /// Appends and publishes; the heads after each commit of the group.
+    fn make_durable(
+        &mut self,
+        published: &Published,
+        pending: &Pending,
+    ) -> Result<Vec<Head>, StoreError> {
+        if pending.commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let heads = self.store.append(published.head.revision, &pending.commits)?;
+        let head = heads.last().copied().unwrap_or(published.head);
+        let changes: usize = pending.commits.iter().map(|commit| commit.changes.len()).sum();
+        self.changes_since_checkpoint += changes as u64;
+        self.shared.published.store(Arc::new(Published {
+            snapshot: pending.snapshot.clone(),
+            plan: Arc::clone(&published.plan),
+            files: Arc::clone(&published.files),
+            head,
+            time: pending.time,
+        }));
+        Ok(heads)
+    }
+
+    /// The append failed. Only where nothing was written is the outcome known.
+    fn refuse(&mut self, group: Vec<Job>, error: &StoreError) {
+        if let StoreError::CommitTooLarge { bytes, limit } = *error {
+            for job in group {
+                let _gone = job.reply.send(Err(WriteError::TooLarge { bytes, limit }));
+            }
+            return;
+        }
+        let cause = error.to_string();
+        tracing::error!(error = %cause, "the store failed; nothing more is written");
+        let unwritten = matches!(error, StoreError::Conflict { .. });
+        for job in group {
+            let refusal =
+                if unwritten { WriteError::Unavailable } else { WriteError::OutcomeUnknown };
+            let _gone = job.reply.send(Err(refusal(cause.clone())));
+        }
+        self.latched = Some(cause);
+    }
+
+    /// Writes a checkpoint beside the commits, from a snapshot that stays as it is.
+    fn checkpoint_if_due(&mut self) {
+        if self.changes_since_checkpoint < CHECKPOINT_CHANGES || self.latched.is_some() {
+            return;
+        }
+        if self.checkpointing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        self.changes_since_checkpoint = 0;
+        let (store, published) = (Arc::clone(&self.store), self.shared.published.load_full());
+        let spawned =
+            std::thread::Builder::new().name("bailiwick-checkpoint".into()).spawn(move || {
+                if let Err(error) = write_checkpoint(store.as_ref(), &published) {
+                    tracing::error!(%error, "no checkpoint was written; the older one stays");
+                }
+            });
+        match spawned {
+            Ok(thread) => self.checkpointing = Some(thread),
+            Err(error) => tracing::error!(%error, "the checkpoint's thread could not be started"),
+        }
+    }
+}
+
+/// Writes the published state as a checkpoint and lets the log forget what is far behind it.
+fn write_checkpoint(store: &dyn Store, published: &Published) -> Result<(), StoreError> {
+    let Published { snapshot, files, head, time, .. } = published;
+    let state = CheckpointHead {
+        head: *head,
+        time: *time,
+        model: Some(files.as_ref().clone()),
+        tuple_count: snapshot.len() as u64,
+    };
+    let mut tuples =
+        snapshot.after(Part::All, None).filter_map(|(_, binding)| snapshot.tuple(&binding));
+    store.write_checkpoint(&state, &mut tuples)?;
+    store.truncate(Revision(head.revision.0.saturating_sub(LOG_KEPT_COMMITS)))
+}
+
+impl Pending {
+    /// Validates one commit against what is pending and adds it; refused, nothing changes. `None`: it
+    /// changes nothing, so there is nothing to commit.
+    fn accept(&mut self, changes: &[WriteChange]) -> Outcome {
+        let mut next = self.snapshot.clone();
+        let mut seen = HashSet::new();
+        let mut commit = Vec::with_capacity(changes.len());
+        for (at, change) in changes.iter().enumerate() {
+            let key = change.key();
+            if !seen.insert(key) {
+                return Err(WriteError::Repeated { change: at, tuple: quoted(&key.to_string()) });
+            }
+            if let Some(change) = self.resolve(at, change)? {
+                next.apply(&change).map_err(|NotIndexable| WriteError::NotAdmitted {
+                    change: at,
+                    reason: NotIndexable.to_string(),
+                })?;
+                commit.push(change);
+            }
+        }
+        // After all changes, so that a parent can be moved in one commit, in any order.
+        for (at, change) in changes.iter().enumerate() {
+            check_parent(&next, change.key(), self.time)
+                .map_err(|error| WriteError::Hierarchy { change: at, error })?;
+        }
+        if commit.is_empty() {
+            return Ok(self.commits.len().checked_sub(1));
+        }
+        self.snapshot = next;
+        self.commits.push(Commit { time: self.time, changes: commit, model: None });
+        Ok(Some(self.commits.len() - 1))
+    }
+
+    /// What the log will hold for one change; nothing for a delete of what is not there.
+    fn resolve(&self, at: usize, change: &WriteChange) -> Result<Option<Change>, WriteError> {
+        let (tuple, create) = match change {
+            WriteChange::Delete(key) => {
+                let there = self.snapshot.get(key).is_some();
+                return Ok(there.then(|| Change::Delete(key.clone())));
+            }
+            WriteChange::Create(tuple) => (tuple, true),
+            WriteChange::Touch(tuple) => (tuple, false),
+        };
+        admit(self.snapshot.model(), tuple)
+            .map_err(|error| WriteError::NotAdmitted { change: at, reason: error.to_string() })?;
+        if create && self.snapshot.get(&tuple.key).is_some_and(|b| b.is_live(self.time)) {
+            let tuple = quoted(&tuple.key.to_string());
+            return Err(WriteError::AlreadyExists { change: at, tuple });
+        }
+        Ok(Some(Change::Put(tuple.clone())))
+    }
+}
