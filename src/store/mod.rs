@@ -1,7 +1,22 @@
 //! Layer 1: the durable truth, a log of commits. Knows the nouns of `model`, never the index or a
 //! decision.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | [`memory`] | the contract without a disk |
+//! | `record` | the bytes of a commit and of a tuple |
+//! | `block` | the bytes of a checkpoint |
 
+mod block;
+pub mod memory;
+mod record;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::tuple::{Change, Revision, Time, Tuple};
 
@@ -43,6 +58,27 @@ pub struct Identity {
     pub lineage: Arc<str>,
 }
 
+impl Identity {
+    /// A new store, with its first history.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self { store_id: random_id(), lineage: random_id() }
+    }
+
+    /// The same store with a new history, as after a restore.
+    #[must_use]
+    pub fn restored(&self) -> Self {
+        Self { store_id: Arc::clone(&self.store_id), lineage: random_id() }
+    }
+}
+
+/// 128 random bits in hex. The keys of a `RandomState` come from the operating system, and no two
+/// of them are equal within a process: distinct is what an id must be, secret it need not be.
+fn random_id() -> Arc<str> {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half()).into()
+}
+
 /// The state as of a revision, in place of the commits up to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckpointHead {
@@ -59,8 +95,8 @@ pub struct CheckpointHead {
 /// An iterator over what the store holds; an error ends it.
 pub type Stored<'a, T> = Box<dyn Iterator<Item = Result<T, StoreError>> + Send + 'a>;
 
-/// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
+/// Why the store could not do it. Cheap to clone: each caller of a group gets the same one.
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The head is not where the caller thought; nothing was written.
@@ -79,7 +115,88 @@ pub enum StoreError {
         /// The bound.
         limit: usize,
     },
-    // The store's implementer adds variants here: refused directory, corruption, I/O, latched.
+    /// What was given could not be read back, or contradicts what is stored; nothing was written.
+    #[error("cannot be stored: {reason}")]
+    Unstorable {
+        /// Which value, and what was expected.
+        reason: String,
+    },
+    /// The commits asked for are gone; the checkpoint stands in their place.
+    #[error(
+        "revision {asked} has been truncated away, the oldest kept is {oldest}; \
+         start from the checkpoint or a newer revision"
+    )]
+    Truncated {
+        /// The revision asked for.
+        asked: u64,
+        /// The oldest that can still be read.
+        oldest: u64,
+    },
+    /// Nobody has written that revision yet, nor the one before it.
+    #[error(
+        "revision {asked} lies beyond the head, which stands at {head}; ask for {head} + 1 at most"
+    )]
+    Beyond {
+        /// The revision asked for.
+        asked: u64,
+        /// Where the head stands.
+        head: u64,
+    },
+    /// Somebody else has this directory open.
+    #[error(
+        "data directory `{dir}` is in use by another process; \
+         stop that process, or choose another directory"
+    )]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The directory is not a whole store of ours; nothing in it was changed.
+    #[error("data directory `{dir}` is refused: {reason}; {remedy}")]
+    Refused {
+        /// The data directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Stored bytes do not prove themselves.
+    #[error("stored data is damaged: {what}; {RESTORE}")]
+    Corrupt {
+        /// Which, and how it shows.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing}: {source}; check the disk, its free space and its permissions")]
+    Io {
+        /// What was being done, to which file.
+        doing: String,
+        /// Its answer.
+        source: Arc<io::Error>,
+    },
+    /// An earlier write failed half-way, so what the disk holds is not known.
+    #[error(
+        "no more writes: an earlier one failed ({cause}); \
+         check the disk, then restart the process, which reopens and checks the store"
+    )]
+    Latched {
+        /// The failure that did it.
+        cause: String,
+    },
+}
+
+/// What to do about a directory that is damaged.
+const RESTORE: &str = "restore the directory from a backup, or choose another directory";
+
+impl StoreError {
+    fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into() }
+    }
+
+    fn unstorable(reason: impl Into<String>) -> Self {
+        Self::Unstorable { reason: reason.into() }
+    }
 }
 
 /// A log of commits with dense revisions. See each method for what holds.
@@ -98,32 +215,91 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// error the outcome is unknown, and every later append is refused until the store is reopened.
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError>;
 
-    /// The commits from this revision on, oldest first, each proved by its predecessor's checksum.
+    /// The commits from this revision on (0 counts as 1), oldest first, each proved by its
+    /// predecessor's checksum, up to the head as it stands at this call. From the head's successor
+    /// on there are none.
     ///
     /// # Errors
-    /// The revision has been truncated away, or lies beyond the head's successor.
+    /// `Truncated`, `Beyond`; the iterator ends in `Truncated` if it is overtaken, in `Corrupt` if a
+    /// record is damaged.
     fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError>;
 
-    /// The newest checkpoint and its tuples, if there is one.
+    /// Follows the log: returns as soon as the durable head is beyond `revision`, and at the timeout
+    /// in any case, with the head as it then stands. [`read`](Self::read) gives what came. Blocks the
+    /// thread.
+    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head;
+
+    /// The newest checkpoint and its tuples, if there is one. The tuples are the whole state only if
+    /// the iterator ends without an error.
     ///
     /// # Errors
     /// It cannot be read or does not prove itself.
     fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError>;
 
     /// Writes the state as of `state.head`, which the caller guarantees to be what the commits up to
-    /// there make, and puts it in place of an older checkpoint once it is durable.
+    /// there make, and puts it in place of an older checkpoint once it is durable. Tuples in order of
+    /// their keys take the least space. Appends go on meanwhile. A second checkpoint of one revision
+    /// changes nothing.
     ///
     /// # Errors
-    /// I/O; the older checkpoint is still in force.
+    /// I/O, or `Unstorable`: the log does not hold `state.head`, the checkpoint in force is newer, or
+    /// the tuples are not `state.tuple_count`. The older checkpoint is still in force.
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
         tuples: &mut dyn Iterator<Item = Tuple>,
     ) -> Result<(), StoreError>;
 
-    /// Forgets commits before this revision; those after the newest checkpoint always stay.
+    /// Forgets commits before this revision; those after the newest checkpoint always stay, and all
+    /// while there is none.
     ///
     /// # Errors
-    /// I/O.
+    /// I/O; some may be gone and some not.
     fn truncate(&self, before: Revision) -> Result<(), StoreError>;
+}
+
+/// Whether a checkpoint at `head` is to be written: not if the one in force is of that revision.
+///
+/// # Errors
+/// `Unstorable`: it is older than the one in force, or the log (asked for the checksum of that
+/// revision) has another commit there, or none.
+fn is_new_checkpoint(
+    head: Head,
+    in_force: Option<Head>,
+    logged: impl FnOnce() -> Result<Option<u64>, StoreError>,
+) -> Result<bool, StoreError> {
+    let revision = head.revision.0;
+    if let Some(in_force) = in_force {
+        if in_force == head {
+            return Ok(false);
+        }
+        if in_force.revision >= head.revision {
+            return Err(StoreError::unstorable(format!(
+                "a checkpoint of revision {revision}, as there is one of {}",
+                in_force.revision.0
+            )));
+        }
+    }
+    match logged()? {
+        Some(checksum) if checksum == head.checksum => Ok(true),
+        Some(checksum) => Err(StoreError::unstorable(format!(
+            "a checkpoint of revision {revision} with checksum {:016x}, the log has {checksum:016x}",
+            head.checksum
+        ))),
+        None => Err(StoreError::unstorable(format!(
+            "a checkpoint of revision {revision}, which the log does not hold"
+        ))),
+    }
+}
+
+/// # Errors
+/// `Unstorable`: the checkpoint's head promises another number of tuples.
+fn check_count(state: &CheckpointHead, tuples: u64) -> Result<(), StoreError> {
+    if tuples == state.tuple_count {
+        return Ok(());
+    }
+    Err(StoreError::unstorable(format!(
+        "a checkpoint of {tuples} tuples, whose head says {}",
+        state.tuple_count
+    )))
 }
