@@ -4,12 +4,14 @@
 //! | module | its one job |
 //! |---|---|
 //! | [`memory`] | the contract without a disk |
+//! | [`sled`] | the contract on a local directory |
 //! | `record` | the bytes of a commit and of a tuple |
 //! | `block` | the bytes of a checkpoint |
 
 mod block;
 pub mod memory;
 mod record;
+pub mod sled;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -8,3 +8,6 @@
 )]
 
 mod layers;
+mod store_contract;
+mod store_crash;
+mod store_world;

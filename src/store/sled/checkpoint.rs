@@ -1,0 +1,248 @@
+//! Checkpoints: the state as of a revision in an engine of its own, written beside and put in place by
+//! a rename. Knows no log; the head file, which names the one in force, is its caller's.
+//!
+//! Items: block number from 0 on (8 bytes, big-endian) -> block, as `block` makes them. The stream's
+//! first entry is the checkpoint's head, every other a tuple. The last item proves that all is there:
+//! key 2^64-1 -> number of blocks, 8 | number of tuples, 8 | seal, 4.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::engine::{Engine, Item, Items, Sync};
+use super::files::{io_error, remove_dir, sync_dir};
+use super::head_file::CheckpointMark;
+use crate::model::tuple::{Revision, Tuple};
+use crate::store::block::{BlockReader, BlockWriter};
+use crate::store::record::{decode_checkpoint, decode_tuple, encode_checkpoint, encode_tuple};
+use crate::store::{CheckpointHead, StoreError, check_count};
+
+/// How the names of checkpoint directories begin; the revision follows.
+pub(super) const NAME_PREFIX: &str = "checkpoint-";
+/// The name of one that is being written.
+pub(super) const NAME_NEW: &str = "checkpoint.new";
+
+const END_KEY: [u8; 8] = u64::MAX.to_be_bytes();
+const END_BYTES: usize = 20;
+/// Blocks given to the engine in one batch.
+const BLOCKS_AT_ONCE: usize = 64;
+
+/// A whole checkpoint on disk.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    engine: Engine,
+    mark: CheckpointMark,
+    blocks: u64,
+}
+
+/// Where the checkpoint of this revision lies.
+pub(super) fn path(dir: &Path, revision: Revision) -> PathBuf {
+    dir.join(format!("{NAME_PREFIX}{}", revision.0))
+}
+
+impl Checkpoint {
+    /// Writes one, durably, under its name. It takes force when the head file names it.
+    ///
+    /// # Errors
+    /// `Io`; `Unstorable`: not as many tuples as the head says.
+    pub(super) fn write(
+        dir: &Path,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+        sync: &Sync,
+    ) -> Result<Self, StoreError> {
+        let (new, path) = (dir.join(NAME_NEW), path(dir, state.head.revision));
+        // Leftovers of an attempt that failed or was cut off.
+        remove_dir(&new)?;
+        remove_dir(&path)?;
+        let mut sink = Sink {
+            engine: Engine::create(&new, sync)?,
+            writer: BlockWriter::default(),
+            batch: Vec::new(),
+            blocks: 0,
+        };
+        sink.push(encode_checkpoint(state))?;
+        let mut count = 0;
+        for tuple in tuples {
+            sink.push(encode_tuple(&tuple)?)?;
+            count += 1;
+        }
+        check_count(state, count)?;
+        let (engine, blocks, seal) = sink.finish(count)?;
+        fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
+        sync_dir(dir)?;
+        let engine = engine.moved_to(path);
+        Ok(Self { engine, mark: CheckpointMark { head: state.head, seal }, blocks })
+    }
+
+    /// Opens the one that the head file names. Its blocks are proved when they are read.
+    ///
+    /// # Errors
+    /// `Io`: it is missing; `Corrupt`: it is another, or not whole.
+    pub(super) fn open(dir: &Path, mark: CheckpointMark, sync: &Sync) -> Result<Self, StoreError> {
+        let engine = Engine::open(&path(dir, mark.head.revision), sync)?;
+        let end = engine.get(&END_KEY)?;
+        let end = end.as_deref().and_then(parse_end);
+        match end {
+            Some((blocks, _, seal)) if seal == mark.seal => Ok(Self { engine, mark, blocks }),
+            Some(_) => Err(StoreError::corrupt(format!(
+                "checkpoint {} is not the one that the head file names",
+                mark.head.revision.0
+            ))),
+            None => Err(StoreError::corrupt(format!(
+                "checkpoint {} is not whole",
+                mark.head.revision.0
+            ))),
+        }
+    }
+
+    /// What the head file says of it.
+    pub(super) fn mark(&self) -> CheckpointMark {
+        self.mark
+    }
+
+    /// Where it lies now.
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
+        path(dir, self.mark.head.revision)
+    }
+
+    /// Its head, and its tuples.
+    ///
+    /// # Errors
+    /// `Corrupt`, also from the tuples, whose end proves the number of blocks and tuples.
+    pub(super) fn read(&self) -> Result<(CheckpointHead, Tuples), StoreError> {
+        let mut entries = Entries {
+            items: self.engine.range(&[]),
+            reader: BlockReader::default(),
+            next_block: 0,
+            blocks: self.blocks,
+            seal: self.mark.seal,
+        };
+        let head = match entries.next_entry()? {
+            Some(bytes) => decode_checkpoint(bytes)?,
+            None => return Err(StoreError::corrupt("the checkpoint is empty")),
+        };
+        if head.head != self.mark.head {
+            return Err(StoreError::corrupt(
+                "the checkpoint is not of the revision it is named for",
+            ));
+        }
+        let left = head.tuple_count;
+        Ok((head, Tuples { entries: Some(entries), left }))
+    }
+}
+
+/// Takes entries, and puts blocks into an engine.
+struct Sink {
+    engine: Engine,
+    writer: BlockWriter,
+    batch: Vec<Item>,
+    blocks: u64,
+}
+
+impl Sink {
+    fn push(&mut self, entry: Vec<u8>) -> Result<(), StoreError> {
+        for block in self.writer.push(entry)? {
+            self.put(block)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, block: Vec<u8>) -> Result<(), StoreError> {
+        self.batch.push((self.blocks.to_be_bytes().to_vec(), block));
+        self.blocks += 1;
+        if self.batch.len() < BLOCKS_AT_ONCE {
+            return Ok(());
+        }
+        self.engine.put(std::mem::take(&mut self.batch))
+    }
+
+    fn finish(mut self, tuples: u64) -> Result<(Engine, u64, u32), StoreError> {
+        let (last, seal) = std::mem::take(&mut self.writer).finish();
+        if let Some(block) = last {
+            self.put(block)?;
+        }
+        let mut end = Vec::with_capacity(END_BYTES);
+        end.extend(self.blocks.to_be_bytes());
+        end.extend(tuples.to_be_bytes());
+        end.extend(seal.to_be_bytes());
+        self.batch.push((END_KEY.to_vec(), end));
+        self.engine.put(self.batch)?;
+        self.engine.flush()?;
+        self.engine.sync_all()?;
+        Ok((self.engine, self.blocks, seal))
+    }
+}
+
+fn parse_end(value: &[u8]) -> Option<(u64, u64, u32)> {
+    let (blocks, rest) = value.split_first_chunk::<8>()?;
+    let (tuples, rest) = rest.split_first_chunk::<8>()?;
+    let seal = rest.try_into().ok()?;
+    Some((u64::from_be_bytes(*blocks), u64::from_be_bytes(*tuples), u32::from_be_bytes(seal)))
+}
+
+struct Entries {
+    items: Items,
+    reader: BlockReader,
+    next_block: u64,
+    blocks: u64,
+    seal: u32,
+}
+
+impl Entries {
+    /// The next entry; `None`: that was all, and it proved itself.
+    fn next_entry(&mut self) -> Result<Option<&[u8]>, StoreError> {
+        while !self.reader.has_entry()? {
+            if self.next_block == self.blocks {
+                return match self.reader.seal() {
+                    Some(seal) if seal == self.seal => Ok(None),
+                    _ => Err(StoreError::corrupt("the checkpoint does not match its seal")),
+                };
+            }
+            let Some(item) = self.items.next() else {
+                return Err(StoreError::corrupt("the checkpoint's last blocks are missing"));
+            };
+            let (key, block) = item?;
+            if key.as_ref() != self.next_block.to_be_bytes().as_slice() {
+                return Err(StoreError::corrupt(format!(
+                    "block {} of the checkpoint is missing",
+                    self.next_block
+                )));
+            }
+            self.next_block += 1;
+            self.reader.feed(&block)?;
+        }
+        self.reader.next_entry()
+    }
+}
+
+/// The tuples of a checkpoint; an error ends them.
+pub(super) struct Tuples {
+    entries: Option<Entries>,
+    left: u64,
+}
+
+impl Tuples {
+    fn read_one(&mut self) -> Result<Option<Tuple>, StoreError> {
+        let Some(entries) = &mut self.entries else { return Ok(None) };
+        let tuple = entries.next_entry()?.map(decode_tuple).transpose()?;
+        let left = self.left.checked_sub(u64::from(tuple.is_some()));
+        match (left, &tuple) {
+            (Some(left), Some(_)) => self.left = left,
+            (Some(0), None) => {}
+            _ => return Err(StoreError::corrupt("the checkpoint has another number of tuples")),
+        }
+        Ok(tuple)
+    }
+}
+
+impl Iterator for Tuples {
+    type Item = Result<Tuple, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let tuple = self.read_one().transpose();
+        if !matches!(tuple, Some(Ok(_))) {
+            self.entries = None;
+        }
+        tuple
+    }
+}

@@ -1,0 +1,242 @@
+//! The one file that names sled: open, read, write and sync a directory of sled's. Knows keys and
+//! values, never what they mean. Whatever sled does, a panic included, comes out as a [`StoreError`].
+//!
+//! sled 0.34.7 needs care, measured and read in its source:
+//! - `flush()` only calls `sync_file_range`; so [`Engine::sync`] syncs sled's file `db` through a
+//!   descriptor of ours, opened before sled writes, so that no write error can be reported elsewhere.
+//! - Big items go to files under `blobs/` that nobody syncs; so nothing above [`ITEM_BYTES_MAX`] is
+//!   ever given to it.
+//! - A file cut short opens as a shorter or empty one without an error; whoever opens an engine must
+//!   prove its content.
+//! - Flipped bytes can panic, in `open` and later; so every call goes through [`guarded`].
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+use std::thread;
+use std::time::Duration;
+
+use super::files::{io_error, sync_dir};
+use crate::store::StoreError;
+
+/// Largest key and value together, in bytes.
+pub(super) const ITEM_BYTES_MAX: usize = 4_096;
+/// sled's cache of pages, in bytes. The log is read front to back, and the state is elsewhere.
+const CACHE_BYTES: u64 = 16 << 20;
+/// How often a lock that our own process still holds is tried again, and how long that takes.
+const LOCK_TRIES: u32 = 500;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// A key and its value.
+pub(super) type Item = (Vec<u8>, Vec<u8>);
+
+/// Bytes that sled handed out.
+pub(super) type Bytes = ::sled::IVec;
+
+/// Makes what was written to a file durable; a test's may fail.
+pub(super) type Sync = Arc<dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync>;
+
+/// The real one. `fdatasync` suffices: it covers the length, and nobody needs the times.
+pub(super) fn real_sync() -> Sync {
+    Arc::new(File::sync_data)
+}
+
+/// An open sled directory.
+pub(super) struct Engine {
+    dir: PathBuf,
+    db: ::sled::Db,
+    /// sled's file `db`.
+    file: File,
+    sync: Sync,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // sled's own Debug prints every item.
+        f.debug_struct("Engine").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Makes a new directory, durably.
+    pub(super) fn create(dir: &Path, sync: &Sync) -> Result<Self, StoreError> {
+        fs::create_dir(dir).map_err(|e| io_error("create", dir, e))?;
+        let db = dir.join("db");
+        File::create_new(&db).map_err(|e| io_error("create", &db, e))?;
+        let engine = Self::open(dir, sync)?;
+        engine.flush()?;
+        engine.sync_all()?;
+        Ok(engine)
+    }
+
+    /// Opens an existing directory. What it holds may be less than what was written to it.
+    ///
+    /// # Errors
+    /// `Io`: its file is missing; `Corrupt`: sled reports damage, or panics.
+    pub(super) fn open(dir: &Path, sync: &Sync) -> Result<Self, StoreError> {
+        let path = dir.join("db");
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(|e| io_error("open", &path, e))?;
+        let config = ::sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .mode(::sled::Mode::HighThroughput)
+            .use_compression(false)
+            .flush_every_ms(None);
+        let mut tries = 0;
+        let db = loop {
+            match guarded(dir, "open", || config.open()) {
+                // Our own lock keeps other processes out, so this is an engine of this process whose
+                // last background task has not ended yet.
+                Err(StoreError::Io { source, .. })
+                    if tries < LOCK_TRIES && source.to_string().contains("acquire lock") =>
+                {
+                    tries += 1;
+                    thread::sleep(LOCK_PAUSE);
+                }
+                opened => break opened?,
+            }
+        };
+        Ok(Self { dir: dir.to_owned(), db, file, sync: Arc::clone(sync) })
+    }
+
+    /// Writes these items, all or none of them; durable after [`flush`](Self::flush) and
+    /// [`sync`](Self::sync).
+    pub(super) fn put(&self, items: Vec<Item>) -> Result<(), StoreError> {
+        let mut batch = ::sled::Batch::default();
+        for (key, value) in items {
+            let bytes = key.len() + value.len();
+            if bytes > ITEM_BYTES_MAX {
+                return Err(StoreError::unstorable(format!(
+                    "an item of {bytes} bytes, the limit is {ITEM_BYTES_MAX}"
+                )));
+            }
+            batch.insert(key, value);
+        }
+        guarded(&self.dir, "write to", || self.db.apply_batch(batch))
+    }
+
+    /// Removes these keys.
+    pub(super) fn remove(&self, keys: Vec<Bytes>) -> Result<(), StoreError> {
+        let mut batch = ::sled::Batch::default();
+        keys.into_iter().for_each(|key| batch.remove(key));
+        guarded(&self.dir, "delete from", || self.db.apply_batch(batch))
+    }
+
+    /// The value of this key.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        guarded(&self.dir, "read", || self.db.get(key))
+    }
+
+    /// The items from this key on, in order.
+    pub(super) fn range(&self, from: &[u8]) -> Items {
+        Items { dir: self.dir.clone(), items: Some(self.db.range(from..)) }
+    }
+
+    /// Hands everything written to the operating system.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        guarded(&self.dir, "flush", || self.db.flush()).map(drop)
+    }
+
+    /// Makes everything flushed durable: one `fdatasync`.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        (self.sync)(&self.file).map_err(|e| io_error("sync", &self.dir.join("db"), e))
+    }
+
+    /// Makes the directory itself durable, with every file in it.
+    ///
+    /// # Errors
+    /// `Io`; `Corrupt`: sled put something into `blobs/`, which it never syncs.
+    pub(super) fn sync_all(&self) -> Result<(), StoreError> {
+        self.sync()?;
+        for entry in fs::read_dir(&self.dir).map_err(|e| io_error("read", &self.dir, e))? {
+            let path = entry.map_err(|e| io_error("read", &self.dir, e))?.path();
+            if path.is_dir() {
+                let mut inside = fs::read_dir(&path).map_err(|e| io_error("read", &path, e))?;
+                if inside.next().is_some() {
+                    let what = format!("`{}` should be empty", path.display());
+                    return Err(StoreError::corrupt(what));
+                }
+                sync_dir(&path)?;
+            } else {
+                File::open(&path)
+                    .and_then(|file| file.sync_all())
+                    .map_err(|e| io_error("sync", &path, e))?;
+            }
+        }
+        sync_dir(&self.dir)
+    }
+
+    /// Says where it lies after its directory was renamed; sled itself only needs its open file.
+    pub(super) fn moved_to(self, dir: PathBuf) -> Self {
+        Self { dir, ..self }
+    }
+}
+
+/// Items in the order of their keys; an error ends them.
+pub(super) struct Items {
+    dir: PathBuf,
+    items: Option<::sled::Iter>,
+}
+
+impl Iterator for Items {
+    type Item = Result<(Bytes, Bytes), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let items = self.items.as_mut()?;
+        let item = guarded(&self.dir, "read", || items.next().transpose()).transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.items = None;
+        }
+        item
+    }
+}
+
+thread_local! {
+    /// While set: a panic of this thread is caught, and its message goes here instead of to stderr.
+    static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs a call of sled's; a panic becomes an error. The program must unwind on panic.
+fn guarded<T>(
+    dir: &Path,
+    doing: &str,
+    call: impl FnOnce() -> ::sled::Result<T>,
+) -> Result<T, StoreError> {
+    silence_caught_panics();
+    CAUGHT.set(Some(String::new()));
+    // Unwind safe: after a panic the engine is dropped (open), or its writer latches (append).
+    let result = catch_unwind(AssertUnwindSafe(call));
+    let message = CAUGHT.take().unwrap_or_default();
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(::sled::Error::Io(e))) => Err(io_error(doing, dir, e)),
+        Ok(Err(e)) => Err(StoreError::corrupt(format!("cannot {doing} `{}`: {e}", dir.display()))),
+        Err(_) => Err(StoreError::corrupt(format!(
+            "cannot {doing} `{}`: the engine gave up: {}",
+            dir.display(),
+            message.lines().collect::<Vec<_>>().join(" ")
+        ))),
+    }
+}
+
+/// Puts a hook before the process' own, once: panics that [`guarded`] catches are not printed.
+fn silence_caught_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let caught = CAUGHT.try_with(|caught| match caught.try_borrow_mut() {
+                Ok(mut caught) => caught.as_mut().map(|text| *text = info.to_string()).is_some(),
+                Err(_) => false,
+            });
+            if !caught.unwrap_or(false) {
+                others(info);
+            }
+        }));
+    });
+}

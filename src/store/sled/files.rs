@@ -1,0 +1,54 @@
+//! Directories and files as the store's other files need them: durable, and errors that name the
+//! path. Knows no format.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::store::StoreError;
+
+/// An error that says what was being done to which file.
+pub(super) fn io_error(doing: &str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io { doing: format!("{doing} `{}`", path.display()), source: Arc::new(source) }
+}
+
+/// Makes the names in a directory durable: files created, renamed and removed.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| io_error("sync", dir, e))
+}
+
+/// Makes the directory and its parents, durably.
+pub(super) fn create_dir_all(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    create_dir_all(parent)?;
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(io_error("create", dir, e)),
+        _ => sync_dir(parent),
+    }
+}
+
+/// Removes a directory that may not be there.
+pub(super) fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("remove", dir, e)),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a directory.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let wrong = |e| io_error("read", dir, e);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(wrong)? {
+        names.push(entry.map_err(wrong)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}

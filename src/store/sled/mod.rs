@@ -1,0 +1,489 @@
+//! [`Store`] on a local directory, with sled as the engine: opening, appending, and what may follow
+//! what on disk. Knows neither the engine's calls (`engine`) nor the bytes (`log`, `checkpoint`,
+//! `head_file`, each at its top).
+//!
+//! ```text
+//! DIR/head              what the log must at least hold; the lock          head_file.rs
+//! DIR/log/              sled: the commits from `first` on                  log.rs
+//! DIR/checkpoint-N/     sled: the state as of revision N                   checkpoint.rs
+//! DIR/head.new, DIR/checkpoint.new, other checkpoint-N: cut off while being made; removed
+//! ```
+//!
+//! **Durable.** One group: its commits go to sled, `flush()` hands them to the system, one `fdatasync`
+//! of `log/db` makes them durable, and the head file's next slot is written; then the group is
+//! acknowledged. The head file is synced every 64th group, at a checkpoint, and at the end: it is a
+//! *lower bound* of what is durable (see `head_file`). So a group costs one sync, and 1/64 of another.
+//!
+//! **Proved.** Opening demands that the log, from the checkpoint in force on, is dense, that each
+//! record carries its predecessor's checksum, and that it reaches the record that the head file names.
+//! sled shortens a damaged log without an error; here that is a refusal.
+//!
+//! **Assumed of the disk:** a sync that returned is durable; 512 bytes at a multiple of 512 are written
+//! whole or not at all; and after a failed sync nothing is known, so the store latches.
+
+mod checkpoint;
+mod engine;
+mod files;
+mod head_file;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::checkpoint::Checkpoint;
+use self::engine::{Engine, Sync};
+use self::head_file::{HeadFile, HeadRecord, Stage};
+use self::log::Records;
+use super::record::{decode_commit, encode_commit};
+use super::{CheckpointHead, Commit, Head, Identity, RESTORE, Store, StoreError, Stored};
+use crate::model::tuple::{Revision, Tuple};
+
+const LOG: &str = "log";
+const EMPTY: Head = Head { revision: Revision(0), checksum: 0 };
+
+/// A store in a directory that it alone has open.
+#[derive(Debug)]
+pub struct SledStore {
+    dir: PathBuf,
+    identity: Identity,
+    engine: Engine,
+    sync: SyncFn,
+    /// Held while a group is appended.
+    writer: Mutex<Writer>,
+    /// Taken after `writer`, never before it.
+    head_file: Mutex<HeadFile>,
+    /// *Durable*: readers see the log up to here, and no further.
+    published: Mutex<Head>,
+    /// Signalled after each change of `published`.
+    grown: Condvar,
+    /// The log's first revision: a copy of the head file's.
+    first: AtomicU64,
+    checkpoint: Mutex<Option<Arc<Checkpoint>>>,
+    /// Held while a checkpoint is written or the log is truncated. Taken before any other.
+    upkeep: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    head: Head,
+    /// The failure after which nothing is appended any more.
+    latched: Option<String>,
+}
+
+/// `Sync` with a `Debug`.
+struct SyncFn(Sync);
+
+impl std::fmt::Debug for SyncFn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SyncFn")
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a lock was held: the writer has latched, or the value is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SledStore {
+    /// Opens the store in this directory, and makes an empty one if the directory is empty or not
+    /// there. Reads the log from the newest checkpoint on.
+    ///
+    /// # Errors
+    /// `Locked`, `Refused`, `Corrupt`, `Io`: each says what to do.
+    pub fn open_or_create(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, true, engine::real_sync())
+    }
+
+    /// Opens the store in this directory. Reads the log from the newest checkpoint on.
+    ///
+    /// # Errors
+    /// `Refused` also if there is none; `Locked`, `Corrupt`, `Io`: each says what to do.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, false, engine::real_sync())
+    }
+
+    /// Makes a store in an empty directory that begins with this checkpoint; the log goes on after it.
+    /// A restore gives it [`Identity::restored`]; a follower, its writer's own identity.
+    ///
+    /// # Errors
+    /// `Refused`: the directory is not empty; `Unstorable`: the head is at revision 0, or the tuples
+    /// are not `state.tuple_count`; `Locked`, `Io`. A directory left half made is refused later on.
+    pub fn restore(
+        dir: &Path,
+        identity: &Identity,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+    ) -> Result<Self, StoreError> {
+        if state.head.revision == EMPTY.revision {
+            return Err(StoreError::unstorable("a checkpoint of revision 0, which has no state"));
+        }
+        let sync = engine::real_sync();
+        files::create_dir_all(dir)?;
+        demand_empty(dir)?;
+        let record = HeadRecord { stage: Stage::Restoring, ..first_record(identity.clone()) };
+        let mut head_file = HeadFile::create(dir, record, &sync)?;
+        let engine = Engine::create(&dir.join(LOG), &sync)?;
+        let checkpoint = Checkpoint::write(dir, state, tuples, &sync)?;
+        head_file.replace(|record| {
+            record.stage = Stage::Whole;
+            record.head = state.head;
+            record.checkpoint = Some(checkpoint.mark());
+            record.first = state.head.revision.next();
+        })?;
+        Ok(Self::assemble(dir, head_file, engine, Some(checkpoint), sync))
+    }
+
+    fn open_with(dir: &Path, may_create: bool, sync: Sync) -> Result<Self, StoreError> {
+        if may_create {
+            files::create_dir_all(dir)?;
+        }
+        let refused = |reason: &str, remedy| StoreError::Refused {
+            dir: dir.to_owned(),
+            reason: reason.to_owned(),
+            remedy,
+        };
+        if !dir.is_dir() {
+            return Err(refused("it is not a directory", "choose one that holds a store"));
+        }
+        let mut head_file = match HeadFile::open(dir, &sync)? {
+            Some(head_file) => head_file,
+            None => {
+                demand_empty(dir)?;
+                if !may_create {
+                    return Err(refused("it is empty", "choose one that holds a store"));
+                }
+                HeadFile::create(dir, first_record(Identity::fresh()), &sync)?
+            }
+        };
+        match head_file.record().stage {
+            Stage::Whole => {}
+            Stage::Creating => {
+                files::remove_dir(&dir.join(LOG))?;
+                let engine = Engine::create(&dir.join(LOG), &sync)?;
+                files::sync_dir(dir)?;
+                head_file.replace(|record| record.stage = Stage::Whole)?;
+                return Ok(Self::assemble(dir, head_file, engine, None, sync));
+            }
+            Stage::Restoring => {
+                return Err(refused(
+                    "a restore into it was cut off",
+                    "empty the directory and restore again",
+                ));
+            }
+        }
+        let record = head_file.record().clone();
+        let checkpoint = match record.checkpoint {
+            Some(mark) => {
+                demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
+                Some(Checkpoint::open(dir, mark, &sync)?)
+            }
+            None => None,
+        };
+        demand_engine(dir, &dir.join(LOG))?;
+        let engine = Engine::open(&dir.join(LOG), &sync)?;
+        let head = prove(dir, &engine, &record)?;
+        // The last records may be there only because the process died and not the machine.
+        engine.sync()?;
+        head_file.replace(|record| record.head = head)?;
+        remove_leftovers(dir, &record)?;
+        log::remove_before(&engine, record.first)?;
+        Ok(Self::assemble(dir, head_file, engine, checkpoint, sync))
+    }
+
+    fn assemble(
+        dir: &Path,
+        head_file: HeadFile,
+        engine: Engine,
+        checkpoint: Option<Checkpoint>,
+        sync: Sync,
+    ) -> Self {
+        let HeadRecord { identity, head, first, .. } = head_file.record().clone();
+        Self {
+            dir: dir.to_owned(),
+            identity,
+            engine,
+            sync: SyncFn(sync),
+            writer: Mutex::new(Writer { head, latched: None }),
+            head_file: Mutex::new(head_file),
+            published: Mutex::new(head),
+            grown: Condvar::new(),
+            first: AtomicU64::new(first.0),
+            checkpoint: Mutex::new(checkpoint.map(Arc::new)),
+            upkeep: Mutex::new(()),
+        }
+    }
+
+    fn first(&self) -> Revision {
+        Revision(self.first.load(Ordering::Acquire))
+    }
+
+    fn checkpoint_in_force(&self) -> Option<Arc<Checkpoint>> {
+        locked(&self.checkpoint).clone()
+    }
+
+    /// Writes a group after `head`, and returns when it is durable.
+    fn write_group(&self, mut head: Head, bodies: &[Vec<u8>]) -> Result<Head, StoreError> {
+        for body in bodies {
+            let (items, next) = log::items(head, body);
+            self.engine.put(items)?;
+            head = next;
+        }
+        self.engine.flush()?;
+        self.engine.sync()?;
+        locked(&self.head_file).raise(head)?;
+        Ok(head)
+    }
+
+    /// Changes the head file durably. After a failure nobody knows what it says, so nothing more is
+    /// acknowledged.
+    fn change_head_file(&self, change: impl FnOnce(&mut HeadRecord)) -> Result<(), StoreError> {
+        let changed = locked(&self.head_file).replace(change);
+        changed.inspect_err(|e| locked(&self.writer).latched = Some(e.to_string()))
+    }
+
+    /// The checksum of the commit before this one, where it is at hand.
+    fn checksum_before(&self, from: Revision) -> Result<Option<u64>, StoreError> {
+        let before = Revision(from.0.saturating_sub(1));
+        if before == EMPTY.revision {
+            return Ok(Some(EMPTY.checksum));
+        }
+        match self.checkpoint_in_force().map(|checkpoint| checkpoint.mark().head) {
+            Some(head) if head.revision == before => Ok(Some(head.checksum)),
+            _ if before < self.first() => Ok(None),
+            _ => log::checksum_of(&self.engine, before),
+        }
+    }
+}
+
+impl Store for SledStore {
+    fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    fn head(&self) -> Head {
+        *locked(&self.published)
+    }
+
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Head, StoreError> {
+        let bodies = group.iter().map(encode_commit).collect::<Result<Vec<_>, _>>();
+        let mut writer = locked(&self.writer);
+        if let Some(cause) = &writer.latched {
+            return Err(StoreError::Latched { cause: cause.clone() });
+        }
+        let actual = writer.head.revision;
+        if actual != expected {
+            return Err(StoreError::Conflict { expected: expected.0, actual: actual.0 });
+        }
+        let bodies = bodies?;
+        if bodies.is_empty() {
+            return Ok(writer.head);
+        }
+        // Latched until proved otherwise: also if a panic ends this call.
+        writer.latched = Some("it was cut off".to_owned());
+        match self.write_group(writer.head, &bodies) {
+            Ok(head) => {
+                *writer = Writer { head, latched: None };
+                *locked(&self.published) = head;
+                self.grown.notify_all();
+                Ok(head)
+            }
+            Err(e) => {
+                writer.latched = Some(e.to_string());
+                Err(e)
+            }
+        }
+    }
+
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+        let from = from.max(Revision(1));
+        let head = self.head();
+        if from < self.first() {
+            return Err(StoreError::Truncated { asked: from.0, oldest: self.first().0 });
+        }
+        if from > head.revision.next() {
+            return Err(StoreError::Beyond { asked: from.0, head: head.revision.0 });
+        }
+        let previous = self.checksum_before(from)?;
+        let records = Records::new(&self.engine, from, previous);
+        Ok(Box::new(Commits { store: self, records, next: from, head, over: false }))
+    }
+
+    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
+        let behind = |head: &mut Head| head.revision <= revision;
+        let waited = self.grown.wait_timeout_while(locked(&self.published), timeout, behind);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+        let Some(checkpoint) = self.checkpoint_in_force() else { return Ok(None) };
+        let (head, tuples) = checkpoint.read()?;
+        Ok(Some((head, Box::new(tuples))))
+    }
+
+    fn write_checkpoint(
+        &self,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+    ) -> Result<(), StoreError> {
+        let _upkeep = locked(&self.upkeep);
+        let old = self.checkpoint_in_force();
+        let in_force = old.as_ref().map(|checkpoint| checkpoint.mark().head);
+        let published = self.head();
+        let logged = || match state.head.revision {
+            revision if revision == published.revision => Ok(Some(published.checksum)),
+            revision if revision > published.revision => Ok(None),
+            revision => log::checksum_of(&self.engine, revision),
+        };
+        if !super::is_new_checkpoint(state.head, in_force, logged)? {
+            return Ok(());
+        }
+        let new = Arc::new(Checkpoint::write(&self.dir, state, tuples, &self.sync.0)?);
+        self.change_head_file(|record| record.checkpoint = Some(new.mark()))?;
+        *locked(&self.checkpoint) = Some(new);
+        // Whoever still reads the old one has its file open.
+        old.map_or(Ok(()), |old| files::remove_dir(&old.path(&self.dir)))
+    }
+
+    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
+        let _upkeep = locked(&self.upkeep);
+        let Some(checkpoint) = self.checkpoint_in_force() else { return Ok(()) };
+        let first = before.min(checkpoint.mark().head.revision.next());
+        if first <= self.first() {
+            return Ok(());
+        }
+        self.change_head_file(|record| record.first = first)?;
+        self.first.store(first.0, Ordering::Release);
+        log::remove_before(&self.engine, first)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        // Best effort: the file is a lower bound, and every commit is durable without it.
+        if locked(&self.writer).latched.is_none() {
+            let _ = locked(&self.head_file).sync_now();
+        }
+    }
+}
+
+/// The commits of [`Store::read`], up to the head at its call.
+struct Commits<'a> {
+    store: &'a SledStore,
+    records: Records,
+    next: Revision,
+    head: Head,
+    over: bool,
+}
+
+impl Commits<'_> {
+    fn read_one(&mut self) -> Result<(Revision, Commit), StoreError> {
+        let missing = || StoreError::corrupt(format!("commit {} is missing", self.next.0));
+        let record = self.records.next().unwrap_or_else(|| Err(missing()))?;
+        if record.head.revision == self.head.revision && record.head != self.head {
+            return Err(StoreError::corrupt("the last commit is not the one that was written"));
+        }
+        self.next = record.head.revision.next();
+        Ok((record.head.revision, decode_commit(&record.body)?))
+    }
+}
+
+impl Iterator for Commits<'_> {
+    type Item = Result<(Revision, Commit), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over || self.next > self.head.revision {
+            return None;
+        }
+        let (asked, oldest) = (self.next, self.store.first());
+        let commit = self.read_one();
+        self.over = commit.is_err();
+        Some(match commit {
+            // Truncation overtook this reader; what it missed is no damage.
+            Err(_) if asked < self.store.first() => Err(StoreError::Truncated {
+                asked: asked.0,
+                oldest: oldest.max(self.store.first()).0,
+            }),
+            commit => commit,
+        })
+    }
+}
+
+fn first_record(identity: Identity) -> HeadRecord {
+    let first = Revision(1);
+    HeadRecord { identity, stage: Stage::Creating, head: EMPTY, checkpoint: None, first }
+}
+
+/// The head of the log, which is dense and chained from the checkpoint on and reaches what the head
+/// file says.
+fn prove(dir: &Path, engine: &Engine, record: &HeadRecord) -> Result<Head, StoreError> {
+    let refused =
+        |reason| Err(StoreError::Refused { dir: dir.to_owned(), reason, remedy: RESTORE });
+    let expected = record.head;
+    let mut head = record.checkpoint.map_or(EMPTY, |mark| mark.head);
+    let mut is_reached = head == expected;
+    for found in Records::new(engine, head.revision.next(), Some(head.checksum)) {
+        head = found?.head;
+        is_reached |= head == expected;
+    }
+    if head.revision < expected.revision {
+        return refused(format!(
+            "its log ends at revision {}, the head file says {}",
+            head.revision.0, expected.revision.0
+        ));
+    }
+    if !is_reached {
+        return refused(format!(
+            "commit {} in its log is not the one that the head file says",
+            expected.revision.0
+        ));
+    }
+    Ok(head)
+}
+
+/// A directory that has no head file must be empty: anything else in it is somebody's.
+fn demand_empty(dir: &Path) -> Result<(), StoreError> {
+    let is_ours = |name: &str| name == LOG || name.starts_with(checkpoint::NAME_PREFIX);
+    // The root of a volume has `lost+found`.
+    let is_nothing = |name: &str| matches!(name, head_file::NAME_NEW | "lost+found");
+    let names = files::names(dir)?;
+    let (reason, remedy) = if names.iter().any(|name| is_ours(name)) {
+        (format!("it holds data and no file `{}`", head_file::NAME), RESTORE)
+    } else if names.iter().any(|name| name == head_file::NAME) {
+        ("it holds a store already".to_owned(), "choose an empty directory")
+    } else if let Some(name) = names.iter().find(|name| !is_nothing(name)) {
+        (format!("it is no store, and holds `{name}`"), "choose an empty directory")
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Refused { dir: dir.to_owned(), reason, remedy })
+}
+
+fn demand_engine(dir: &Path, engine: &Path) -> Result<(), StoreError> {
+    let file = engine.join("db");
+    if file.is_file() {
+        return Ok(());
+    }
+    let reason = format!("`{}` is missing", file.display());
+    Err(StoreError::Refused { dir: dir.to_owned(), reason, remedy: RESTORE })
+}
+
+/// Removes what was cut off while being made, and checkpoints that are not in force.
+fn remove_leftovers(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
+    let in_force = record.checkpoint.map(|mark| checkpoint::path(dir, mark.head.revision));
+    for name in files::names(dir)? {
+        let path = dir.join(&name);
+        let is_checkpoint =
+            name.starts_with(checkpoint::NAME_PREFIX) && Some(&path) != in_force.as_ref();
+        if name == head_file::NAME_NEW {
+            fs::remove_file(&path).map_err(|e| files::io_error("remove", &path, e))?;
+        } else if is_checkpoint || name == checkpoint::NAME_NEW {
+            files::remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! Guards the contract of `Store`: each test runs on every implementation.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bailiwick::model::limits::COMMIT_BYTES_MAX;
+use bailiwick::model::names::Name;
+use bailiwick::model::tuple::{Change, Revision, Time, TupleCondition};
+use bailiwick::store::memory::MemoryStore;
+use bailiwick::store::sled::SledStore;
+use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError};
+
+use crate::store_world::{
+    checkpoint, commit, commits, compare_checkpoint, compare_log, grow, rich_tuple, state_at_head,
+    tuple,
+};
+
+/// Long enough that only a hang reaches it.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Runs the test on each implementation; what is durable is opened again where the test asks for it.
+fn on_each(test: impl Fn(&mut dyn FnMut() -> Arc<dyn Store>)) {
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    test(&mut || Arc::clone(&memory));
+    let dir = tempfile::tempdir().unwrap();
+    test(&mut || Arc::new(SledStore::open_or_create(&dir.path().join("data")).unwrap()));
+}
+
+#[test]
+fn an_empty_store_has_nothing() {
+    on_each(|open| {
+        let store = open();
+        assert_eq!(store.head(), Head { revision: Revision(0), checksum: 0 });
+        assert_eq!(store.identity().store_id.len(), 32);
+        assert_ne!(store.identity().store_id, store.identity().lineage);
+        assert!(store.checkpoint().unwrap().is_none());
+        assert_eq!(store.read(Revision(0)).unwrap().count(), 0);
+        assert_eq!(store.read(Revision(1)).unwrap().count(), 0);
+        let beyond = store.read(Revision(2)).err().unwrap();
+        assert!(matches!(beyond, StoreError::Beyond { asked: 2, head: 0 }), "{beyond}");
+        store.truncate(Revision(9)).unwrap();
+    });
+}
+
+#[test]
+fn revisions_are_dense_and_come_back_in_order_also_after_reopening() {
+    on_each(|open| {
+        let mut store = open();
+        let identity = store.identity();
+        let mut checksums = vec![0];
+        for group in [1, 64, 3, 1, 20] {
+            let before = store.head().revision.0;
+            let head = grow(&*store, group);
+            assert_eq!(head, store.head());
+            assert_eq!(head.revision.0, before + group);
+            assert!(!checksums.contains(&head.checksum));
+            checksums.push(head.checksum);
+            compare_log(&*store, 1).unwrap();
+            drop(store);
+            store = open();
+            assert_eq!(store.head(), head);
+            assert_eq!(store.identity(), identity);
+        }
+        for from in [1, 7, 8, 65, 88, 89, 90] {
+            compare_log(&*store, from).unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_same_commits_make_the_same_checksum_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (memory, sled) = (MemoryStore::new(), SledStore::open_or_create(dir.path()).unwrap());
+    assert_eq!(grow(&memory, 40), grow(&sled, 40));
+    assert_ne!(memory.identity(), sled.identity());
+}
+
+#[test]
+fn an_append_elsewhere_than_at_the_head_is_a_conflict() {
+    on_each(|open| {
+        let store = open();
+        grow(&*store, 3);
+        for wrong in [0, 2, 4, 99] {
+            let e = store.append(Revision(wrong), &commits([wrong + 1])).unwrap_err();
+            assert!(
+                matches!(e, StoreError::Conflict { expected, actual: 3 } if expected == wrong),
+                "{e}"
+            );
+        }
+        assert_eq!(store.append(Revision(3), &[]).unwrap(), store.head());
+        assert!(matches!(store.append(Revision(2), &[]), Err(StoreError::Conflict { .. })));
+        compare_log(&*store, 1).unwrap();
+    });
+}
+
+/// A commit whose encoded form takes this many bytes.
+fn commit_of_bytes(bytes: usize) -> Commit {
+    let mut tuple = tuple(1);
+    tuple.reason = "x".repeat(bytes - 100);
+    let sized = |tuple| Commit { time: Time(0), changes: vec![Change::Put(tuple)], model: None };
+    let store = MemoryStore::new();
+    // The encoding's own bytes are not the test's business: it asks the error for them.
+    let mut probe = tuple.clone();
+    probe.reason = "x".repeat(COMMIT_BYTES_MAX);
+    let Err(StoreError::CommitTooLarge { bytes: probed, .. }) =
+        store.append(Revision(0), &[sized(probe)])
+    else {
+        panic!("a commit with a value of the limit's size was taken");
+    };
+    tuple.reason = "x".repeat(bytes - (probed - COMMIT_BYTES_MAX));
+    sized(tuple)
+}
+
+#[test]
+fn a_commit_is_bounded_and_the_bound_is_exact() {
+    on_each(|open| {
+        let mut store = open();
+        let largest = commit_of_bytes(COMMIT_BYTES_MAX);
+        let over = commit_of_bytes(COMMIT_BYTES_MAX + 1);
+        let e = store.append(Revision(0), &[commit(1), over]).unwrap_err();
+        assert!(
+            matches!(e, StoreError::CommitTooLarge { bytes, limit: COMMIT_BYTES_MAX } if bytes == limit_plus_one()),
+            "{e}"
+        );
+        assert_eq!(store.head().revision, Revision(0), "nothing was written");
+        store.append(Revision(0), std::slice::from_ref(&largest)).unwrap();
+        drop(store);
+        store = open();
+        let read: Vec<_> = store.read(Revision(1)).unwrap().map(Result::unwrap).collect();
+        assert!(read == [(Revision(1), largest)]);
+    });
+}
+
+const fn limit_plus_one() -> usize {
+    COMMIT_BYTES_MAX + 1
+}
+
+#[test]
+fn commits_of_every_length_around_a_part_come_back() {
+    on_each(|open| {
+        let mut store = open();
+        let lengths = [4_062, 4_063, 4_064, 4_084, 4_085, 4_086, 8_147, 8_148, 8_149, 8_170, 8_171];
+        let group: Vec<_> = lengths.iter().map(|bytes| commit_of_bytes(*bytes)).collect();
+        store.append(Revision(0), &group).unwrap();
+        drop(store);
+        store = open();
+        let read: Vec<_> = store.read(Revision(1)).unwrap().map(|item| item.unwrap().1).collect();
+        assert!(read == group);
+    });
+}
+
+#[test]
+fn a_context_too_deep_to_be_read_back_is_refused() {
+    on_each(|open| {
+        let store = open();
+        let nested = |levels| {
+            (0..levels).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]))
+        };
+        let with = |value| {
+            let mut tuple = rich_tuple(1);
+            let name = Name::parse("c").unwrap();
+            let context = [("x".to_owned(), value)].into();
+            tuple.condition = Some(TupleCondition { name, context });
+            Commit { time: Time(0), changes: vec![Change::Put(tuple)], model: None }
+        };
+        let e = store.append(Revision(0), &[with(nested(64))]).unwrap_err();
+        assert!(e.to_string().contains("deeper than 64 levels"), "{e}");
+        let deepest = with(nested(63));
+        store.append(Revision(0), std::slice::from_ref(&deepest)).unwrap();
+        assert!(store.read(Revision(1)).unwrap().next().unwrap().unwrap().1 == deepest);
+    });
+}
+
+#[test]
+fn a_follower_sees_each_commit_once_it_is_durable() {
+    on_each(|open| {
+        let store = open();
+        assert_eq!(store.wait_beyond(Revision(0), Duration::ZERO), store.head());
+        thread::scope(|scope| {
+            let follower = scope.spawn(|| {
+                let mut seen = Vec::new();
+                while seen.len() < 30 {
+                    let at = Revision(seen.len() as u64);
+                    assert!(store.wait_beyond(at, LONG).revision > at);
+                    for item in store.read(at.next()).unwrap() {
+                        seen.push(item.unwrap().1);
+                    }
+                }
+                seen
+            });
+            for group in [1, 4, 10, 1, 14] {
+                grow(&*store, group);
+            }
+            assert!(follower.join().unwrap() == commits(1..=30));
+        });
+        assert_eq!(store.wait_beyond(Revision(29), LONG), store.head());
+    });
+}
+
+#[test]
+fn a_reader_ends_where_the_head_stood_at_its_call() {
+    on_each(|open| {
+        let store = open();
+        grow(&*store, 5);
+        let reader = store.read(Revision(2)).unwrap();
+        grow(&*store, 5);
+        assert_eq!(reader.count(), 4);
+    });
+}
+
+#[test]
+fn a_checkpoint_comes_back_and_a_newer_one_takes_its_place() {
+    on_each(|open| {
+        let mut store = open();
+        for (commits, tuples) in [(5, 0), (1, 1), (30, 3_000), (1, 20)] {
+            grow(&*store, commits);
+            let state = checkpoint(&*store, tuples);
+            compare_checkpoint(&*store, &state).unwrap();
+            grow(&*store, 2);
+            drop(store);
+            store = open();
+            compare_checkpoint(&*store, &state).unwrap();
+            compare_log(&*store, 1).unwrap();
+        }
+        let rich: Vec<_> = (1..500).map(rich_tuple).collect();
+        let state = state_at_head(&*store, rich.len() as u64);
+        store.write_checkpoint(&state, &mut rich.iter().cloned()).unwrap();
+        let (_, tuples) = store.checkpoint().unwrap().unwrap();
+        assert!(tuples.map(Result::unwrap).eq(rich));
+    });
+}
+
+#[test]
+fn a_checkpoint_that_the_log_contradicts_is_refused() {
+    on_each(|open| {
+        let mut store = open();
+        let none = state_at_head(&*store, 0);
+        grow(&*store, 10);
+        let good = checkpoint(&*store, 10);
+        grow(&*store, 1);
+        let next = state_at_head(&*store, 3);
+        let head = |revision, checksum| Head { revision: Revision(revision), checksum };
+        let wrong = [
+            none,
+            CheckpointHead { head: head(5, 1), ..next.clone() },
+            CheckpointHead { head: head(11, 1), ..next.clone() },
+            CheckpointHead { head: head(12, next.head.checksum), ..next.clone() },
+            CheckpointHead { tuple_count: 4, ..next.clone() },
+            CheckpointHead { tuple_count: 2, ..next.clone() },
+        ];
+        for state in wrong {
+            let e = store.write_checkpoint(&state, &mut (0..3).map(tuple)).unwrap_err();
+            assert!(matches!(e, StoreError::Unstorable { .. }), "{state:?}: {e}");
+        }
+        // The same revision again: done already.
+        store.write_checkpoint(&good, &mut std::iter::empty()).unwrap();
+        compare_checkpoint(&*store, &good).unwrap();
+        drop(store);
+        store = open();
+        compare_checkpoint(&*store, &good).unwrap();
+        store.write_checkpoint(&next, &mut (0..3).map(tuple)).unwrap();
+        compare_checkpoint(&*store, &next).unwrap();
+    });
+}
+
+#[test]
+fn an_older_checkpoint_may_still_be_read_while_a_newer_takes_its_place() {
+    on_each(|open| {
+        let store = open();
+        grow(&*store, 1);
+        checkpoint(&*store, 5_000);
+        let (_, tuples) = store.checkpoint().unwrap().unwrap();
+        grow(&*store, 1);
+        checkpoint(&*store, 1);
+        assert!(tuples.map(Result::unwrap).eq((0..5_000).map(tuple)));
+    });
+}
+
+#[test]
+fn truncation_stops_at_the_checkpoint() {
+    on_each(|open| {
+        let mut store = open();
+        grow(&*store, 20);
+        store.truncate(Revision(10)).unwrap();
+        compare_log(&*store, 1).unwrap();
+        let state = checkpoint(&*store, 7);
+        grow(&*store, 10);
+        for (before, first) in [(5, 5), (3, 5), (15, 15), (99, 21), (0, 21)] {
+            store.truncate(Revision(before)).unwrap();
+            for _ in 0..2 {
+                let e = store.read(Revision(first - 1)).err().unwrap();
+                assert!(
+                    matches!(e, StoreError::Truncated { asked, oldest }
+                        if asked == first - 1 && oldest == first),
+                    "{e}"
+                );
+                compare_log(&*store, first).unwrap();
+                compare_log(&*store, first + 1).unwrap();
+                compare_checkpoint(&*store, &state).unwrap();
+                drop(store);
+                store = open();
+            }
+        }
+        let state = {
+            grow(&*store, 1);
+            checkpoint(&*store, 8)
+        };
+        store.truncate(Revision(u64::MAX)).unwrap();
+        drop(store);
+        store = open();
+        assert_eq!(store.head(), state.head);
+        grow(&*store, 3);
+        compare_log(&*store, state.head.revision.0 + 1).unwrap();
+    });
+}
+
+#[test]
+fn writers_readers_and_upkeep_do_not_disturb_one_another() {
+    on_each(|open| {
+        let store = open();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for group in 1..=20 {
+                    grow(&*store, group);
+                }
+            });
+            scope.spawn(|| {
+                for count in 1..=5 {
+                    store.wait_beyond(Revision(count * 20), LONG);
+                    let state = checkpoint(&*store, count * 50);
+                    compare_checkpoint(&*store, &state).unwrap();
+                    store.truncate(Revision(count * 15)).unwrap();
+                }
+            });
+            let mut next = 1;
+            while next <= 210 {
+                store.wait_beyond(Revision(next - 1), LONG);
+                let items = match store.read(Revision(next)) {
+                    Ok(items) => items,
+                    Err(StoreError::Truncated { oldest, .. }) => {
+                        next = oldest;
+                        continue;
+                    }
+                    Err(e) => panic!("{e}"),
+                };
+                for item in items {
+                    match item {
+                        Ok((revision, found)) => {
+                            assert_eq!(revision, Revision(next));
+                            assert!(found == commit(next));
+                            next += 1;
+                        }
+                        Err(StoreError::Truncated { oldest, .. }) => {
+                            next = oldest;
+                            break;
+                        }
+                        Err(e) => panic!("{e}"),
+                    }
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_restored_directory_goes_on_from_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = MemoryStore::new();
+    grow(&origin, 30);
+    let state = checkpoint(&origin, 900);
+    let identity = origin.identity().restored();
+    assert_eq!(identity.store_id, origin.identity().store_id);
+    assert_ne!(identity.lineage, origin.identity().lineage);
+    let restore = |identity: &Identity| {
+        SledStore::restore(dir.path(), identity, &state, &mut (0..900).map(tuple))
+    };
+    let mut store = restore(&identity).unwrap();
+    for _ in 0..2 {
+        assert_eq!((store.identity(), store.head()), (identity.clone(), state.head));
+        compare_checkpoint(&store, &state).unwrap();
+        drop(store);
+        store = SledStore::open(dir.path()).unwrap();
+    }
+    assert_eq!(grow(&store, 5), grow(&origin, 5), "a follower's log is its writer's");
+    compare_log(&store, 31).unwrap();
+    drop(store);
+    let e = restore(&identity).unwrap_err();
+    assert!(
+        e.to_string().contains("choose an empty directory") || e.to_string().contains("restore"),
+        "{e}"
+    );
+}
