@@ -29,7 +29,7 @@ pub const STREAM_BUFFER_ENTRIES: usize = 256;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
-pub const CHECK_STEPS_MAX: u64 = 10_000_000;
+pub const CHECK_STEPS_MAX: u64 = 1_000_000;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);

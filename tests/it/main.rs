@@ -7,7 +7,11 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod hierarchy;
 mod layers;
 mod store_contract;
 mod store_crash;
 mod store_world;
+mod limits;
+mod pdp;
+mod support;

@@ -1,0 +1,220 @@
+//! The service without a wire: commits are whole, dense, seen by every later read, and validated
+//! against each other; a model that does not fit is refused; a failed store latches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bailiwick::model::tuple::{Revision, Time, Tuple};
+use bailiwick::pdp::{Pdp, TupleFilter, WriteChange, WriteError};
+use bailiwick::store::memory::MemoryStore;
+use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
+
+use crate::support::{World, create, delete, files_of, model, touch, tuple};
+
+const MODEL: &str = "
+model: pdp
+types: { user: {}, org: { parents: [org] } }
+roles: [ { at: [org], names: [admin, viewer], bound_by: [user] } ]
+permissions: { act: { at: [org], is: admin }, see: { at: [org], is: 'admin or viewer' } }
+";
+
+fn all(pdp: &Pdp) -> Vec<String> {
+    let tuples = pdp.read().tuples(&TupleFilter::default()).unwrap();
+    let mut texts: Vec<String> = tuples.map(|tuple| tuple.key.to_string()).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn a_commit_is_whole_or_nothing() {
+    let world = World::new(MODEL);
+    world.put(&["org:a#admin@user:ana"]);
+    let before = world.pdp.read().token().clone();
+    let error = world.write(vec![touch("org:b#admin@user:bob"), create("org:a#admin@user:ana")]);
+    assert!(matches!(error, Err(WriteError::AlreadyExists { change: 1, .. })), "{error:?}");
+    let error = world.write(vec![touch("org:b#admin@user:bob"), touch("org:b#owner@user:bob")]);
+    assert!(matches!(error, Err(WriteError::NotAdmitted { change: 1, .. })), "{error:?}");
+    let error = world.write(vec![touch("org:b#admin@user:bob"), delete("org:b#admin@user:bob")]);
+    assert!(matches!(error, Err(WriteError::Repeated { change: 1, .. })), "{error:?}");
+    assert!(matches!(world.write(vec![]), Err(WriteError::Empty)));
+    assert_eq!(all(&world.pdp), ["org:a#admin@user:ana"]);
+    assert_eq!(*world.pdp.read().token(), before);
+}
+
+#[test]
+fn revisions_are_dense_and_a_change_of_nothing_makes_none() {
+    let world = World::new(MODEL);
+    let first = world.write(vec![touch("org:a#admin@user:ana")]).unwrap();
+    let none = world.write(vec![delete("org:x#admin@user:ana")]).unwrap();
+    assert_eq!(none, first, "a delete of what is not there commits nothing");
+    let second = world.write(vec![delete("org:a#admin@user:ana")]).unwrap();
+    assert_eq!(second.revision, first.revision.next());
+    assert_eq!(*world.pdp.read().token(), second);
+    assert!(!world.allows("user:ana act org:a"));
+}
+
+#[test]
+fn an_expired_tuple_is_absent_everywhere_and_may_be_created_anew() {
+    let world = World::new(MODEL);
+    let expiring = |at| {
+        WriteChange::Create(Tuple { expires_at: Some(Time(at)), ..tuple("org:a#admin@user:ana") })
+    };
+    world.write(vec![expiring(100)]).unwrap();
+    world.clock.set(99);
+    assert!(world.allows("user:ana act org:a"));
+    assert!(world.write(vec![expiring(300)]).is_err());
+    world.clock.set(100);
+    assert!(!world.allows("user:ana act org:a"));
+    assert!(all(&world.pdp).is_empty());
+    world.write(vec![expiring(300)]).unwrap();
+    assert!(world.allows("user:ana act org:a"));
+}
+
+#[test]
+fn now_never_runs_back() {
+    let world = World::new(MODEL);
+    world
+        .write(vec![WriteChange::Touch(Tuple {
+            expires_at: Some(Time(100)),
+            ..tuple("org:a#admin@user:ana")
+        })])
+        .unwrap();
+    world.clock.set(100);
+    assert!(!world.allows("user:ana act org:a"));
+    world.clock.set(50);
+    assert!(!world.allows("user:ana act org:a"), "the clock ran back, `now` did not");
+    assert_eq!(world.pdp.read().now(), Time(100));
+}
+
+#[test]
+fn concurrent_commits_see_each_other() {
+    let world = World::new(MODEL);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    // 64 callers create the same tuple, and each one of its own: one wins, all own ones are there.
+    let outcomes = runtime.block_on(async {
+        let tasks: Vec<_> = (0..64)
+            .map(|i| {
+                let pdp = world.pdp.clone();
+                tokio::spawn(async move {
+                    let own =
+                        pdp.write(vec![create(&format!("org:a#viewer@user:u{i}"))]).await.unwrap();
+                    assert!(pdp.read().token().revision >= own.revision, "a later read sees it");
+                    (own.revision, pdp.write(vec![create("org:a#admin@user:ana")]).await.is_ok())
+                })
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        for task in tasks {
+            outcomes.push(task.await.unwrap());
+        }
+        outcomes
+    });
+    assert_eq!(outcomes.iter().filter(|(_, won)| *won).count(), 1);
+    let mut revisions: Vec<u64> = outcomes.iter().map(|(revision, _)| revision.0).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    assert_eq!(revisions.len(), 64, "each commit has a revision of its own");
+    assert_eq!(world.pdp.read().token().revision, Revision(66), "the model, 64 and the winner");
+    assert_eq!(all(&world.pdp).len(), 65);
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let world = World::on(Arc::clone(&store), MODEL);
+    world.put(&["org:a#admin@user:ana", "org:b#parent@org:a"]);
+    world.write(vec![delete("org:a#admin@user:ana"), touch("org:a#viewer@user:ana")]).unwrap();
+    let token = world.pdp.read().token().clone();
+    world.pdp.close();
+    assert!(matches!(
+        world.write(vec![touch("org:c#admin@user:ana")]),
+        Err(WriteError::Unavailable(_))
+    ));
+    let again = World::on(store, MODEL);
+    assert_eq!(*again.pdp.read().token(), token, "the same model again is no commit");
+    assert_eq!(all(&again.pdp), ["org:a#viewer@user:ana", "org:b#parent@org:a"]);
+    assert!(again.allows("user:ana see org:b") && !again.allows("user:ana act org:b"));
+}
+
+#[test]
+fn another_model_is_a_commit_and_one_that_does_not_fit_is_refused() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let world = World::on(Arc::clone(&store), MODEL);
+    world.put(&["org:a#viewer@user:ana"]);
+    let before = world.pdp.read().token().revision;
+    world.pdp.close();
+    let smaller = model(&MODEL.replace("[admin, viewer]", "[admin]").replace(" or viewer", ""));
+    let files = files_of(&smaller);
+    let clock = Arc::clone(&world.clock);
+    let error = Pdp::open(Arc::clone(&store), smaller, files, clock).unwrap_err().to_string();
+    assert!(error.contains("`org:a#viewer@user:ana`"), "{error}");
+    assert_eq!(store.head().revision, before, "a refused model leaves no trace");
+    let larger = World::on(Arc::clone(&store), &MODEL.replace("viewer]", "viewer, guest]"));
+    assert_eq!(larger.pdp.read().token().revision, before.next());
+    assert!(larger.allows("user:ana see org:a"));
+}
+
+/// A store whose appends fail once they are told to.
+#[derive(Debug, Default)]
+struct Failing {
+    inner: MemoryStore,
+    fails: AtomicBool,
+}
+
+impl Store for Failing {
+    fn identity(&self) -> Identity {
+        self.inner.identity()
+    }
+
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            let source = Arc::new(std::io::Error::other("no more disk"));
+            return Err(StoreError::Io { doing: "sync".into(), source });
+        }
+        self.inner.append(expected, group)
+    }
+
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+        self.inner.read(from)
+    }
+
+    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
+        self.inner.wait_beyond(revision, timeout)
+    }
+
+    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+        self.inner.checkpoint()
+    }
+
+    fn write_checkpoint(
+        &self,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+    ) -> Result<(), StoreError> {
+        self.inner.write_checkpoint(state, tuples)
+    }
+
+    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
+        self.inner.truncate(before)
+    }
+}
+
+#[test]
+fn a_failed_sync_latches_and_what_it_held_is_never_read() {
+    let store = Arc::new(Failing::default());
+    let world = World::on(Arc::clone(&store) as Arc<dyn Store>, MODEL);
+    world.put(&["org:a#viewer@user:ana"]);
+    store.fails.store(true, Ordering::SeqCst);
+    let error = world.write(vec![touch("org:a#admin@user:ana")]);
+    assert!(matches!(error, Err(WriteError::OutcomeUnknown(_))), "{error:?}");
+    assert!(!world.allows("user:ana act org:a"), "pending is dropped");
+    store.fails.store(false, Ordering::SeqCst);
+    let error = world.write(vec![touch("org:a#admin@user:ana")]);
+    assert!(matches!(error, Err(WriteError::Unavailable(_))), "{error:?}");
+    assert!(world.allows("user:ana see org:a"), "reads go on");
+}

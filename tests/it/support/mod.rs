@@ -1,0 +1,106 @@
+//! What the tests share: models from text, a service without a wire, a clock that a test sets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bailiwick::engine::{Decision, EngineError};
+use bailiwick::model::form::Model;
+use bailiwick::model::tuple::{Context, Time, Tuple, TupleKey};
+use bailiwick::model::{SourceFiles, load};
+use bailiwick::pdp::{Clock, Pdp, Token, WriteChange, WriteError};
+use bailiwick::store::memory::MemoryStore;
+use bailiwick::store::{ModelFiles, Store};
+
+/// A clock that stands until a test moves it.
+#[derive(Debug, Default)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    pub fn set(&self, now: i64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Time {
+        Time(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A model of one `model.yaml` without matrices.
+pub fn model(yaml: &str) -> Model {
+    let mut files = SourceFiles::default();
+    files.insert("model.yaml", yaml);
+    load(&files, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+pub fn files_of(model: &Model) -> ModelFiles {
+    ModelFiles { digest: model.digest.clone(), files: Vec::new() }
+}
+
+/// A service without a wire, on a store in memory.
+pub struct World {
+    pub pdp: Pdp,
+    pub clock: Arc<SetClock>,
+    pub store: Arc<dyn Store>,
+}
+
+impl World {
+    pub fn new(yaml: &str) -> Self {
+        Self::on(Arc::new(MemoryStore::new()), yaml)
+    }
+
+    pub fn on(store: Arc<dyn Store>, yaml: &str) -> Self {
+        let clock = Arc::new(SetClock::default());
+        let model = model(yaml);
+        let files = files_of(&model);
+        let clock_too: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let pdp = Pdp::open(Arc::clone(&store), model, files, clock_too).unwrap();
+        Self { pdp, clock, store }
+    }
+
+    pub fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.pdp.write(changes))
+    }
+
+    /// Touches these tuples in one commit, which must be accepted.
+    pub fn put<T: AsRef<str>>(&self, tuples: &[T]) {
+        let changes = tuples.iter().map(|text| touch(text.as_ref())).collect();
+        self.write(changes).unwrap();
+    }
+
+    pub fn check(&self, question: &str) -> Result<Decision, EngineError> {
+        self.check_with(question, Context::new())
+    }
+
+    /// `question` is `subject permission scope`.
+    pub fn check_with(&self, question: &str, context: Context) -> Result<Decision, EngineError> {
+        let mut words = question.split(' ');
+        let mut word = || words.next().unwrap();
+        let reading = self.pdp.read();
+        let question = reading.question(word(), word(), word(), context).unwrap();
+        reading.check(&question, true)
+    }
+
+    pub fn allows(&self, question: &str) -> bool {
+        self.check(question).unwrap().is_allow()
+    }
+}
+
+pub fn tuple(text: &str) -> Tuple {
+    Tuple::plain(TupleKey::parse(text).unwrap())
+}
+
+pub fn touch(text: &str) -> WriteChange {
+    WriteChange::Touch(tuple(text))
+}
+
+pub fn create(text: &str) -> WriteChange {
+    WriteChange::Create(tuple(text))
+}
+
+pub fn delete(text: &str) -> WriteChange {
+    WriteChange::Delete(TupleKey::parse(text).unwrap())
+}
