@@ -45,7 +45,7 @@ fn main() {
 }
 
 fn open(dir: &Path) -> Pdp {
-    let store: Arc<dyn Store> = Arc::new(SledStore::open(dir).expect("the store opens"));
+    let store: Arc<dyn Store> = Arc::new(SledStore::open_or_create(dir).expect("the store opens"));
     let model = world::model();
     let files = ModelFiles { digest: model.digest.clone(), files: Vec::new() };
     Pdp::open(store, model, files, Arc::new(Fixed)).expect("the store fits the model")

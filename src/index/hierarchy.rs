@@ -42,28 +42,40 @@ pub enum HierarchyError {
     },
 }
 
-/// Checks the edge that `key` names, if it is a parent edge of this snapshot; any other tuple passes.
-/// Costs what lies above the parent and below the scope.
+/// Checks those of these tuples that are parent edges of this snapshot; any other passes. An error
+/// comes with the position of its tuple. Costs what lies above the parents and below the scopes.
 ///
 /// # Errors
-/// The edge breaks a rule of the hierarchy.
-pub fn check_parent(snapshot: &Snapshot, key: &TupleKey, now: Time) -> Result<(), HierarchyError> {
-    let Some(edge) = snapshot.get(key).filter(|edge| edge.is_live(now)) else {
-        return Ok(());
-    };
-    let SubjectKey::Object(parent) = edge.subject else {
-        return Ok(());
-    };
-    let Some(def) = edge_def(snapshot, edge.scope, edge.role).filter(|def| def.is_parent) else {
-        return Ok(());
-    };
-    if !def.many {
-        check_single(snapshot, key, &edge, now)?;
+/// An edge breaks a rule of the hierarchy.
+pub fn check_parents<'a>(
+    snapshot: &Snapshot,
+    keys: impl IntoIterator<Item = &'a TupleKey>,
+    now: Time,
+) -> Result<(), (usize, HierarchyError)> {
+    let mut walk = Walk { snapshot, now, heights: HashMap::new() };
+    let mut acyclic = Vec::new();
+    for (at, key) in keys.into_iter().enumerate() {
+        let Some(edge) = snapshot.get(key).filter(|edge| edge.is_live(now)) else {
+            continue;
+        };
+        let SubjectKey::Object(parent) = edge.subject else {
+            continue;
+        };
+        let Some(def) = edge_def(snapshot, edge.scope, edge.role).filter(|def| def.is_parent)
+        else {
+            continue;
+        };
+        if !def.many {
+            check_single(snapshot, key, &edge, now).map_err(|error| (at, error))?;
+        }
+        if def.acyclic {
+            walk.check_acyclic(key, edge.scope, parent).map_err(|error| (at, error))?;
+            acyclic.push((at, key, edge.scope, parent));
+        }
     }
-    if def.acyclic {
-        let mut walk = Walk { snapshot, now, heights: HashMap::new() };
-        walk.check_acyclic(key, edge.scope, parent)?;
-        walk.check_depth(key, edge.scope, parent)?;
+    // Depth is defined only where there is no circle.
+    for (at, key, scope, parent) in acyclic {
+        walk.check_depth(key, scope, parent).map_err(|error| (at, error))?;
     }
     Ok(())
 }

@@ -8,6 +8,6 @@ mod hierarchy;
 mod objects;
 mod snapshot;
 
-pub use hierarchy::{HierarchyError, check_parent};
+pub use hierarchy::{HierarchyError, check_parents};
 pub use objects::ObjectId;
 pub use snapshot::{Binding, Details, NotIndexable, Part, Position, Snapshot, SubjectKey};

@@ -369,6 +369,13 @@ impl Snapshot {
         Some(tuple)
     }
 
+    /// Whether the tuple is an edge of the hierarchy.
+    #[must_use]
+    pub fn is_parent_edge(&self, binding: &Binding<'_>) -> bool {
+        let def = self.type_of(binding.scope).and_then(|t| self.model.type_def(t));
+        def.and_then(|def| def.edge(binding.role)).is_some_and(|edge| edge.is_parent)
+    }
+
     /// The source of a binding: empty for what is granted here.
     #[must_use]
     pub fn source_of(&self, binding: &Binding<'_>) -> &str {

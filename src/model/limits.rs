@@ -30,6 +30,22 @@ pub const STREAM_BUFFER_ENTRIES: usize = 256;
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
 pub const CHECK_STEPS_MAX: u64 = 1_000_000;
+/// Largest file of a model directory, in bytes.
+pub const MODEL_FILE_BYTES_MAX: usize = 4 << 20;
+/// Most files of a model directory.
+pub const MODEL_FILES_MAX: usize = 256;
+/// Deepest nesting of an expression with its gates expanded, in levels.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Most nodes of one expression with its gates expanded.
+pub const EXPRESSION_NODES_MAX: usize = 2_000;
+/// Largest compiled model: nodes of the general form, names at types, forms of `bound_by`, together.
+pub const MODEL_TERMS_MAX: usize = 5_000_000;
+/// Most permissions of a model.
+pub const PERMISSIONS_MAX: usize = 16_384;
+/// Longest CEL expression of a condition, in bytes.
+pub const CONDITION_BYTES_MAX: usize = 4 << 10;
+/// Deepest syntax tree of a CEL expression, in levels: evaluation recurses over it.
+pub const CONDITION_DEPTH_MAX: usize = 64;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);

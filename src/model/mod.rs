@@ -2,8 +2,25 @@
 //! given; knows no clock, no store, no wire.
 
 pub mod admission;
+mod compile;
+mod expression;
+mod files;
 pub mod form;
+mod isolate;
 pub mod limits;
+pub mod matrix;
 pub mod names;
+mod pattern;
+mod problem;
+mod read;
+mod read_types;
+pub mod scenario;
+mod source;
 pub mod suggest;
+mod table;
 pub mod tuple;
+mod yaml;
+
+pub use compile::{ParameterValue, load};
+pub use files::{MODEL_FILE, ReadError, SourceFiles, TESTS_FILE};
+pub use problem::{Position, Problem, Problems};

@@ -1,12 +1,55 @@
-//! The known name that a misspelt one probably means.
+//! The nearest known name to a mistyped one. Knows texts, not what they name.
 
-/// The nearest of the known names, if one is near enough to be meant.
-#[must_use]
-pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(wanted, name), name))
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map(|(_, name)| name)
+/// Longer words are not compared: the distance costs the product of the lengths.
+const COMPARED_BYTES_MAX: usize = 256;
+
+/// The candidate nearest to `word`, if one is near enough to be meant; the first of equals.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
+    let allowed = (word.chars().count() / 3).max(1);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        if candidate.len().abs_diff(word.len()) > 4 * allowed || candidate.is_empty() {
+            continue;
+        }
+        let distance = if candidate.eq_ignore_ascii_case(word) {
+            0
+        } else {
+            strsim::osa_distance(word, candidate)
+        };
+        let better = best.is_none_or(|held| (distance, candidate) < held);
+        if distance <= allowed && better {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// The end of a message: "; did you mean `x`?", or nothing.
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        let known = ["stations.reboot", "stations.view", "org"];
+        assert_eq!(nearest("stations.rebot", known), Some("stations.reboot"));
+        assert_eq!(nearest("STATIONS.VIEW", known), Some("stations.view"));
+        assert_eq!(nearest("ogr", known), Some("org"));
+        assert_eq!(nearest("invoice", known), None);
+        assert_eq!(nearest(&"o".repeat(10_000), known), None);
+        assert_eq!(did_you_mean("ogr", known), "; did you mean `org`?");
+        assert_eq!(did_you_mean("zzz", known), "");
+    }
+
+    #[test]
+    fn of_equally_near_words_the_first_in_byte_order_is_named() {
+        assert_eq!(nearest("ab", ["ac", "aa"]), Some("aa"));
+    }
 }

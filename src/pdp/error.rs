@@ -59,6 +59,12 @@ pub enum WriteError {
         /// The bound.
         limit: usize,
     },
+    /// A value cannot be stored; nothing was written.
+    #[error("changes: cannot be stored: {reason}")]
+    Unstorable {
+        /// Which value, and what was expected.
+        reason: String,
+    },
     /// Too many commits wait already; nothing was written.
     #[error("{limit} commits are waiting already")]
     Overloaded {

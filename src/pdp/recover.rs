@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Clock, OpenError, Published};
 use crate::engine::Plan;
-use crate::index::{Part, Snapshot, check_parent};
+use crate::index::{Part, Snapshot, check_parents};
 use crate::model::admission::admit;
 use crate::model::form::Model;
 use crate::model::names::quoted;
@@ -116,18 +116,15 @@ impl Recovery {
 
     /// Another model may allow fewer parents than the one that the tuples were written under.
     fn check_hierarchy(&self, now: Time) -> Result<(), OpenError> {
-        for (_, binding) in self.snapshot.after(Part::All, None) {
-            let Some(tuple) = self.snapshot.tuple(&binding) else {
-                continue;
-            };
-            check_parent(&self.snapshot, &tuple.key, now).map_err(|error| {
-                OpenError::ModelMismatch {
-                    tuple: quoted(&tuple.key.to_string()),
-                    reason: error.to_string(),
-                    count: 1,
-                }
-            })?;
-        }
-        Ok(())
+        let tuples = self.snapshot.after(Part::All, None);
+        let keys: Vec<TupleKey> = tuples
+            .filter(|(_, binding)| self.snapshot.is_parent_edge(binding))
+            .filter_map(|(_, binding)| self.snapshot.tuple(&binding))
+            .map(|tuple| tuple.key)
+            .collect();
+        check_parents(&self.snapshot, &keys, now).map_err(|(at, error)| {
+            let tuple = keys.get(at).map(|key| quoted(&key.to_string())).unwrap_or_default();
+            OpenError::ModelMismatch { tuple, reason: error.to_string(), count: 1 }
+        })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Published, Shared, WriteError};
-use crate::index::{NotIndexable, Part, Snapshot, check_parent};
+use crate::index::{NotIndexable, Part, Snapshot, check_parents};
 use crate::model::admission::admit;
 use crate::model::limits::{CHECKPOINT_CHANGES, GROUP_COMMITS_MAX, LOG_KEPT_COMMITS};
 use crate::model::names::quoted;
@@ -119,8 +119,10 @@ impl Writer {
                     let _gone = job.reply.send(outcome.map(head));
                 }
             }
-            // The store's limit on one commit: only whoever exceeds it is refused.
-            Err(StoreError::CommitTooLarge { .. }) if group.len() > 1 => {
+            // Only whoever asked for what cannot be stored is refused.
+            Err(StoreError::CommitTooLarge { .. } | StoreError::Unstorable { .. })
+                if group.len() > 1 =>
+            {
                 for job in group {
                     self.serve(vec![job]);
                 }
@@ -160,9 +162,15 @@ impl Writer {
             }
             return;
         }
+        if let StoreError::Unstorable { reason } = error {
+            for job in group {
+                let _gone = job.reply.send(Err(WriteError::Unstorable { reason: reason.clone() }));
+            }
+            return;
+        }
         let cause = error.to_string();
         tracing::error!(error = %cause, "the store failed; nothing more is written");
-        let unwritten = matches!(error, StoreError::Conflict { .. });
+        let unwritten = matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
         for job in group {
             let refusal =
                 if unwritten { WriteError::Unavailable } else { WriteError::OutcomeUnknown };
@@ -230,10 +238,8 @@ impl Pending {
             }
         }
         // After all changes, so that a parent can be moved in one commit, in any order.
-        for (at, change) in changes.iter().enumerate() {
-            check_parent(&next, change.key(), self.time)
-                .map_err(|error| WriteError::Hierarchy { change: at, error })?;
-        }
+        check_parents(&next, changes.iter().map(WriteChange::key), self.time)
+            .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
         if commit.is_empty() {
             return Ok(self.commits.len().checked_sub(1));
         }

@@ -64,21 +64,23 @@ impl Store for MemoryStore {
         self.state().head
     }
 
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Head, StoreError> {
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
         let bodies = group.iter().map(encode_commit).collect::<Result<Vec<_>, _>>();
         let mut state = self.state();
         let actual = state.head.revision;
         if actual != expected {
             return Err(StoreError::Conflict { expected: expected.0, actual: actual.0 });
         }
+        let mut heads = Vec::with_capacity(group.len());
         for body in bodies? {
             state.head = chained(state.head, &body);
             let record = Record { checksum: state.head.checksum, body: body.into() };
             let revision = state.head.revision.0;
             state.records.insert(revision, record);
+            heads.push(state.head);
         }
         self.grown.notify_all();
-        Ok(state.head)
+        Ok(heads)
     }
 
     fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {

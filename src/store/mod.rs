@@ -210,7 +210,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn head(&self) -> Head;
 
     /// Appends the commits, in order, as revisions `expected.next()` and on, and returns when all of
-    /// them are durable. One call is one group: one sync.
+    /// them are durable: where the log stood after each. One call is one group: one sync.
     ///
     /// # Errors
     /// `Conflict` if the head is not `expected`, `CommitTooLarge`: nothing was written. After an I/O

@@ -9,9 +9,12 @@
 
 mod hierarchy;
 mod layers;
+mod limits;
+mod model;
+mod models_load;
+mod pdp;
+mod platform_cells;
 mod store_contract;
 mod store_crash;
 mod store_world;
-mod limits;
-mod pdp;
 mod support;

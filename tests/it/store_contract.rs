@@ -88,7 +88,10 @@ fn an_append_elsewhere_than_at_the_head_is_a_conflict() {
                 "{e}"
             );
         }
-        assert_eq!(store.append(Revision(3), &[]).unwrap(), store.head());
+        assert_eq!(store.append(Revision(3), &[]).unwrap(), []);
+        let heads = store.append(Revision(3), &commits([4, 5])).unwrap();
+        assert_eq!(heads.iter().map(|head| head.revision.0).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(heads.last(), Some(&store.head()));
         assert!(matches!(store.append(Revision(2), &[]), Err(StoreError::Conflict { .. })));
         compare_log(&*store, 1).unwrap();
     });

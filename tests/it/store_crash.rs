@@ -360,7 +360,7 @@ fn child_appends_until_killed() {
     for group in 1.. {
         let at = store.head().revision;
         let count = random.u64(1..=6);
-        let head = store.append(at, &commits(at.0 + 1..=at.0 + count)).unwrap();
+        let head = *store.append(at, &commits(at.0 + 1..=at.0 + count)).unwrap().last().unwrap();
         say(&format!("acknowledged {}", head.revision.0));
         if group % 8 == 0 {
             checkpoint(&store, head.revision.0 % 500);

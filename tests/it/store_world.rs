@@ -52,7 +52,8 @@ pub(crate) fn commits(revisions: impl IntoIterator<Item = u64>) -> Vec<Commit> {
 /// Appends the next `count` commits as one group.
 pub(crate) fn grow(store: &dyn Store, count: u64) -> Head {
     let at = store.head().revision;
-    store.append(at, &commits(at.0 + 1..=at.0 + count)).unwrap()
+    let heads = store.append(at, &commits(at.0 + 1..=at.0 + count)).unwrap();
+    heads.last().copied().unwrap_or(store.head())
 }
 
 /// A checkpoint's head at the store's head.

@@ -226,17 +226,19 @@ impl SledStore {
         locked(&self.checkpoint).clone()
     }
 
-    /// Writes a group after `head`, and returns when it is durable.
-    fn write_group(&self, mut head: Head, bodies: &[Vec<u8>]) -> Result<Head, StoreError> {
+    /// Writes a group after `head`, and returns when it is durable: the head after each commit.
+    fn write_group(&self, mut head: Head, bodies: &[Vec<u8>]) -> Result<Vec<Head>, StoreError> {
+        let mut heads = Vec::with_capacity(bodies.len());
         for body in bodies {
             let (items, next) = log::items(head, body);
             self.engine.put(items)?;
             head = next;
+            heads.push(head);
         }
         self.engine.flush()?;
         self.engine.sync()?;
         locked(&self.head_file).raise(head)?;
-        Ok(head)
+        Ok(heads)
     }
 
     /// Changes the head file durably. After a failure nobody knows what it says, so nothing more is
@@ -269,7 +271,7 @@ impl Store for SledStore {
         *locked(&self.published)
     }
 
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Head, StoreError> {
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
         let bodies = group.iter().map(encode_commit).collect::<Result<Vec<_>, _>>();
         let mut writer = locked(&self.writer);
         if let Some(cause) = &writer.latched {
@@ -281,16 +283,17 @@ impl Store for SledStore {
         }
         let bodies = bodies?;
         if bodies.is_empty() {
-            return Ok(writer.head);
+            return Ok(Vec::new());
         }
         // Latched until proved otherwise: also if a panic ends this call.
         writer.latched = Some("it was cut off".to_owned());
         match self.write_group(writer.head, &bodies) {
-            Ok(head) => {
+            Ok(heads) => {
+                let head = heads.last().copied().unwrap_or(writer.head);
                 *writer = Writer { head, latched: None };
                 *locked(&self.published) = head;
                 self.grown.notify_all();
-                Ok(head)
+                Ok(heads)
             }
             Err(e) => {
                 writer.latched = Some(e.to_string());

@@ -14,10 +14,10 @@ use bailiwick::store::{ModelFiles, Store};
 
 /// A clock that stands until a test moves it.
 #[derive(Debug, Default)]
-pub struct SetClock(AtomicI64);
+pub(crate) struct SetClock(AtomicI64);
 
 impl SetClock {
-    pub fn set(&self, now: i64) {
+    pub(crate) fn set(&self, now: i64) {
         self.0.store(now, Ordering::SeqCst);
     }
 }
@@ -29,54 +29,57 @@ impl Clock for SetClock {
 }
 
 /// A model of one `model.yaml` without matrices.
-pub fn model(yaml: &str) -> Model {
+pub(crate) fn model(yaml: &str) -> Model {
     let mut files = SourceFiles::default();
     files.insert("model.yaml", yaml);
     load(&files, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub fn files_of(model: &Model) -> ModelFiles {
+pub(crate) fn files_of(model: &Model) -> ModelFiles {
     ModelFiles { digest: model.digest.clone(), files: Vec::new() }
 }
 
 /// A service without a wire, on a store in memory.
-pub struct World {
-    pub pdp: Pdp,
-    pub clock: Arc<SetClock>,
-    pub store: Arc<dyn Store>,
+pub(crate) struct World {
+    pub(crate) pdp: Pdp,
+    pub(crate) clock: Arc<SetClock>,
 }
 
 impl World {
-    pub fn new(yaml: &str) -> Self {
+    pub(crate) fn new(yaml: &str) -> Self {
         Self::on(Arc::new(MemoryStore::new()), yaml)
     }
 
-    pub fn on(store: Arc<dyn Store>, yaml: &str) -> Self {
+    pub(crate) fn on(store: Arc<dyn Store>, yaml: &str) -> Self {
         let clock = Arc::new(SetClock::default());
         let model = model(yaml);
         let files = files_of(&model);
         let clock_too: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let pdp = Pdp::open(Arc::clone(&store), model, files, clock_too).unwrap();
-        Self { pdp, clock, store }
+        let pdp = Pdp::open(store, model, files, clock_too).unwrap();
+        Self { pdp, clock }
     }
 
-    pub fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
+    pub(crate) fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.pdp.write(changes))
     }
 
     /// Touches these tuples in one commit, which must be accepted.
-    pub fn put<T: AsRef<str>>(&self, tuples: &[T]) {
+    pub(crate) fn put<T: AsRef<str>>(&self, tuples: &[T]) {
         let changes = tuples.iter().map(|text| touch(text.as_ref())).collect();
         self.write(changes).unwrap();
     }
 
-    pub fn check(&self, question: &str) -> Result<Decision, EngineError> {
+    pub(crate) fn check(&self, question: &str) -> Result<Decision, EngineError> {
         self.check_with(question, Context::new())
     }
 
     /// `question` is `subject permission scope`.
-    pub fn check_with(&self, question: &str, context: Context) -> Result<Decision, EngineError> {
+    pub(crate) fn check_with(
+        &self,
+        question: &str,
+        context: Context,
+    ) -> Result<Decision, EngineError> {
         let mut words = question.split(' ');
         let mut word = || words.next().unwrap();
         let reading = self.pdp.read();
@@ -84,23 +87,23 @@ impl World {
         reading.check(&question, true)
     }
 
-    pub fn allows(&self, question: &str) -> bool {
+    pub(crate) fn allows(&self, question: &str) -> bool {
         self.check(question).unwrap().is_allow()
     }
 }
 
-pub fn tuple(text: &str) -> Tuple {
+pub(crate) fn tuple(text: &str) -> Tuple {
     Tuple::plain(TupleKey::parse(text).unwrap())
 }
 
-pub fn touch(text: &str) -> WriteChange {
+pub(crate) fn touch(text: &str) -> WriteChange {
     WriteChange::Touch(tuple(text))
 }
 
-pub fn create(text: &str) -> WriteChange {
+pub(crate) fn create(text: &str) -> WriteChange {
     WriteChange::Create(tuple(text))
 }
 
-pub fn delete(text: &str) -> WriteChange {
+pub(crate) fn delete(text: &str) -> WriteChange {
     WriteChange::Delete(TupleKey::parse(text).unwrap())
 }

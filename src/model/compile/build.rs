@@ -1,0 +1,85 @@
+//! Builds nodes of the general form in their smallest shape: constants are folded, single terms stand
+//! for themselves. Each rule holds for no, unknown and yes alike.
+
+use crate::model::form::Expr;
+
+pub(super) fn yes() -> Expr {
+    Expr::All(Vec::new())
+}
+
+pub(super) fn no() -> Expr {
+    Expr::Any(Vec::new())
+}
+
+pub(super) fn is_yes(expr: &Expr) -> bool {
+    matches!(expr, Expr::All(terms) if terms.is_empty())
+}
+
+pub(super) fn is_no(expr: &Expr) -> bool {
+    matches!(expr, Expr::Any(terms) if terms.is_empty())
+}
+
+/// The greatest: a yes decides, a no adds nothing.
+pub(super) fn any(terms: impl IntoIterator<Item = Expr>) -> Expr {
+    let mut kept = Vec::new();
+    for term in terms {
+        match term {
+            yes if is_yes(&yes) => return yes,
+            Expr::Any(inner) => kept.extend(inner),
+            term => kept.push(term),
+        }
+    }
+    single(kept, Expr::Any)
+}
+
+/// The least: a no decides, a yes takes nothing.
+pub(super) fn all(terms: impl IntoIterator<Item = Expr>) -> Expr {
+    let mut kept = Vec::new();
+    for term in terms {
+        match term {
+            no if is_no(&no) => return no,
+            Expr::All(inner) => kept.extend(inner),
+            term => kept.push(term),
+        }
+    }
+    single(kept, Expr::All)
+}
+
+pub(super) fn except(term: Expr, taken: Expr) -> Expr {
+    if is_no(&term) || is_yes(&taken) {
+        no()
+    } else if is_no(&taken) {
+        term
+    } else {
+        Expr::Except(Box::new(term), Box::new(taken))
+    }
+}
+
+fn single(mut terms: Vec<Expr>, many: fn(Vec<Expr>) -> Expr) -> Expr {
+    match terms.pop() {
+        Some(only) if terms.is_empty() => only,
+        Some(last) => {
+            terms.push(last);
+            many(terms)
+        }
+        None => many(terms),
+    }
+}
+
+/// How many nodes it has.
+pub(super) fn nodes(expr: &Expr) -> usize {
+    1 + match expr {
+        Expr::Any(terms) | Expr::All(terms) => terms.iter().map(nodes).sum(),
+        Expr::Except(term, taken) => nodes(term) + nodes(taken),
+        _ => 0,
+    }
+}
+
+/// How many levels it has.
+pub(super) fn depth(expr: &Expr) -> usize {
+    1 + match expr {
+        Expr::Any(terms) | Expr::All(terms) => terms.iter().map(depth).max().unwrap_or(0),
+        Expr::Except(term, taken) => depth(term).max(depth(taken)),
+        _ => 0,
+    }
+}

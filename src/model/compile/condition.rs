@@ -1,0 +1,180 @@
+//! Compiles conditions: CEL over declared parameters. The only file of this layer that knows CEL's
+//! syntax tree. Knows nothing of evaluation.
+
+use std::collections::BTreeMap;
+
+use cel::Program;
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+
+use super::draft::Draft;
+use crate::model::form::Condition;
+use crate::model::isolate::on_own_stack;
+use crate::model::limits::{CONDITION_BYTES_MAX, CONDITION_DEPTH_MAX};
+use crate::model::names::quoted;
+use crate::model::problem::Position;
+use crate::model::source::ConditionSource;
+use crate::model::suggest::did_you_mean;
+use crate::model::yaml::Word;
+
+/// Identifiers that CEL itself gives a meaning.
+const TYPE_WORDS: [&str; 10] =
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+
+pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
+    for entry in source {
+        let Some(name) = draft.new_name(&entry.name) else { continue };
+        if u16::try_from(draft.conditions.len()).is_err() {
+            draft.report.push(&entry.name.at, "a model has at most 65536 conditions");
+            return;
+        }
+        let mut parameters = BTreeMap::new();
+        for (word, kind) in &entry.parameters {
+            if is_identifier(&word.text) {
+                parameters.insert(word.text.clone(), kind.clone());
+            } else {
+                let message = format!("`{}` is no name of a CEL variable", word.quoted());
+                draft.report.push(&word.at, message);
+            }
+        }
+        // A condition with a fault is declared nonetheless: its uses are not faults.
+        let program = compile(&entry.when, &parameters, draft)
+            .or_else(|| on_own_stack(|| Program::compile("false").ok()).flatten());
+        if let Some(program) = program {
+            let when = entry.when.text.clone();
+            draft.conditions.push(Condition { name, parameters, when, program });
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    let first = text.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !TYPE_WORDS.contains(&text)
+        && !matches!(text, "true" | "false" | "null" | "in")
+}
+
+fn compile<T>(when: &Word, parameters: &BTreeMap<String, T>, draft: &mut Draft) -> Option<Program>
+where
+    T: Sync,
+{
+    if when.text.len() > CONDITION_BYTES_MAX {
+        let message = format!("the expression is longer than {CONDITION_BYTES_MAX} bytes");
+        draft.report.push(&when.at, message);
+        return None;
+    }
+    // Parsing, walking and, for a tree too deep, dropping: all recurse.
+    let outcome = on_own_stack(|| {
+        let program = Program::compile(&when.text).map_err(|errors| {
+            let first = errors.errors.into_iter().next();
+            vec![first.map_or((0, "not CEL".to_owned()), |error| {
+                let column = usize::try_from(error.pos.1).unwrap_or(0).saturating_sub(1);
+                let column = if error.pos.0 == 1 { column } else { 0 };
+                (column, format!("not CEL: {}", quoted(&error.msg)))
+            })]
+        })?;
+        let known = parameters.keys().map(String::as_str).collect();
+        let mut walk = Walk { program: &program, known, bound: Vec::new(), faults: Vec::new() };
+        walk.expr(program.expression(), 0, false);
+        let faults = walk.faults;
+        if faults.is_empty() { Ok(program) } else { Err(faults) }
+    });
+    match outcome {
+        None => {
+            draft.report.push(&when.at, "the expression cannot be read as CEL");
+            None
+        }
+        Some(Ok(program)) => Some(program),
+        Some(Err(faults)) => {
+            for (character, message) in faults {
+                let place: Position = when.place(character);
+                draft.report.push(&place, message);
+            }
+            None
+        }
+    }
+}
+
+/// Looks at each node of a syntax tree once.
+struct Walk<'p> {
+    program: &'p Program,
+    known: Vec<&'p str>,
+    /// The variables of the comprehension being walked.
+    bound: Vec<&'p str>,
+    faults: Vec<(usize, String)>,
+}
+
+impl<'p> Walk<'p> {
+    fn fault(&mut self, at: &IdedExpr, message: String) {
+        let offset = self.program.source_info().offset_for(at.id).map_or(0, |(start, _)| start);
+        self.faults.push((usize::try_from(offset).unwrap_or(0), message));
+    }
+
+    fn expr(&mut self, node: &'p IdedExpr, depth: usize, in_loop: bool) {
+        if depth > CONDITION_DEPTH_MAX {
+            if !self.faults.iter().any(|(_, message)| message.starts_with("the syntax tree")) {
+                let message = format!("the syntax tree is over {CONDITION_DEPTH_MAX} levels deep");
+                self.fault(node, message);
+            }
+            return;
+        }
+        let below = depth + 1;
+        match &node.expr {
+            Expr::Unspecified | Expr::Literal(_) => {}
+            Expr::Ident(name) => self.ident(node, name),
+            Expr::Select(select) => self.expr(&select.operand, below, in_loop),
+            Expr::List(list) => {
+                list.elements.iter().for_each(|element| self.expr(element, below, in_loop));
+            }
+            Expr::Call(call) => {
+                call.target.iter().for_each(|target| self.expr(target, below, in_loop));
+                call.args.iter().for_each(|arg| self.expr(arg, below, in_loop));
+            }
+            Expr::Map(map) => {
+                map.entries.iter().for_each(|entry| self.entry(&entry.expr, below, in_loop));
+            }
+            Expr::Struct(structure) => {
+                let entries = &structure.entries;
+                entries.iter().for_each(|entry| self.entry(&entry.expr, below, in_loop));
+            }
+            Expr::Comprehension(comprehension) => {
+                if in_loop {
+                    // The cost of one is linear in the context's size; nested, it is a power of it.
+                    self.fault(node, "a comprehension within a comprehension".to_owned());
+                    return;
+                }
+                self.expr(&comprehension.iter_range, below, in_loop);
+                let before = self.bound.len();
+                self.bound.push(&comprehension.iter_var);
+                self.bound.extend(comprehension.iter_var2.as_deref());
+                self.bound.push(&comprehension.accu_var);
+                self.expr(&comprehension.accu_init, below, true);
+                self.expr(&comprehension.loop_cond, below, true);
+                self.expr(&comprehension.loop_step, below, true);
+                self.expr(&comprehension.result, below, true);
+                self.bound.truncate(before);
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &'p EntryExpr, depth: usize, in_loop: bool) {
+        match entry {
+            EntryExpr::StructField(field) => self.expr(&field.value, depth, in_loop),
+            EntryExpr::MapEntry(entry) => {
+                self.expr(&entry.key, depth, in_loop);
+                self.expr(&entry.value, depth, in_loop);
+            }
+        }
+    }
+
+    fn ident(&mut self, node: &IdedExpr, name: &str) {
+        let known = self.known.contains(&name)
+            || self.bound.contains(&name)
+            || TYPE_WORDS.contains(&name)
+            || name.starts_with('@');
+        if !known {
+            let near = did_you_mean(name, self.known.iter().copied());
+            self.fault(node, format!("`{}` is no parameter of the condition{near}", quoted(name)));
+        }
+    }
+}

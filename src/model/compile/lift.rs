@@ -1,0 +1,332 @@
+//! How roles reach scopes: a role held here or above, and a matrix row over the roles that give it.
+//! Makes helpers for what the parents contribute. Knows no files.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+
+use super::build::{all, any, is_yes, no, nodes, yes};
+use super::draft::Draft;
+use super::rows::{Reach, RowPlan};
+use crate::model::form::{Def, DefKind, Expr, NameId, TypeId};
+use crate::model::problem::Position;
+
+/// The definitions made so far, and where the author caused each.
+#[derive(Debug, Default)]
+pub(super) struct Defs {
+    pub(super) places: HashMap<(TypeId, NameId), Position>,
+}
+
+impl Defs {
+    /// Adds a definition. A model that would grow too large gets no more of them, and a problem.
+    pub(super) fn add(
+        &mut self,
+        key: (TypeId, NameId),
+        kind: DefKind,
+        expr: Expr,
+        place: &Position,
+        draft: &mut Draft,
+    ) {
+        if !draft.spend(nodes(&expr), place) {
+            return;
+        }
+        if let Some(def) = draft.type_def_mut(key.0) {
+            def.defs.insert(key.1, Def { expr, kind });
+            self.places.insert(key, place.clone());
+        }
+    }
+}
+
+/// Which parent edges count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Edges {
+    Passing,
+    All,
+}
+
+/// A parent relation of a type, and those of its targets that count.
+#[derive(Debug)]
+struct Step {
+    relation: NameId,
+    counted: Vec<TypeId>,
+    others: Vec<TypeId>,
+}
+
+fn steps(at: TypeId, edges: Edges, draft: &Draft) -> Vec<Step> {
+    let Some(def) = draft.type_def(at) else { return Vec::new() };
+    let parents = def.edges.iter().filter(|edge| edge.is_parent);
+    let steps = parents.map(|edge| {
+        let counts = |target: &TypeId| {
+            edges == Edges::All || draft.passes.contains(&(at, edge.relation, *target))
+        };
+        let (counted, others) = edge.targets.iter().partition(|target| counts(target));
+        Step { relation: edge.relation, counted, others }
+    });
+    steps.collect()
+}
+
+/// The types where a role bound at `bound` is held: these, and below as far as roles pass.
+pub(super) fn held_at(bound: &[TypeId], draft: &Draft) -> Vec<TypeId> {
+    reached(bound, Edges::Passing, None, draft).into_iter().collect()
+}
+
+/// The types from which at most `levels` edges lead to a type of `from`.
+fn reached(from: &[TypeId], edges: Edges, levels: Option<u32>, draft: &Draft) -> BTreeSet<TypeId> {
+    let mut found: BTreeSet<TypeId> = from.iter().copied().collect();
+    let steps: Vec<(TypeId, Vec<Step>)> =
+        draft.type_ids().map(|at| (at, steps(at, edges, draft))).collect();
+    let mut left = levels;
+    while left != Some(0) {
+        let leads = |step: &Step| step.counted.iter().any(|target| found.contains(target));
+        let new: Vec<TypeId> = steps
+            .iter()
+            .filter(|(at, steps)| !found.contains(at) && steps.iter().any(leads))
+            .map(|(at, _)| *at)
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        found.extend(new);
+        left = left.map(|left| left - 1);
+    }
+    found
+}
+
+/// An expression where it stands: `here(role)` is no where the role is not bound (a tuple of an older
+/// model may still be stored), and counts the role's own gate.
+pub(super) fn stand(expr: &Expr, at: TypeId, draft: &Draft) -> Expr {
+    match expr {
+        Expr::Here(role) if !draft.is_bound(at, *role) => no(),
+        Expr::Here(role) => {
+            draft.here.get(&(at, *role)).map_or_else(|| expr.clone(), |helper| Expr::Ref(*helper))
+        }
+        Expr::Any(terms) => any(terms.iter().map(|term| stand(term, at, draft))),
+        Expr::All(terms) => all(terms.iter().map(|term| stand(term, at, draft))),
+        Expr::Except(term, taken) => {
+            super::build::except(stand(term, at, draft), stand(taken, at, draft))
+        }
+        other => other.clone(),
+    }
+}
+
+/// The gate of a role at the type it is bound on.
+fn role_gate(at: TypeId, role: NameId, draft: &Draft) -> Expr {
+    draft.gated.get(&(at, role)).map_or_else(yes, |gate| stand(gate, at, draft))
+}
+
+/// The types where something is defined.
+type Types = Rc<BTreeSet<TypeId>>;
+
+/// Makes definitions that go up.
+pub(super) struct Lift<'d> {
+    pub(super) draft: &'d mut Draft,
+    pub(super) defs: &'d mut Defs,
+    /// A name that is there for the counted targets only, by the name and these targets.
+    narrowed: HashMap<(NameId, Vec<TypeId>), NameId>,
+    /// The rows of a matrix mostly reach the same types.
+    reached: HashMap<(Vec<TypeId>, Edges, Option<u32>), Types>,
+}
+
+impl<'d> Lift<'d> {
+    pub(super) fn new(draft: &'d mut Draft, defs: &'d mut Defs) -> Self {
+        Self { draft, defs, narrowed: HashMap::new(), reached: HashMap::new() }
+    }
+
+    /// Defines a role wherever it is held, and what `here(role)` is where it has a gate.
+    pub(super) fn role(&mut self, role: NameId, bound: &[TypeId], place: &Position) {
+        for &at in bound {
+            if let Some(&helper) = self.draft.here.get(&(at, role)) {
+                let expr = all([Expr::Here(role), role_gate(at, role, self.draft)]);
+                self.defs.add((at, helper), DefKind::Helper, expr, place, self.draft);
+            }
+        }
+        let held: BTreeSet<TypeId> = held_at(bound, self.draft).into_iter().collect();
+        for &at in &held {
+            let mut terms = Vec::new();
+            if bound.contains(&at) {
+                terms.push(all([Expr::Here(role), role_gate(at, role, self.draft)]));
+            }
+            for step in steps(at, Edges::Passing, self.draft) {
+                let meanings = &self.draft.meanings;
+                let foreign =
+                    step.others.iter().any(|other| meanings.contains_key(&(*other, role)))
+                        || step.counted.iter().any(|target| {
+                            !held.contains(target) && meanings.contains_key(&(*target, role))
+                        });
+                terms.extend(self.up(&step, role, &held, foreign, place));
+            }
+            // A name with another meaning here is a problem already.
+            let meaning = self.draft.meanings.get(&(at, role));
+            if meaning.is_some_and(|meaning| meaning.kind == DefKind::Role) {
+                self.defs.add((at, role), DefKind::Role, any(terms), place, self.draft);
+            }
+        }
+    }
+
+    /// A step up to `name`, which is there for the types of `there`. `foreign`: it is there for a target
+    /// that does not count as well, so that a name of the counted ones alone is asked.
+    fn up(
+        &mut self,
+        step: &Step,
+        name: NameId,
+        there: &BTreeSet<TypeId>,
+        foreign: bool,
+        place: &Position,
+    ) -> Option<Expr> {
+        let mut targets: Vec<TypeId> =
+            step.counted.iter().copied().filter(|target| there.contains(target)).collect();
+        if targets.is_empty() {
+            return None;
+        }
+        let relation = step.relation;
+        if !foreign {
+            return Some(Expr::Up { relation, name });
+        }
+        targets.sort_unstable();
+        if let Some(&name) = self.narrowed.get(&(name, targets.clone())) {
+            return Some(Expr::Up { relation, name });
+        }
+        let helper = self.draft.names.helper(name, "passing");
+        for &at in &targets {
+            let expr = Expr::Ref(name);
+            self.defs.add((at, helper), DefKind::Helper, expr, place, self.draft);
+        }
+        self.narrowed.insert((name, targets), helper);
+        Some(Expr::Up { relation, name: helper })
+    }
+
+    /// The value of a row at each of these types.
+    pub(super) fn row(&mut self, plan: &RowPlan, at: &[TypeId]) -> Vec<(TypeId, Expr)> {
+        let mut bound: Vec<TypeId> = plan.grants.iter().map(|grant| grant.bound).collect();
+        bound.sort_unstable();
+        bound.dedup();
+        let edges = if plan.reach == Reach::Passing { Edges::Passing } else { Edges::All };
+        let mut row = RowLift { plan, bound, edges, levels: HashMap::new(), open: VecDeque::new() };
+        if plan.reach == Reach::Anywhere {
+            let value = self.anywhere(&row);
+            return at.iter().map(|&at| (at, value.clone())).collect();
+        }
+        let mut values = Vec::new();
+        for &at in at {
+            let local = local(plan, at, self.draft);
+            let value = match plan.reach {
+                Reach::Itself | Reach::Anywhere => local,
+                Reach::Passing => any([local, self.above(&mut row, at, None)]),
+                Reach::Parents(levels) => self.above(&mut row, at, levels),
+                Reach::Both(levels) => any([local, self.above(&mut row, at, levels)]),
+            };
+            values.push((at, value));
+        }
+        self.helpers(&mut row);
+        values
+    }
+
+    fn anywhere(&mut self, row: &RowLift<'_>) -> Expr {
+        let helper = self.draft.names.helper(row.plan.permission, "bound");
+        let terms: Vec<Expr> = row
+            .bound
+            .iter()
+            .map(|&at| {
+                let expr = local(row.plan, at, self.draft);
+                let place = &row.plan.place;
+                self.defs.add((at, helper), DefKind::Helper, expr, place, self.draft);
+                Expr::Anywhere { scopes: at, name: helper }
+            })
+            .collect();
+        any(terms)
+    }
+
+    /// What the parents of a type contribute, over at most `levels` edges.
+    fn above(&mut self, row: &mut RowLift<'_>, at: TypeId, levels: Option<u32>) -> Expr {
+        let left = levels.map(|levels| levels.saturating_sub(1));
+        let (bound, edges, permission) = (&row.bound, row.edges, row.plan.permission);
+        let level = row.levels.entry(left).or_insert_with(|| {
+            let what = left.map_or_else(|| "above".to_owned(), |left| format!("above-{left}"));
+            let name = self.draft.names.helper(permission, &what);
+            let key = (bound.clone(), edges, left);
+            let there = self.reached.entry(key);
+            let there = there.or_insert_with(|| Rc::new(reached(bound, edges, left, self.draft)));
+            let there = Rc::clone(there);
+            Level { name, there, asked: HashSet::new() }
+        });
+        let steps = steps(at, edges, self.draft);
+        for target in steps.iter().flat_map(|step| &step.counted) {
+            if level.there.contains(target) && level.asked.insert(*target) {
+                row.open.push_back((*target, left));
+            }
+        }
+        let (name, there) = (level.name, Rc::clone(&level.there));
+        let terms: Vec<Expr> = steps
+            .iter()
+            .filter_map(|step| {
+                let foreign = step.others.iter().any(|other| there.contains(other));
+                self.up(step, name, &there, foreign, &row.plan.place)
+            })
+            .collect();
+        any(terms)
+    }
+
+    /// Defines the helpers asked for so far, and those that they ask for.
+    fn helpers(&mut self, row: &mut RowLift<'_>) {
+        while let Some((at, left)) = row.open.pop_front() {
+            let local = local(row.plan, at, self.draft);
+            let above = if left == Some(0) { no() } else { self.above(row, at, left) };
+            let Some(name) = row.levels.get(&left).map(|level| level.name) else { continue };
+            let expr = any([local, above]);
+            self.defs.add((at, name), DefKind::Helper, expr, &row.plan.place, self.draft);
+        }
+    }
+}
+
+/// A row while it is lifted.
+struct RowLift<'p> {
+    plan: &'p RowPlan,
+    bound: Vec<TypeId>,
+    edges: Edges,
+    /// The helper for each number of edges left.
+    levels: HashMap<Option<u32>, Level>,
+    /// Helpers asked for and not defined yet.
+    open: VecDeque<(TypeId, Option<u32>)>,
+}
+
+struct Level {
+    name: NameId,
+    /// Where it has a meaning.
+    there: Types,
+    /// Where somebody asks it.
+    asked: HashSet<TypeId>,
+}
+
+/// The roles of a row bound at this very scope. Those under the same gates stand together, so that
+/// they can be answered as one set.
+fn local(plan: &RowPlan, at: TypeId, draft: &Draft) -> Expr {
+    let mut groups: Vec<(Rc<Expr>, Expr, Vec<NameId>)> = Vec::new();
+    for grant in plan.grants.iter().filter(|grant| grant.bound == at) {
+        let gate = role_gate(at, grant.role, draft);
+        let group =
+            groups.iter_mut().find(|(cell, role, _)| same(cell, &grant.gate) && *role == gate);
+        match group {
+            Some((_, _, roles)) if roles.contains(&grant.role) => {}
+            Some((_, _, roles)) => roles.push(grant.role),
+            None => groups.push((grant.gate.clone(), gate, vec![grant.role])),
+        }
+    }
+    if groups.is_empty() {
+        return no();
+    }
+    // The row's own gate is said once, around the roles.
+    let shared = groups.first().map(|(cell, ..)| cell.clone()).unwrap_or_else(|| Rc::new(yes()));
+    let is_shared = groups.iter().all(|(cell, ..)| same(cell, &shared));
+    let terms = groups.into_iter().map(|(cell, role_gate, roles)| {
+        let roles = any(roles.into_iter().map(Expr::Here));
+        let cell = if is_shared || is_yes(&cell) { yes() } else { stand(&cell, at, draft) };
+        all([roles, role_gate, cell])
+    });
+    let roles = any(terms.collect::<Vec<_>>());
+    let shared = if is_shared { stand(&shared, at, draft) } else { yes() };
+    all([roles, stand(&plan.gate, at, draft), shared])
+}
+
+/// Equal gates of cells are mostly one and the same.
+fn same(one: &Rc<Expr>, other: &Rc<Expr>) -> bool {
+    Rc::ptr_eq(one, other) || one == other
+}

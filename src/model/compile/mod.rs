@@ -1,0 +1,152 @@
+//! Compiles a model directory into the general form: the order of the steps, and the digest. Each step
+//! is a file of its own.
+
+mod build;
+mod columns;
+mod condition;
+mod declare;
+mod draft;
+mod fixpoint;
+mod lift;
+mod lower;
+mod resolve;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use self::draft::Draft;
+use self::rows::Listed;
+use super::files::{MODEL_FILE, SourceFiles};
+use super::form::{DefKind, Matrix, Model, NameId, Permission};
+use super::problem::{Position, Problems, Report};
+use super::read;
+use super::source::Source;
+
+/// The value of a model's parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParameterValue {
+    /// For `parameter(name)` and for a matrix' cell.
+    Bool(bool),
+    /// Row patterns.
+    Patterns(Vec<String>),
+}
+
+impl ParameterValue {
+    fn is_bool(&self) -> bool {
+        matches!(self, Self::Bool(_))
+    }
+}
+
+/// Checks a model directory as a whole and compiles it. `overrides` replace the values of parameters.
+///
+/// # Errors
+/// Every problem of the model that can be found, in the order of its text.
+pub fn load(
+    files: &SourceFiles,
+    overrides: &BTreeMap<String, ParameterValue>,
+) -> Result<Model, Problems> {
+    let mut report = Report::default();
+    let Some(text) = files.get(MODEL_FILE) else {
+        report.push(&Position::start(MODEL_FILE), format!("there is no file `{MODEL_FILE}`"));
+        return report.finish(None);
+    };
+    let source = read::read(text, &mut report);
+    let (draft, listed, matrices) = compile(&source, files, overrides, report);
+    let Draft { report, names, types, facts, conditions, type_ids, .. } = draft;
+    let mut permissions = BTreeMap::new();
+    for (id, Listed { section, mut at, .. }) in listed {
+        at.sort_unstable();
+        if let Some(name) = names.texts.get(id.0 as usize) {
+            permissions.insert(name.clone(), Permission { name: id, section, at });
+        }
+    }
+    let model = Model {
+        digest: digest(&source, files, overrides),
+        name: source.name,
+        types,
+        facts,
+        conditions,
+        permissions,
+        matrices,
+        names: names.texts,
+        name_ids: names.ids,
+        type_ids,
+    };
+    report.finish(Some(model))
+}
+
+type Compiled = (Draft, BTreeMap<NameId, Listed>, Vec<Matrix>);
+
+fn compile(
+    source: &Source,
+    files: &SourceFiles,
+    overrides: &BTreeMap<String, ParameterValue>,
+    report: Report,
+) -> Compiled {
+    let mut draft = Draft::new();
+    draft.report = report;
+    let mut listed = BTreeMap::new();
+    // Names first, each kind before those that name it; then what they mean.
+    declare::parameters(&source.parameters, overrides, &mut draft);
+    condition::conditions(&source.conditions, &mut draft);
+    declare::types(&source.types, &mut draft);
+    declare::facts(&source.facts, &mut draft);
+    declare::roles(&source.roles, &mut draft);
+    let plans = rows::plan(&source.matrices, files, &mut listed, &mut draft);
+    let mut entries =
+        lower::declare(&source.permissions, DefKind::Permission, &mut listed, &mut draft);
+    entries.extend(lower::declare(&source.names, DefKind::Computed, &mut listed, &mut draft));
+    declare::bound_by(source, &mut draft);
+    let mut resolved = lower::resolve(source, plans, entries, &listed, &mut draft);
+    lower::check_listed(&listed, &mut draft);
+    let matrices = std::mem::take(&mut resolved.matrices);
+    // What is missing would show as cycles and empty definitions: no second message for one fault.
+    if draft.report.is_empty() {
+        let defs = lower::define(&resolved, &listed, &mut draft);
+        fixpoint::check(&defs, &mut draft);
+    }
+    (draft, listed, matrices)
+}
+
+/// SHA-256 over the files that the model is made of, each with its name and length, and over the
+/// parameters set from outside. `tests.yaml` and files that no matrix names do not count.
+fn digest(
+    source: &Source,
+    files: &SourceFiles,
+    overrides: &BTreeMap<String, ParameterValue>,
+) -> String {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(bytes);
+    };
+    let mut names: BTreeSet<&str> =
+        source.matrices.iter().map(|matrix| matrix.file.text.as_str()).collect();
+    names.insert(MODEL_FILE);
+    field(b"bailiwick model 1");
+    for (name, text) in names.into_iter().filter_map(|name| Some((name, files.get(name)?))) {
+        field(b"file");
+        field(name.as_bytes());
+        field(text.as_bytes());
+    }
+    for (name, value) in overrides {
+        field(b"parameter");
+        field(name.as_bytes());
+        match value {
+            ParameterValue::Bool(value) => field(if *value { b"yes" } else { b"no" }),
+            ParameterValue::Patterns(patterns) => {
+                field(b"patterns");
+                patterns.iter().for_each(|pattern| field(pattern.as_bytes()));
+            }
+        }
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! The files of a model directory as texts. The only file of this layer that reads a disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::limits::{MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX};
+
+/// The name of the file that every model has.
+pub const MODEL_FILE: &str = "model.yaml";
+/// The name of the file of scenarios.
+pub const TESTS_FILE: &str = "tests.yaml";
+
+/// The texts of a model directory by file name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceFiles(BTreeMap<String, String>);
+
+/// Why a model directory cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file or directory cannot be opened or read.
+    #[error("cannot read `{}`: {error}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A file is too large to be part of a model.
+    #[error("`{}` is larger than {MODEL_FILE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// A file is not text.
+    #[error("`{}` is not UTF-8 text", path.display())]
+    NotText {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// There are more files than a model may have.
+    #[error("`{}` has more than {MODEL_FILES_MAX} files", path.display())]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl SourceFiles {
+    /// Reads `model.yaml`, `tests.yaml` and every `.csv` file of a directory.
+    ///
+    /// # Errors
+    /// The directory or one of these files cannot be read, is too large or is not UTF-8. A missing
+    /// `model.yaml` is an error here; a missing `tests.yaml` is not.
+    pub fn read_dir(dir: &Path) -> Result<Self, ReadError> {
+        let io_error = |error| ReadError::Io { path: dir.to_owned(), error };
+        let mut files = Self::default();
+        files.insert(MODEL_FILE, read_file(&dir.join(MODEL_FILE))?);
+        for entry in fs::read_dir(dir).map_err(io_error)? {
+            let path = entry.map_err(io_error)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let is_csv = path.extension().is_some_and(|ext| ext == "csv");
+            if (is_csv || name == TESTS_FILE) && path.is_file() {
+                if files.0.len() >= MODEL_FILES_MAX {
+                    return Err(ReadError::TooMany { path: dir.to_owned() });
+                }
+                files.insert(name, read_file(&path)?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Adds a file, or replaces the one of this name.
+    pub fn insert(&mut self, name: impl Into<String>, text: impl Into<String>) {
+        self.0.insert(name.into(), text.into());
+    }
+
+    /// The text of a file.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The names, in byte order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl<N: Into<String>, T: Into<String>> FromIterator<(N, T)> for SourceFiles {
+    fn from_iter<I: IntoIterator<Item = (N, T)>>(files: I) -> Self {
+        Self(files.into_iter().map(|(name, text)| (name.into(), text.into())).collect())
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ReadError> {
+    let io_error = |error| ReadError::Io { path: path.to_owned(), error };
+    let file = fs::File::open(path).map_err(io_error)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file of the limit from a larger one.
+    let limit = u64::try_from(MODEL_FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(io_error)?;
+    if bytes.len() > MODEL_FILE_BYTES_MAX {
+        return Err(ReadError::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|_| ReadError::NotText { path: path.to_owned() })
+}

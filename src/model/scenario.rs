@@ -1,0 +1,279 @@
+//! `tests.yaml`: scenarios as plain data. Knows the shape of the file; whether its names exist in the
+//! model shows when a scenario runs.
+
+use std::collections::BTreeMap;
+
+use super::compile::ParameterValue;
+use super::files::{SourceFiles, TESTS_FILE};
+use super::names::{Name, Object};
+use super::problem::{Position, Problems, Report};
+use super::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
+use super::yaml::{self, Fields, Kind, Node, Word};
+
+/// Reads the scenarios of a model directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenarios;
+
+/// A world, and what must be answered in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub at: Position,
+    /// Values for the model's parameters.
+    pub parameters: BTreeMap<String, ParameterValue>,
+    /// The moment of the questions, if it says one.
+    pub now: Option<Time>,
+    /// What is stored, facts included.
+    pub tuples: Vec<Placed<Tuple>>,
+    /// What is asked.
+    pub questions: Vec<Question>,
+    /// What must be refused.
+    pub refused: Vec<Placed<Tuple>>,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// What a question must be answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Allowed.
+    Allow,
+    /// Denied.
+    Deny,
+    /// Refused as a question: INVALID_ARGUMENT.
+    Invalid,
+}
+
+/// A question and its answer. The texts are as written: an invalid one may be what is tested.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Where it stands.
+    pub at: Position,
+    /// The answer.
+    pub expect: Expect,
+    /// Who asks.
+    pub subject: String,
+    /// For what.
+    pub permission: String,
+    /// Where.
+    pub scope: String,
+    /// The reason code of the answer, if it is tested.
+    pub reason: Option<String>,
+    /// Values for conditions.
+    pub context: Context,
+}
+
+impl Scenarios {
+    /// Reads `tests.yaml`; no file: no scenarios.
+    ///
+    /// # Errors
+    /// Everything that is not as docs/model.md says, in the order of the text.
+    pub fn parse(files: &SourceFiles) -> Result<Vec<Scenario>, Problems> {
+        let mut report = Report::default();
+        let Some(text) = files.get(TESTS_FILE) else { return Ok(Vec::new()) };
+        let mut scenarios = Vec::new();
+        if let Some(root) = yaml::parse(TESTS_FILE, text, &mut report) {
+            let fields = root.fields("tests.yaml", &["scenarios"], &mut report);
+            if let Some(node) = fields.get("scenarios") {
+                for item in node.list("a list of scenarios", &mut report) {
+                    scenarios.extend(scenario(item, &mut report));
+                }
+            }
+        }
+        for (i, scenario) in scenarios.iter().enumerate() {
+            if scenarios.iter().take(i).any(|earlier| earlier.name == scenario.name) {
+                let message = format!("the scenario `{}` is there twice", scenario.name);
+                report.push(&scenario.at, message);
+            }
+        }
+        report.finish(Some(scenarios))
+    }
+}
+
+fn scenario(node: &Node, report: &mut Report) -> Option<Scenario> {
+    let known = ["name", "parameters", "now", "facts", "tuples", "questions", "refused"];
+    let fields = node.fields("a scenario", &known, report);
+    let name = fields.need("name", "a scenario", report);
+    let name = name.and_then(|node| node.text("the scenario's name", report)).cloned();
+    let mut tuples = Vec::new();
+    if let Some(node) = fields.get("facts") {
+        facts(node, &mut tuples, report);
+    }
+    tuples.extend(tuple_list(&fields, "tuples", report));
+    let mut questions = Vec::new();
+    if let Some(node) = fields.get("questions") {
+        for item in node.list("a list of questions", report) {
+            questions.extend(question(item, report));
+        }
+    }
+    let name = name?;
+    Some(Scenario {
+        name: name.text,
+        at: name.at,
+        parameters: parameters(&fields, report),
+        now: fields.get("now").and_then(|node| time(node, report)),
+        tuples,
+        questions,
+        refused: tuple_list(&fields, "refused", report),
+    })
+}
+
+fn parameters(fields: &Fields<'_>, report: &mut Report) -> BTreeMap<String, ParameterValue> {
+    let mut parameters = BTreeMap::new();
+    let Some(node) = fields.get("parameters") else { return parameters };
+    for (name, node) in node.entries("a map of parameters", report) {
+        let value = if matches!(node.kind, Kind::List(_)) {
+            let words = node.words("a list of patterns", "a pattern", report);
+            ParameterValue::Patterns(words.into_iter().map(|word| word.text).collect())
+        } else {
+            match node.boolean("a boolean or a list of row patterns", report) {
+                Some(value) => ParameterValue::Bool(value),
+                None => continue,
+            }
+        };
+        parameters.insert(name.text.clone(), value);
+    }
+    parameters
+}
+
+/// An RFC 3339 text.
+fn time(node: &Node, report: &mut Report) -> Option<Time> {
+    let word = node.text("a time like `2026-01-01T00:00:00Z`", report)?;
+    let parsed = word.text.parse::<prost_types::Timestamp>().ok().and_then(|time| {
+        let micros = time.seconds.checked_mul(1_000_000)?;
+        micros.checked_add(i64::from(time.nanos / 1_000)).map(Time)
+    });
+    if parsed.is_none() {
+        let message = format!("`{}`: expected a time like `2026-01-01T00:00:00Z`", word.quoted());
+        report.push(&word.at, message);
+    }
+    parsed
+}
+
+/// `org:acme: [verified]` is the tuple `org:acme#has@feature:verified`.
+fn facts(node: &Node, tuples: &mut Vec<Placed<Tuple>>, report: &mut Report) {
+    for (object, node) in node.entries("a map of objects and their facts", report) {
+        if let Err(error) = Object::parse(&object.text) {
+            report.push(&object.at, error.to_string());
+            continue;
+        }
+        for fact in node.words("a list of facts", "a fact", report) {
+            match TupleKey::parse(&format!("{}#has@feature:{}", object.text, fact.text)) {
+                Ok(key) => tuples.push(Placed { value: Tuple::plain(key), at: fact.at }),
+                Err(error) => report.push(&fact.at, error.to_string()),
+            }
+        }
+    }
+}
+
+fn tuple_list(fields: &Fields<'_>, key: &str, report: &mut Report) -> Vec<Placed<Tuple>> {
+    let Some(node) = fields.get(key) else { return Vec::new() };
+    let items = node.list("a list of tuples", report);
+    items.iter().filter_map(|item| tuple(item, report)).collect()
+}
+
+fn tuple(node: &Node, report: &mut Report) -> Option<Placed<Tuple>> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        let word =
+            node.text("a tuple `scope#role@subject`, or a map with the key `tuple`", report)?;
+        let key = tuple_key(word, report)?;
+        return Some(Placed { value: Tuple::plain(key), at: word.at.clone() });
+    }
+    let known = ["tuple", "expires_at", "condition", "context", "source"];
+    let fields = node.fields("a tuple", &known, report);
+    let word = fields.need("tuple", "a tuple", report)?;
+    let word = word.text("a tuple `scope#role@subject`", report)?;
+    let mut tuple = Tuple::plain(tuple_key(word, report)?);
+    tuple.expires_at = fields.get("expires_at").and_then(|node| time(node, report));
+    if let Some(source) = fields.get("source").and_then(|n| n.text("a source", report)) {
+        tuple.key.source.clone_from(&source.text);
+    }
+    let context = fields.get("context").map(|node| context(node, report));
+    if let Some(word) = fields.get("condition").and_then(|n| n.text("a condition", report)) {
+        match Name::parse(&word.text) {
+            Ok(name) => {
+                let context = context.unwrap_or_default();
+                tuple.condition = Some(TupleCondition { name, context });
+            }
+            Err(error) => report.push(&word.at, error.to_string()),
+        }
+    } else if context.is_some() {
+        report.push(fields.at, "a context without a condition");
+    }
+    Some(Placed { value: tuple, at: word.at.clone() })
+}
+
+fn tuple_key(word: &Word, report: &mut Report) -> Option<TupleKey> {
+    TupleKey::parse(&word.text).map_err(|error| report.push(&word.at, error.to_string())).ok()
+}
+
+fn question(node: &Node, report: &mut Report) -> Option<Question> {
+    let known = ["expect", "ask", "reason", "context"];
+    let fields = node.fields("a question", &known, report);
+    let expect = fields.need("expect", "a question", report);
+    let expect = expect.and_then(|node| node.text("`allow`, `deny` or `invalid`", report));
+    let expect = expect.and_then(|word| {
+        let expect = match word.text.as_str() {
+            "allow" => Some(Expect::Allow),
+            "deny" => Some(Expect::Deny),
+            "invalid" => Some(Expect::Invalid),
+            _ => None,
+        };
+        if expect.is_none() {
+            let message = format!("`{}`: expected `allow`, `deny` or `invalid`", word.quoted());
+            report.push(&word.at, message);
+        }
+        expect
+    });
+    let ask = fields.need("ask", "a question", report);
+    let ask = ask.and_then(|node| node.text("`SUBJECT PERMISSION SCOPE`", report))?;
+    let mut parts = ask.text.split_whitespace().map(str::to_owned);
+    let (Some(subject), Some(permission), Some(scope), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        let message = format!("`{}`: expected `SUBJECT PERMISSION SCOPE`", ask.quoted());
+        report.push(&ask.at, message);
+        return None;
+    };
+    let reason = fields.get("reason").and_then(|node| node.text("a reason code", report));
+    Some(Question {
+        at: ask.at.clone(),
+        expect: expect?,
+        subject,
+        permission,
+        scope,
+        reason: reason.map(|word| word.text.clone()),
+        context: fields.get("context").map(|node| context(node, report)).unwrap_or_default(),
+    })
+}
+
+fn context(node: &Node, report: &mut Report) -> Context {
+    let entries = node.entries("a map of values", report);
+    entries.into_iter().map(|(name, node)| (name.text.clone(), json(node, report))).collect()
+}
+
+fn json(node: &Node, report: &mut Report) -> serde_json::Value {
+    use serde_json::Value;
+    match &node.kind {
+        Kind::Null => Value::Null,
+        Kind::Bool(value) => Value::Bool(*value),
+        Kind::Int(value) => Value::from(*value),
+        Kind::Float(value) => Value::from(*value),
+        Kind::Text(word) => Value::String(word.text.clone()),
+        Kind::List(items) => Value::Array(items.iter().map(|item| json(item, report)).collect()),
+        Kind::Map(_) => {
+            let entries = node.entries("a map of values", report);
+            let entries = entries.into_iter().map(|(k, v)| (k.text.clone(), json(v, report)));
+            Value::Object(entries.collect())
+        }
+    }
+}

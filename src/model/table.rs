@@ -1,0 +1,326 @@
+//! A matrix' CSV file as a table with positions, the wide form and the long form alike. Knows the
+//! columns' headers, not what roles and permissions exist.
+
+use std::collections::HashMap;
+
+use super::limits::{MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
+use super::names::quoted;
+use super::problem::{Position, Report};
+use super::suggest::did_you_mean;
+use super::yaml::Word;
+
+/// Most role columns of a matrix.
+const COLUMNS_MAX: usize = 1_024;
+/// The headers that are no role columns.
+const OWN_HEADERS: [&str; 5] = ["section", "permission", "label", "gate", "note"];
+
+/// A matrix as its file has it.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// The headers of the role columns.
+    pub(super) columns: Vec<Word>,
+    pub(super) rows: Vec<TableRow>,
+}
+
+#[derive(Debug)]
+pub(super) struct TableRow {
+    pub(super) section: String,
+    pub(super) permission: Word,
+    /// The row's gate; in the long form that of its first line.
+    pub(super) gate: Option<Word>,
+    /// Lines of the row, in the long form, have different gates.
+    pub(super) mixed_gates: bool,
+    /// What was written, by the index of the column; a column not mentioned is blank.
+    pub(super) cells: Vec<TableCell>,
+}
+
+#[derive(Debug)]
+pub(super) struct TableCell {
+    pub(super) column: usize,
+    pub(super) value: Word,
+    /// Of the whole row in the wide form.
+    pub(super) gate: Option<Word>,
+}
+
+/// A line of the file: its fields with their places.
+type Line = Vec<Word>;
+
+/// Reads a matrix' text; what cannot be read is reported and left out.
+pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Table {
+    let start = Position::start(file);
+    if text.len() > MODEL_FILE_BYTES_MAX {
+        report.push(&start, format!("the file is larger than {MODEL_FILE_BYTES_MAX} bytes"));
+        return Table::default();
+    }
+    let mut lines = lines(file, text, report).into_iter();
+    let Some(header) = lines.next() else {
+        report.push(&start, "the matrix is empty: a header row was expected");
+        return Table::default();
+    };
+    let Some(header) = Header::read(&header, report) else { return Table::default() };
+    let mut table = Table { columns: header.roles.clone(), rows: Vec::new() };
+    if table.columns.len() > COLUMNS_MAX {
+        report.push(&start, format!("a matrix has at most {COLUMNS_MAX} role columns"));
+        return Table::default();
+    }
+    let mut seen = HashMap::new();
+    for line in lines {
+        if line.len() != header.width {
+            let at = line.first().map_or(&start, |field| &field.at);
+            let message =
+                format!("expected {} fields as in the header, found {}", header.width, line.len());
+            report.push(at, message);
+        }
+        if table.rows.len() >= PERMISSIONS_MAX {
+            report.push(&start, format!("a matrix has at most {PERMISSIONS_MAX} rows"));
+            break;
+        }
+        match header.role {
+            Some(role) => header.long_row(&line, role, &mut table, &mut seen, report),
+            None => header.wide_row(&line, &mut table, &mut seen, report),
+        }
+    }
+    table
+}
+
+/// Where in a line each thing stands.
+struct Header {
+    width: usize,
+    section: Option<usize>,
+    permission: usize,
+    gate: Option<usize>,
+    /// The column that names the role, in the long form.
+    role: Option<usize>,
+    /// The role columns of the wide form: the field's index is `role_fields[i]` for column i.
+    roles: Vec<Word>,
+    role_fields: Vec<usize>,
+}
+
+impl Header {
+    fn read(line: &Line, report: &mut Report) -> Option<Self> {
+        let find = |name| line.iter().position(|field| field.text == name);
+        let mut roles: Vec<Word> = Vec::new();
+        let mut role_fields = Vec::new();
+        let role = find("role");
+        for (i, field) in line.iter().enumerate() {
+            if line.iter().take(i).any(|earlier| earlier.text == field.text) {
+                let message = format!("the column `{}` is there twice", field.quoted());
+                report.push(&field.at, message);
+            } else if OWN_HEADERS.contains(&field.text.as_str()) || Some(i) == role {
+            } else if role.is_some() {
+                let near = did_you_mean(&field.text, OWN_HEADERS);
+                let message = format!("`{}` is no column of the long form{near}", field.quoted());
+                report.push(&field.at, message);
+            } else {
+                roles.push(field.clone());
+                role_fields.push(i);
+            }
+        }
+        let Some(permission) = find("permission") else {
+            let at = line.first().map(|field| &field.at)?;
+            let near = did_you_mean("permission", line.iter().map(|field| field.text.as_str()));
+            report.push(at, format!("the header has no column `permission`{near}"));
+            return None;
+        };
+        Some(Self {
+            width: line.len(),
+            section: find("section"),
+            permission,
+            gate: find("gate"),
+            role,
+            roles,
+            role_fields,
+        })
+    }
+
+    fn gate_of(&self, line: &Line) -> Option<Word> {
+        self.gate.and_then(|i| line.get(i)).filter(|field| !field.text.is_empty()).cloned()
+    }
+
+    fn section_of(&self, line: &Line) -> String {
+        self.section.and_then(|i| line.get(i)).map_or_else(String::new, |field| field.text.clone())
+    }
+
+    fn wide_row(
+        &self,
+        line: &Line,
+        table: &mut Table,
+        seen: &mut HashMap<String, usize>,
+        report: &mut Report,
+    ) {
+        let Some(permission) = line.get(self.permission) else { return };
+        if let Some(row) = seen.insert(permission.text.clone(), table.rows.len()) {
+            let first = table.rows.get(row).map_or(0, |row| row.permission.at.line);
+            let quoted = permission.quoted();
+            let message = format!("the permission `{quoted}` has a row already, on line {first}");
+            report.push(&permission.at, message);
+            return;
+        }
+        let gate = self.gate_of(line);
+        let fields = self.role_fields.iter().enumerate();
+        let cells = fields.filter_map(|(column, field)| {
+            let value = line.get(*field)?.clone();
+            Some(TableCell { column, value, gate: gate.clone() })
+        });
+        let cells = cells.collect();
+        let section = self.section_of(line);
+        let permission = permission.clone();
+        table.rows.push(TableRow { section, permission, gate, mixed_gates: false, cells });
+    }
+
+    fn long_row(
+        &self,
+        line: &Line,
+        role: usize,
+        table: &mut Table,
+        seen: &mut HashMap<String, usize>,
+        report: &mut Report,
+    ) {
+        let (Some(permission), Some(role)) = (line.get(self.permission), line.get(role)) else {
+            return;
+        };
+        let column = match table.columns.iter().position(|word| word.text == role.text) {
+            Some(column) => column,
+            None if table.columns.len() >= COLUMNS_MAX => {
+                report.push(&role.at, format!("a matrix has at most {COLUMNS_MAX} roles"));
+                return;
+            }
+            None => {
+                table.columns.push(role.clone());
+                table.columns.len() - 1
+            }
+        };
+        let gate = self.gate_of(line);
+        let row = *seen.entry(permission.text.clone()).or_insert(table.rows.len());
+        if row == table.rows.len() {
+            table.rows.push(TableRow {
+                section: self.section_of(line),
+                permission: permission.clone(),
+                gate: gate.clone(),
+                mixed_gates: false,
+                cells: Vec::new(),
+            });
+        }
+        let Some(row) = table.rows.get_mut(row) else { return };
+        let text = |gate: &Option<Word>| gate.as_ref().map(|word| word.text.clone());
+        row.mixed_gates |= text(&row.gate) != text(&gate);
+        if let Some(cell) = row.cells.iter().find(|cell| cell.column == column) {
+            let permission_at = permission.at.clone();
+            let (permission, role) = (permission.quoted(), role.quoted());
+            let first = cell.value.at.line;
+            let message = format!("`{permission}`, `{role}` is granted already, on line {first}");
+            report.push(&permission_at, message);
+            return;
+        }
+        let value = Word::on_line("yes", &role.at);
+        row.cells.push(TableCell { column, value, gate });
+    }
+}
+
+/// The lines of a CSV text with the places of their fields; blank lines are left out.
+fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut places = Places::new(file, text);
+    let mut lines = Vec::new();
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let message = format!("not CSV: {}", quoted(&error.to_string()));
+                report.push(&Position::start(file), message);
+                break;
+            }
+        };
+        let Some(at) = record.position().and_then(|p| usize::try_from(p.byte()).ok()) else {
+            continue;
+        };
+        places.seek(at);
+        let fields = record.iter().map(|field| {
+            let place = places.field();
+            let blank = field.chars().take_while(|c| c.is_whitespace()).count();
+            Word::on_line(field.trim(), &place.right(blank))
+        });
+        let line: Line = fields.collect();
+        if line.iter().any(|field| !field.text.is_empty()) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// Follows the raw text, to tell where each field begins: the reader gives only the record's.
+struct Places<'t> {
+    at: Position,
+    rest: std::iter::Peekable<std::str::CharIndices<'t>>,
+}
+
+impl<'t> Places<'t> {
+    fn new(file: &str, text: &'t str) -> Self {
+        Self { at: Position::start(file), rest: text.char_indices().peekable() }
+    }
+
+    fn step(&mut self) -> Option<char> {
+        let (_, c) = self.rest.next()?;
+        if c == '\n' {
+            self.at.line = self.at.line.saturating_add(1);
+            self.at.column = 1;
+        } else if c != '\u{feff}' {
+            self.at.column = self.at.column.saturating_add(1);
+        }
+        Some(c)
+    }
+
+    /// Moves on to this byte, then over the line ends that the reader skips.
+    fn seek(&mut self, byte: usize) {
+        while self
+            .rest
+            .peek()
+            .is_some_and(|(i, c)| *i < byte || matches!(c, '\r' | '\n' | '\u{feff}'))
+        {
+            self.step();
+        }
+    }
+
+    /// Where the next field's text begins; moves past the field and its comma.
+    fn field(&mut self) -> Position {
+        let is_quoted = self.rest.peek().is_some_and(|(_, c)| *c == '"');
+        if is_quoted {
+            self.step();
+        }
+        let place = self.at.clone();
+        let mut inside = is_quoted;
+        while let Some((_, c)) = self.rest.peek().copied() {
+            match c {
+                '"' if is_quoted => inside = !inside,
+                ',' if !inside => {
+                    self.step();
+                    break;
+                }
+                '\n' | '\r' if !inside => break,
+                _ => {}
+            }
+            self.step();
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_have_the_places_of_their_text() {
+        let text = "\u{feff}section,permission,admin,note\r\n\r\na,\"a.\"\"x\", 1,\"two\nlines\"\nb,b.y,0,\n";
+        let mut report = Report::default();
+        let table = read("m.csv", text, &mut report);
+        assert!(report.is_empty(), "{report:?}");
+        assert_eq!(table.columns[0].at.to_string(), "m.csv:1:20");
+        let place = |row: usize| table.rows[row].permission.at.to_string();
+        assert_eq!((place(0).as_str(), place(1).as_str()), ("m.csv:3:4", "m.csv:5:3"));
+        assert_eq!(table.rows[0].permission.text, "a.\"x");
+        assert_eq!(table.rows[0].cells[0].value.text, "1");
+        assert_eq!(table.rows[0].cells[0].value.at.to_string(), "m.csv:3:13");
+    }
+}
