@@ -59,7 +59,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         require_unset("cursor", !request.cursor.is_empty())?;
         let context = context_from_wire("context", request.context)?;
         let reading = self.shared.pdp()?.read();
-        let token = reading.token();
+        let token = reading.token().clone();
         let (permission, scope, of_type) =
             (request.permission, request.scope, request.subject_type);
         let open = move || Ok(reading.list_subjects(&permission, &scope, &of_type, context)?);

@@ -264,7 +264,9 @@ pub(super) fn decision_to_wire(decision: &Decision) -> pb::Decision {
     if decision.is_allow() { pb::Decision::Allow } else { pb::Decision::Deny }
 }
 
-pub(super) fn reason_to_wire(reason: Reason) -> pb::Reason {
+/// A reason as the wire carries it.
+#[must_use]
+pub fn reason_to_wire(reason: Reason) -> pb::Reason {
     match reason {
         Reason::Granted => pb::Reason::Granted,
         Reason::NotGranted => pb::Reason::NotGranted,

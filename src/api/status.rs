@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb;
 use crate::engine::{EngineError, QuestionError};
+use crate::index::HierarchyError;
 use crate::model::names::SyntaxError;
 use crate::pdp::{FilterError, WriteError};
 
@@ -65,8 +66,12 @@ refusals! {
     RepeatedTuple = InvalidArgument "REPEATED_TUPLE",
     /// The model does not admit the tuple.
     TupleNotAdmitted = InvalidArgument "TUPLE_NOT_ADMITTED",
-    /// The hierarchy of scopes would be cyclic, too deep, or have a second parent.
-    HierarchyViolated = FailedPrecondition "HIERARCHY_VIOLATED",
+    /// The parents of a scope would lead back to it.
+    HierarchyCycle = FailedPrecondition "HIERARCHY_CYCLE",
+    /// The chain of parents would be longer than the limit.
+    HierarchyTooDeep = FailedPrecondition "HIERARCHY_TOO_DEEP",
+    /// The scope has a parent by this relation, which allows one.
+    SecondParent = FailedPrecondition "SECOND_PARENT",
     /// Subject sets are nested deeper than the limit, and what lies beyond decides.
     DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",
     /// A tuple to create is there already.
@@ -242,6 +247,8 @@ impl From<FilterError> for ApiError {
                 Self::new(Refusal::InvalidField, message).with("field", &field)
             }
             FilterError::Unknown { field, kind, value, nearest } => {
+                let hint = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));
+                let message = message + &hint.unwrap_or_default();
                 unknown(message, field, kind, &value, nearest.as_deref())
             }
         }
@@ -269,7 +276,18 @@ impl From<WriteError> for ApiError {
             WriteError::AlreadyExists { change, tuple } => {
                 about(Refusal::TupleExists, change).with("tuple", &tuple)
             }
-            WriteError::Hierarchy { change, .. } => about(Refusal::HierarchyViolated, change),
+            WriteError::Hierarchy { change, error } => match error {
+                HierarchyError::Cycle { .. } => about(Refusal::HierarchyCycle, change),
+                HierarchyError::TooDeep { limit, .. } => {
+                    about(Refusal::HierarchyTooDeep, change).with("limit", &limit)
+                }
+                HierarchyError::SecondParent { other, .. } => {
+                    about(Refusal::SecondParent, change).with("parent", &other)
+                }
+            },
+            WriteError::Unstorable { .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &"changes")
+            }
             WriteError::Overloaded { limit } => {
                 Self::new(Refusal::Overloaded, message).with("limit", &limit)
             }
@@ -285,3 +303,6 @@ impl From<WriteError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ impl pb::tuple_service_server::TupleService for Adapter {
         require_unset("cursor", !request.cursor.is_empty())?;
         let filter = filter_from_wire(request.filter.unwrap_or_default());
         let reading = self.shared.pdp()?.read();
-        let token = reading.token();
+        let token = reading.token().clone();
         let open = move || Ok(reading.tuples(&filter)?);
         let entry = |tuple: Tuple| Ok(listed(&tuple));
         let stream =
