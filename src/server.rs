@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,7 +15,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::api::pb::v1 as pb;
 use crate::api::{GuardLayer, Shared, routes};
-use crate::pdp::Pdp;
+use crate::model::tuple::Time;
+use crate::pdp::{Clock, Pdp};
 
 /// The port that `serve` listens on and that the client commands ask, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 8470;
@@ -192,6 +193,20 @@ async fn listen(
         .serve_with_incoming_shutdown(incoming, stop)
         .await
         .map_err(|error| error.to_string())
+}
+
+/// The system's wall clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Time {
+        // Before 1970 or after the year 290000 the clock is wrong anyway; both ends keep their side.
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+            Err(_) => Time(0),
+        }
+    }
 }
 
 /// The names that health is asked about: the whole service, and each part of the API.
