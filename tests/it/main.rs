@@ -7,6 +7,7 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod cli;
 mod hierarchy;
 mod layers;
 mod limits;
@@ -18,3 +19,4 @@ mod store_contract;
 mod store_crash;
 mod store_world;
 mod support;
+mod wire;
