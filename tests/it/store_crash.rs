@@ -252,9 +252,21 @@ fn a_file_cut_short_is_refused_or_does_no_harm() {
     let sample = Sample::new();
     let (mut refused, mut harmless) = (Vec::new(), Vec::new());
     for file in sample.files() {
-        for tenth in 0..10 {
-            let what = format!("{} at {tenth}/10", file.display());
+        let snap = |dir: &Path| {
+            files_under(dir.join(&file).parent().unwrap())
+                .into_iter()
+                .find(|other| other.file_name().unwrap().to_string_lossy().starts_with("snap."))
+        };
+        // Without its `snap` sled believes any `db` that ends early.
+        let also_snap = if file.ends_with("db") { &[false, true][..] } else { &[false] };
+        for (tenth, snap_too) in (0..10).flat_map(|n| also_snap.iter().map(move |also| (n, *also)))
+        {
+            let also = if snap_too { ", no snap" } else { "" };
+            let what = format!("{} at {tenth}/10{also}", file.display());
             let is_refused = sample.is_refused(&what, |dir| {
+                if snap_too {
+                    fs::remove_file(snap(dir).unwrap()).unwrap();
+                }
                 let file = OpenOptions::new().write(true).open(dir.join(&file)).unwrap();
                 file.set_len(file.metadata().unwrap().len() * tenth / 10).unwrap();
             });
@@ -291,6 +303,48 @@ fn overwritten_bytes_are_refused_or_do_no_harm() {
     }
     say(&format!("{refused} of 60 refused"));
     assert!(refused > 5);
+}
+
+#[test]
+fn a_log_that_is_not_this_head_files_is_refused() {
+    let copy_log = |from: &Path, to: &Path| {
+        fs::remove_dir_all(to.join("log")).unwrap();
+        fs::create_dir_all(to.join("log/blobs")).unwrap();
+        for file in files_under(&from.join("log")) {
+            fs::copy(&file, to.join("log").join(file.file_name().unwrap())).unwrap();
+        }
+    };
+    let [old, new, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let store = SledStore::open_or_create(new.path()).unwrap();
+    grow(&store, 10);
+    drop(store);
+    fs::create_dir(old.path().join("log")).unwrap();
+    copy_log(new.path(), old.path());
+    let head_of_10 = fs::read(new.path().join("head")).unwrap();
+    let store = SledStore::open(new.path()).unwrap();
+    grow(&store, 5);
+    drop(store);
+
+    // A newer log than the head file says is what a power cut may leave; it is all there.
+    fs::write(new.path().join("head"), head_of_10).unwrap();
+    let store = SledStore::open(new.path()).unwrap();
+    assert_eq!(store.head().revision, Revision(15));
+    compare_log(&store, 1).unwrap();
+    drop(store);
+
+    let head_of_15 = fs::read(new.path().join("head")).unwrap();
+    copy_log(old.path(), new.path());
+    let e = SledStore::open(new.path()).unwrap_err();
+    assert!(e.to_string().contains("ends at revision 10, the head file says 15; restore"), "{e}");
+    assert!(fs::read(new.path().join("head")).unwrap() == head_of_15, "a refusal changes nothing");
+
+    let store = SledStore::open_or_create(other.path()).unwrap();
+    let group: Vec<_> = (0..20).map(|_| commits([1]).remove(0)).collect();
+    store.append(Revision(0), &group).unwrap();
+    drop(store);
+    copy_log(other.path(), new.path());
+    let e = SledStore::open(new.path()).unwrap_err();
+    assert!(e.to_string().contains("commit 15 in its log is not the one"), "{e}");
 }
 
 #[test]

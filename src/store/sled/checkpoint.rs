@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, Item, Items, Sync};
+use super::engine::{Engine, Item, Items, Syncer};
 use super::files::{io_error, remove_dir, sync_dir};
 use super::head_file::CheckpointMark;
 use crate::model::tuple::{Revision, Tuple};
@@ -48,14 +48,31 @@ impl Checkpoint {
         dir: &Path,
         state: &CheckpointHead,
         tuples: &mut dyn Iterator<Item = Tuple>,
-        sync: &Sync,
+        sync: &Syncer,
     ) -> Result<Self, StoreError> {
         let (new, path) = (dir.join(NAME_NEW), path(dir, state.head.revision));
-        // Leftovers of an attempt that failed or was cut off.
+        // Leftovers of an attempt that was cut off.
         remove_dir(&new)?;
         remove_dir(&path)?;
+        let written = Self::write_blocks(&new, state, tuples, sync);
+        let (engine, blocks, seal) = written.inspect_err(|_| {
+            // Best effort: a disk that is full needs the room, and the next attempt clears it too.
+            let _ = remove_dir(&new);
+        })?;
+        fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
+        sync_dir(dir)?;
+        let engine = engine.moved_to(path);
+        Ok(Self { engine, mark: CheckpointMark { head: state.head, seal }, blocks })
+    }
+
+    fn write_blocks(
+        dir: &Path,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+        sync: &Syncer,
+    ) -> Result<(Engine, u64, u32), StoreError> {
         let mut sink = Sink {
-            engine: Engine::create(&new, sync)?,
+            engine: Engine::create(dir, sync)?,
             writer: BlockWriter::default(),
             batch: Vec::new(),
             blocks: 0,
@@ -67,18 +84,18 @@ impl Checkpoint {
             count += 1;
         }
         check_count(state, count)?;
-        let (engine, blocks, seal) = sink.finish(count)?;
-        fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
-        sync_dir(dir)?;
-        let engine = engine.moved_to(path);
-        Ok(Self { engine, mark: CheckpointMark { head: state.head, seal }, blocks })
+        sink.finish(count)
     }
 
     /// Opens the one that the head file names. Its blocks are proved when they are read.
     ///
     /// # Errors
     /// `Io`: it is missing; `Corrupt`: it is another, or not whole.
-    pub(super) fn open(dir: &Path, mark: CheckpointMark, sync: &Sync) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        dir: &Path,
+        mark: CheckpointMark,
+        sync: &Syncer,
+    ) -> Result<Self, StoreError> {
         let engine = Engine::open(&path(dir, mark.head.revision), sync)?;
         let end = engine.get(&END_KEY)?;
         let end = end.as_deref().and_then(parse_end);

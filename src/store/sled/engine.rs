@@ -37,12 +37,30 @@ pub(super) type Item = (Vec<u8>, Vec<u8>);
 /// Bytes that sled handed out.
 pub(super) type Bytes = ::sled::IVec;
 
-/// Makes what was written to a file durable; a test's may fail.
-pub(super) type Sync = Arc<dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync>;
+type SyncFn = dyn Fn(&File) -> io::Result<()> + Send + Sync;
 
-/// The real one. `fdatasync` suffices: it covers the length, and nobody needs the times.
-pub(super) fn real_sync() -> Sync {
-    Arc::new(File::sync_data)
+/// Makes what was written to a file durable; a test's may fail.
+#[derive(Clone)]
+pub(super) struct Syncer(pub(super) Arc<SyncFn>);
+
+impl Default for Syncer {
+    /// The real one. `fdatasync` suffices: it covers the length, and nobody needs the times.
+    fn default() -> Self {
+        Self(Arc::new(File::sync_data))
+    }
+}
+
+impl fmt::Debug for Syncer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Syncer")
+    }
+}
+
+impl Syncer {
+    /// Returns when the file's data is on the disk.
+    pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        (self.0)(file).map_err(|e| io_error("sync", path, e))
+    }
 }
 
 /// An open sled directory.
@@ -51,7 +69,7 @@ pub(super) struct Engine {
     db: ::sled::Db,
     /// sled's file `db`.
     file: File,
-    sync: Sync,
+    sync: Syncer,
 }
 
 impl fmt::Debug for Engine {
@@ -63,7 +81,7 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// Makes a new directory, durably.
-    pub(super) fn create(dir: &Path, sync: &Sync) -> Result<Self, StoreError> {
+    pub(super) fn create(dir: &Path, sync: &Syncer) -> Result<Self, StoreError> {
         fs::create_dir(dir).map_err(|e| io_error("create", dir, e))?;
         let db = dir.join("db");
         File::create_new(&db).map_err(|e| io_error("create", &db, e))?;
@@ -77,7 +95,7 @@ impl Engine {
     ///
     /// # Errors
     /// `Io`: its file is missing; `Corrupt`: sled reports damage, or panics.
-    pub(super) fn open(dir: &Path, sync: &Sync) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &Path, sync: &Syncer) -> Result<Self, StoreError> {
         let path = dir.join("db");
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let file = file.map_err(|e| io_error("open", &path, e))?;
@@ -101,7 +119,7 @@ impl Engine {
                 opened => break opened?,
             }
         };
-        Ok(Self { dir: dir.to_owned(), db, file, sync: Arc::clone(sync) })
+        Ok(Self { dir: dir.to_owned(), db, file, sync: sync.clone() })
     }
 
     /// Writes these items, all or none of them; durable after [`flush`](Self::flush) and
@@ -144,7 +162,7 @@ impl Engine {
 
     /// Makes everything flushed durable: one `fdatasync`.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        (self.sync)(&self.file).map_err(|e| io_error("sync", &self.dir.join("db"), e))
+        self.sync.sync(&self.file, &self.dir.join("db"))
     }
 
     /// Makes the directory itself durable, with every file in it.

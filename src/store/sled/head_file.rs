@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::engine::Sync;
+use super::engine::Syncer;
 use super::files::{io_error, sync_dir};
 use crate::model::tuple::Revision;
 use crate::store::{Head, Identity, RESTORE, StoreError};
@@ -79,7 +79,7 @@ pub(super) struct HeadRecord {
 pub(super) struct HeadFile {
     path: PathBuf,
     file: File,
-    sync: Sync,
+    sync: Syncer,
     sequence: u64,
     record: HeadRecord,
     groups_unsynced: u32,
@@ -96,7 +96,11 @@ impl HeadFile {
     ///
     /// # Errors
     /// `Locked`: somebody else is making one; `Io`.
-    pub(super) fn create(dir: &Path, record: HeadRecord, sync: &Sync) -> Result<Self, StoreError> {
+    pub(super) fn create(
+        dir: &Path,
+        record: HeadRecord,
+        sync: &Syncer,
+    ) -> Result<Self, StoreError> {
         let (path, new) = (dir.join(NAME), dir.join(NAME_NEW));
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&new);
@@ -104,7 +108,7 @@ impl HeadFile {
         lock(&file, dir)?;
         file.set_len(FILE_BYTES).map_err(|e| io_error("write", &new, e))?;
         let mut made =
-            Self { path, file, sync: Sync::clone(sync), sequence: 0, record, groups_unsynced: 0 };
+            Self { path, file, sync: sync.clone(), sequence: 0, record, groups_unsynced: 0 };
         made.write_both()?;
         match fs::hard_link(&new, &made.path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -124,7 +128,7 @@ impl HeadFile {
     ///
     /// # Errors
     /// `Locked`; `Refused`: it is not whole, or of another format; `Io`.
-    pub(super) fn open(dir: &Path, sync: &Sync) -> Result<Option<Self>, StoreError> {
+    pub(super) fn open(dir: &Path, sync: &Syncer) -> Result<Option<Self>, StoreError> {
         let path = dir.join(NAME);
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -157,7 +161,7 @@ impl HeadFile {
         let Some((sequence, record)) = newest else {
             return Err(refused(format!("no slot of its file `{NAME}` is whole"), RESTORE));
         };
-        let sync = Sync::clone(sync);
+        let sync = sync.clone();
         Ok(Some(Self { path, file, sync, sequence, record, groups_unsynced: 0 }))
     }
 
@@ -190,7 +194,7 @@ impl HeadFile {
 
     /// Makes the last [`raise`](Self::raise) durable.
     pub(super) fn sync_now(&mut self) -> Result<(), StoreError> {
-        (self.sync)(&self.file).map_err(|e| io_error("sync", &self.path, e))?;
+        self.sync.sync(&self.file, &self.path)?;
         self.groups_unsynced = 0;
         Ok(())
     }
