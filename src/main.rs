@@ -1,3 +1,12 @@
 //! Layer 7: the command. Parses nothing itself; turns the result into an exit code.
 
-fn main() {}
+use std::io::{self, BufWriter};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut out = BufWriter::new(io::stdout());
+    let exit = bailiwick::cli::run(std::env::args_os(), &mut out, &mut io::stderr());
+    // A reader that has gone away has seen enough.
+    let _ = io::Write::flush(&mut out);
+    ExitCode::from(exit.code())
+}

@@ -1,1 +1,98 @@
-//! Layer: see ARCHITECTURE.md.
+//! Layer 4: one adapter per wire. Converts, calls the service, and turns each error into a status by
+//! the one table in [`status`]. Decides nothing itself; knows no store and no index.
+
+mod authorization;
+mod codec;
+pub mod convert;
+mod guard;
+mod models;
+pub mod pb;
+pub mod status;
+mod stream;
+mod tuples;
+
+use std::sync::{Arc, OnceLock};
+
+pub use guard::{Guard, GuardFuture, GuardLayer, GuardedBody};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use self::status::{ApiError, Refusal};
+use crate::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, STREAMS_MAX};
+use crate::pdp::Pdp;
+
+/// What all adapters of one service share.
+#[derive(Debug)]
+pub struct Shared {
+    pdp: OnceLock<Pdp>,
+    in_flight: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            pdp: OnceLock::new(),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+}
+
+impl Shared {
+    /// Ends NOT_READY: from now on this service answers. Counts once; later calls change nothing.
+    pub fn make_ready(&self, pdp: Pdp) {
+        let _ = self.pdp.set(pdp);
+    }
+
+    fn pdp(&self) -> Result<&Pdp, ApiError> {
+        self.pdp.get().ok_or_else(|| {
+            ApiError::new(Refusal::NotReady, "the service is still reading its store")
+        })
+    }
+}
+
+/// The adapters behind one implementation of the generated service traits.
+#[derive(Debug, Clone)]
+struct Adapter {
+    shared: Arc<Shared>,
+}
+
+/// Every service of the wire; they answer once `shared` is ready.
+///
+/// # Errors
+/// The embedded descriptors are damaged.
+pub fn routes(
+    shared: &Arc<Shared>,
+    health: HealthServer<impl Health>,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    use pb::v1::authorization_service_server::AuthorizationServiceServer;
+    use pb::v1::model_service_server::ModelServiceServer;
+    use pb::v1::tuple_service_server::TupleServiceServer;
+
+    let adapter = Adapter { shared: Arc::clone(shared) };
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
+    };
+    let mut routes = Routes::builder();
+    routes
+        .add_service(
+            AuthorizationServiceServer::new(adapter.clone())
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            TupleServiceServer::new(adapter.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(ModelServiceServer::new(adapter).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(routes.routes().prepare())
+}

@@ -1,1 +1,162 @@
-//! Layer: see ARCHITECTURE.md.
+//! Layer 6: the command, one file per sub-command. Parses, calls the service or the library, prints.
+//! Decides nothing about authorization.
+//!
+//! Exit codes: 0 allowed or done, 1 error, 2 denied, 64 wrong usage.
+
+mod check;
+mod client;
+mod demo;
+mod list_subjects;
+mod logging;
+mod model_check;
+mod model_matrix;
+mod model_test;
+mod opened;
+mod read;
+mod render;
+mod serve;
+mod tuple_text;
+mod write;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use model_test::{Failure, TestReport, run_scenarios};
+
+/// How a command ended, if it did what it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Allowed, or done.
+    Done,
+    /// The answer is no.
+    Denied,
+    /// Done, and what was found is not good.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+}
+
+impl Exit {
+    /// The process' exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Denied => 2,
+            // clap's own is 2, which reads as a denial here. 64 is EX_USAGE of sysexits.h.
+            Self::Usage => 64,
+        }
+    }
+}
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// It did not work.
+    #[error("{0}")]
+    Failed(String),
+    /// The service refused, or could not be asked.
+    #[error("{}", client::describe(.status))]
+    Refused { status: tonic::Status, json: bool },
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CliError {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// May this subject do this at this scope? An authorization service that takes the documented role x
+/// permission matrix as its policy.
+#[derive(Debug, Parser)]
+#[command(name = "bailiwick", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
+    Check(check::Args),
+    ListSubjects(list_subjects::Args),
+    Write(write::Args),
+    Read(read::Args),
+    /// Check, test and print a model directory
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    Check(model_check::Args),
+    Test(model_test::Args),
+    Matrix(model_matrix::Args),
+}
+
+/// Runs a command line. What was asked for goes to `out`, what went wrong to `err`.
+pub fn run(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, out, err),
+    };
+    match dispatch(cli.command, out) {
+        Ok(exit) => exit,
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(CliError::Usage(message)) => {
+            let _ = writeln!(err, "error: {message}");
+            Exit::Usage
+        }
+        Err(CliError::Refused { status, json: true }) => {
+            let _ = writeln!(err, "{}", client::describe_json(&status));
+            Exit::Failed
+        }
+        Err(error) => {
+            let _ = writeln!(err, "error: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = write!(out, "{text}");
+            Exit::Done
+        }
+        _ => {
+            let _ = write!(err, "{text}");
+            Exit::Usage
+        }
+    }
+}
+
+fn dispatch(command: Command, out: &mut dyn Write) -> Result<Exit, CliError> {
+    match command {
+        Command::Serve(args) => serve::run(&args, out),
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Check(args) => check::run(args, out),
+        Command::ListSubjects(args) => list_subjects::run(args, out),
+        Command::Write(args) => write::run(&args, out),
+        Command::Read(args) => read::run(args, out),
+        Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
+        Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
+        Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),
+    }
+}

@@ -16,6 +16,16 @@ pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Largest condition context of a request or a tuple, in bytes of its JSON text.
 pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
+/// Deepest nesting of objects and lists in a condition context, in levels.
+pub const CONTEXT_DEPTH_MAX: usize = 16;
+/// Longest source, grantor or reason of a tuple, in bytes.
+pub const CARRIED_BYTES_MAX: usize = 1_024;
+/// Most requests under way at once in one process.
+pub const IN_FLIGHT_REQUESTS_MAX: usize = 1_024;
+/// Most lists that are being streamed at once in one process, a thread each.
+pub const STREAMS_MAX: usize = 64;
+/// Entries of a list that wait for a slow reader.
+pub const STREAM_BUFFER_ENTRIES: usize = 256;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
@@ -39,6 +49,7 @@ pub const CONDITION_DEPTH_MAX: usize = 64;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
+const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 /// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
 pub const OPEN_NAMES_MAX: usize = 400;
 /// Most commits that may wait for the writer; one more is refused.

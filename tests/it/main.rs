@@ -8,6 +8,7 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod cli;
 mod hierarchy;
 mod layers;
 mod limits;
@@ -19,3 +20,4 @@ mod store_contract;
 mod store_crash;
 mod store_world;
 mod support;
+mod wire;

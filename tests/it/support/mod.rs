@@ -1,5 +1,7 @@
 //! What the tests share: models from text, a service without a wire, a clock that a test sets.
 
+pub(crate) mod service;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

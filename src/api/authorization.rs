@@ -1,0 +1,163 @@
+//! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects.
+
+use prost_types::Struct;
+use tonic::{Request, Response, Status};
+
+use super::Adapter;
+use super::convert::{
+    context_from_wire, decision_to_wire, grant_to_wire, reason_to_wire, require_latest,
+    require_unset,
+};
+use super::guard::{Deadline, deadline_exceeded};
+use super::pb::v1 as pb;
+use super::status::{ApiError, Refusal};
+use super::stream::{Responses, produce};
+use crate::engine::EngineError;
+use crate::model::limits::BATCH_ITEMS_MAX;
+use crate::model::tuple::Context;
+use crate::pdp::{Reading, Token};
+
+/// Up to this many items are cheaper to answer where the request was read than on another thread.
+const INLINE_ITEMS_MAX: usize = 32;
+
+#[tonic::async_trait]
+impl pb::authorization_service_server::AuthorizationService for Adapter {
+    async fn check(
+        &self,
+        request: Request<pb::CheckRequest>,
+    ) -> Result<Response<pb::CheckResponse>, Status> {
+        let reading = self.shared.pdp()?.read();
+        Ok(Response::new(check(&reading, request.into_inner())?))
+    }
+
+    async fn batch_check(
+        &self,
+        request: Request<pb::BatchCheckRequest>,
+    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let request = request.into_inner();
+        check_batch(&request)?;
+        let reading = self.shared.pdp()?.read();
+        if request.items.len() <= INLINE_ITEMS_MAX {
+            return Ok(Response::new(batch(&reading, request, deadline)?));
+        }
+        let answers = tokio::task::spawn_blocking(move || batch(&reading, request, deadline));
+        let answers = answers.await.map_err(|error| ApiError::internal(&error))?;
+        Ok(Response::new(answers?))
+    }
+
+    type ListSubjectsStream = Responses<pb::ListSubjectsResponse>;
+
+    async fn list_subjects(
+        &self,
+        request: Request<pb::ListSubjectsRequest>,
+    ) -> Result<Response<Self::ListSubjectsStream>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let request = request.into_inner();
+        require_latest(request.consistency.as_ref())?;
+        require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
+        require_unset("cursor", !request.cursor.is_empty())?;
+        let context = context_from_wire("context", request.context)?;
+        let reading = self.shared.pdp()?.read();
+        let token = reading.token().clone();
+        let (permission, scope, of_type) =
+            (request.permission, request.scope, request.subject_type);
+        let open = move || Ok(reading.list_subjects(&permission, &scope, &of_type, context)?);
+        let entry = |item: Result<String, EngineError>| Ok(listed(item?));
+        let stream =
+            produce(&self.shared, deadline, open, entry, move |count| complete(count, &token));
+        Ok(Response::new(stream.await?))
+    }
+}
+
+fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckResponse, ApiError> {
+    require_latest(request.consistency.as_ref())?;
+    require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
+    require_unset("target", !request.target.is_empty())?;
+    let context = context_from_wire("context", request.context)?;
+    let question =
+        reading.question(&request.subject, &request.permission, &request.scope, context)?;
+    let decision = reading.check(&question, request.with_grant)?;
+    let token = reading.token();
+    Ok(pb::CheckResponse {
+        decision: decision_to_wire(&decision).into(),
+        reason: reason_to_wire(decision.reason()).into(),
+        missing: decision.missing().to_vec(),
+        grant: decision.grant().map(grant_to_wire),
+        revision: token.revision.0,
+        token: token.to_string(),
+    })
+}
+
+/// What is wrong with the batch as a whole; an item's own errors come later, in its place.
+fn check_batch(request: &pb::BatchCheckRequest) -> Result<(), ApiError> {
+    require_latest(request.consistency.as_ref())?;
+    require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
+    let count = request.items.len();
+    if count > BATCH_ITEMS_MAX {
+        let what = format!("there are {count}, the limit is {BATCH_ITEMS_MAX}");
+        let error = ApiError::field(Refusal::BatchTooLarge, "items", what);
+        return Err(error.with("limit", &BATCH_ITEMS_MAX));
+    }
+    Ok(())
+}
+
+fn batch(
+    reading: &Reading,
+    request: pb::BatchCheckRequest,
+    deadline: Option<Deadline>,
+) -> Result<pb::BatchCheckResponse, ApiError> {
+    let shared = context_from_wire("context", request.context)?;
+    let mut results = Vec::with_capacity(request.items.len());
+    for item in request.items {
+        if deadline.is_some_and(|Deadline(end)| tokio::time::Instant::now() >= end) {
+            return Err(deadline_exceeded());
+        }
+        results.push(result_of(check_item(reading, &shared, item)));
+    }
+    let token = reading.token();
+    Ok(pb::BatchCheckResponse { results, revision: token.revision.0, token: token.to_string() })
+}
+
+fn check_item(
+    reading: &Reading,
+    shared: &Context,
+    item: pb::BatchCheckItem,
+) -> Result<pb::BatchCheckDecision, ApiError> {
+    require_unset("target", !item.target.is_empty())?;
+    let context = merged(shared, item.context)?;
+    let question = reading.question(&item.subject, &item.permission, &item.scope, context)?;
+    let decision = reading.check(&question, false)?;
+    Ok(pb::BatchCheckDecision {
+        decision: decision_to_wire(&decision).into(),
+        reason: reason_to_wire(decision.reason()).into(),
+        missing: decision.missing().to_vec(),
+    })
+}
+
+fn merged(shared: &Context, own: Option<Struct>) -> Result<Context, ApiError> {
+    let mut context = shared.clone();
+    context.extend(context_from_wire("context", own)?);
+    Ok(context)
+}
+
+fn result_of(result: Result<pb::BatchCheckDecision, ApiError>) -> pb::BatchCheckResult {
+    use pb::batch_check_result::Result as Wire;
+    let result = match result {
+        Ok(decision) => Wire::Decision(decision),
+        Err(error) => Wire::Error(error.into()),
+    };
+    pb::BatchCheckResult { result: Some(result) }
+}
+
+fn listed(subject: String) -> pb::ListSubjectsResponse {
+    use pb::list_subjects_response::Part;
+    let part = Part::Subject(pb::ListedSubject { subject, cursor: String::new() });
+    pb::ListSubjectsResponse { part: Some(part) }
+}
+
+fn complete(count: u64, token: &Token) -> pb::ListSubjectsResponse {
+    use pb::list_subjects_response::Part;
+    let end = pb::ListComplete { count, revision: token.revision.0, token: token.to_string() };
+    pb::ListSubjectsResponse { part: Some(Part::Complete(end)) }
+}

@@ -1,0 +1,280 @@
+//! Wire values to the nouns of `model` and back. The field's path is in each error. Knows no model:
+//! whether a name exists is decided below.
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Timestamp, Value};
+use serde_json::Value as Json;
+
+use super::pb::v1 as pb;
+use super::status::{ApiError, Refusal};
+use crate::engine::{Decision, Grant, Reason};
+use crate::model::limits::{CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
+use crate::model::names::{Name, Object, Subject, quoted};
+use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
+use crate::pdp::{TupleFilter, WriteChange};
+
+/// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the range of a protobuf timestamp.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Above this a double skips integers, and an integral one is no longer what the caller wrote.
+const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// A request's values for conditions.
+pub(super) fn context_from_wire(field: &str, wire: Option<Struct>) -> Result<Context, ApiError> {
+    let Some(wire) = wire else { return Ok(Context::new()) };
+    let context = object_from_wire(field, wire, 1)?;
+    if context.is_empty() {
+        return Ok(context);
+    }
+    let bytes = serde_json::to_string(&context).map_or(usize::MAX, |text| text.len());
+    if bytes > CONTEXT_BYTES_MAX {
+        let what = format!("it takes {bytes} bytes, the limit is {CONTEXT_BYTES_MAX}");
+        let error = ApiError::field(Refusal::ContextTooLarge, field, what);
+        return Err(error.with("limit_bytes", &CONTEXT_BYTES_MAX));
+    }
+    Ok(context)
+}
+
+fn object_from_wire(field: &str, wire: Struct, depth: usize) -> Result<Context, ApiError> {
+    // The decoder bounds nesting as well, but at a depth that is its own affair.
+    if depth > CONTEXT_DEPTH_MAX {
+        let what = format!("it is nested more than {CONTEXT_DEPTH_MAX} deep");
+        let error = ApiError::field(Refusal::ContextTooLarge, field, what);
+        return Err(error.with("limit_depth", &CONTEXT_DEPTH_MAX));
+    }
+    let convert = |(key, value): (String, Value)| {
+        let path = format!("{field}.{}", quoted(&key));
+        value_from_wire(&path, value, depth).map(|value| (key, value))
+    };
+    wire.fields.into_iter().map(convert).collect()
+}
+
+fn value_from_wire(field: &str, wire: Value, depth: usize) -> Result<Json, ApiError> {
+    match wire.kind {
+        // The JSON form of an empty value is null; only a hand-made message can lack a kind.
+        None | Some(Kind::NullValue(_)) => Ok(Json::Null),
+        Some(Kind::BoolValue(value)) => Ok(Json::Bool(value)),
+        Some(Kind::StringValue(value)) => Ok(Json::String(value)),
+        Some(Kind::NumberValue(value)) => number_from_wire(field, value),
+        Some(Kind::StructValue(value)) => {
+            Ok(Json::Object(object_from_wire(field, value, depth + 1)?.into_iter().collect()))
+        }
+        Some(Kind::ListValue(list)) => {
+            if depth >= CONTEXT_DEPTH_MAX {
+                let what = format!("it is nested more than {CONTEXT_DEPTH_MAX} deep");
+                let error = ApiError::field(Refusal::ContextTooLarge, field, what);
+                return Err(error.with("limit_depth", &CONTEXT_DEPTH_MAX));
+            }
+            let items = list.values.into_iter().enumerate();
+            items
+                .map(|(i, value)| value_from_wire(&format!("{field}[{i}]"), value, depth + 1))
+                .collect::<Result<_, _>>()
+                .map(Json::Array)
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked just before")]
+fn number_from_wire(field: &str, value: f64) -> Result<Json, ApiError> {
+    if value.fract() == 0.0 && value.abs() <= EXACT_INTEGERS {
+        return Ok(Json::from(value as i64));
+    }
+    serde_json::Number::from_f64(value).map(Json::Number).ok_or_else(|| {
+        ApiError::field(
+            Refusal::InvalidField,
+            field,
+            format!("`{value}` is not a number that a condition can use"),
+        )
+    })
+}
+
+/// Values for conditions as the wire carries them.
+#[must_use]
+pub fn context_to_wire(context: &Context) -> Struct {
+    let fields = context.iter().map(|(key, value)| (key.clone(), value_to_wire(value)));
+    Struct { fields: fields.collect() }
+}
+
+fn value_to_wire(value: &Json) -> Value {
+    let kind = match value {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(value) => Kind::BoolValue(*value),
+        Json::String(value) => Kind::StringValue(value.clone()),
+        Json::Number(number) => number_to_wire(number),
+        Json::Array(values) => {
+            Kind::ListValue(ListValue { values: values.iter().map(value_to_wire).collect() })
+        }
+        Json::Object(map) => {
+            let fields = map.iter().map(|(key, value)| (key.clone(), value_to_wire(value)));
+            Kind::StructValue(Struct { fields: fields.collect() })
+        }
+    };
+    Value { kind: Some(kind) }
+}
+
+fn number_to_wire(number: &serde_json::Number) -> Kind {
+    match number.as_f64() {
+        Some(value) if !number.is_f64() && value.abs() > EXACT_INTEGERS => {
+            // A double would round it; an integer parameter reads decimal strings.
+            Kind::StringValue(number.to_string())
+        }
+        Some(value) => Kind::NumberValue(value),
+        None => Kind::StringValue(number.to_string()),
+    }
+}
+
+/// A moment; what is finer than a microsecond is cut off, towards the past.
+pub(super) fn time_from_wire(field: &str, wire: &Timestamp) -> Result<Time, ApiError> {
+    if !TIMESTAMP_SECONDS.contains(&wire.seconds) || !(0..1_000_000_000).contains(&wire.nanos) {
+        let what = format!(
+            "`{} s {} ns` is no moment of the years 1 to 9999 with 0 to 999999999 nanoseconds",
+            wire.seconds, wire.nanos
+        );
+        return Err(ApiError::field(Refusal::InvalidField, field, what));
+    }
+    Ok(Time(wire.seconds * 1_000_000 + i64::from(wire.nanos / 1_000)))
+}
+
+/// A moment as the wire carries it.
+#[must_use]
+pub fn time_to_wire(time: Time) -> Timestamp {
+    let micros = time.0.rem_euclid(1_000_000);
+    let nanos = i32::try_from(micros * 1_000).unwrap_or_default();
+    Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+fn missing(field: &str) -> ApiError {
+    ApiError::field(Refusal::InvalidField, field, "it is missing")
+}
+
+/// A text that is stored and only carried: bounded, without control characters.
+fn carried(field: &str, text: String) -> Result<String, ApiError> {
+    if text.len() > CARRIED_BYTES_MAX {
+        let what = format!("`{}` is longer than {CARRIED_BYTES_MAX} bytes", quoted(&text));
+        return Err(ApiError::field(Refusal::InvalidField, field, what));
+    }
+    if text.chars().any(char::is_control) {
+        let what = format!("`{}` has a control character", quoted(&text));
+        return Err(ApiError::field(Refusal::InvalidField, field, what));
+    }
+    Ok(text)
+}
+
+fn key_from_wire(path: &str, wire: &pb::Tuple) -> Result<TupleKey, ApiError> {
+    let at = |field| format!("{path}.{field}");
+    Ok(TupleKey {
+        scope: Object::parse(&wire.scope).map_err(|e| ApiError::syntax(&at("scope"), &e))?,
+        role: Name::parse(&wire.role).map_err(|e| ApiError::syntax(&at("role"), &e))?,
+        subject: Subject::parse(&wire.subject).map_err(|e| ApiError::syntax(&at("subject"), &e))?,
+        source: carried(&at("source"), wire.source.clone())?,
+    })
+}
+
+fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
+    let at = |field| format!("{path}.{field}");
+    let key = key_from_wire(path, &wire)?;
+    let expires_at = wire.expires_at.map(|end| time_from_wire(&at("expires_at"), &end));
+    let condition = wire.condition.map(|condition| {
+        let name = Name::parse(&condition.name)
+            .map_err(|e| ApiError::syntax(&at("condition.name"), &e))?;
+        let context = context_from_wire(&at("condition.context"), condition.context)?;
+        Ok::<_, ApiError>(TupleCondition { name, context })
+    });
+    Ok(Tuple {
+        key,
+        expires_at: expires_at.transpose()?,
+        condition: condition.transpose()?,
+        grantor: carried(&at("grantor"), wire.grantor)?,
+        reason: carried(&at("reason"), wire.reason)?,
+    })
+}
+
+/// The `position`th change of a commit.
+pub(super) fn change_from_wire(
+    position: usize,
+    wire: pb::TupleChange,
+) -> Result<WriteChange, ApiError> {
+    let field = format!("changes[{position}].operation");
+    let path = format!("changes[{position}].tuple");
+    let operation = pb::Operation::try_from(wire.operation).map_err(|_| {
+        let what = format!("`{}` is no operation of this version", wire.operation);
+        ApiError::field(Refusal::InvalidField, &field, what)
+    })?;
+    let tuple = wire.tuple.ok_or_else(|| missing(&path))?;
+    match operation {
+        pb::Operation::Unspecified => Err(missing(&field)),
+        pb::Operation::Create => Ok(WriteChange::Create(tuple_from_wire(&path, tuple)?)),
+        pb::Operation::Touch => Ok(WriteChange::Touch(tuple_from_wire(&path, tuple)?)),
+        // Only the identity counts, so that what was read can be sent back as it is.
+        pb::Operation::Delete => Ok(WriteChange::Delete(key_from_wire(&path, &tuple)?)),
+    }
+}
+
+/// A filter; on the wire an empty field is one that is not set.
+pub(super) fn filter_from_wire(wire: pb::TupleFilter) -> TupleFilter {
+    let set = |text: String| (!text.is_empty()).then_some(text);
+    TupleFilter {
+        scope_type: set(wire.scope_type),
+        scope: set(wire.scope),
+        role: set(wire.role),
+        subject_type: set(wire.subject_type),
+        subject: set(wire.subject),
+        source: wire.source,
+    }
+}
+
+/// A tuple as the wire carries it.
+#[must_use]
+pub fn tuple_to_wire(tuple: &Tuple) -> pb::Tuple {
+    pb::Tuple {
+        scope: tuple.key.scope.to_string(),
+        role: tuple.key.role.to_string(),
+        subject: tuple.key.subject.to_string(),
+        source: tuple.key.source.clone(),
+        expires_at: tuple.expires_at.map(time_to_wire),
+        condition: tuple.condition.as_ref().map(|condition| pb::TupleCondition {
+            name: condition.name.to_string(),
+            context: Some(context_to_wire(&condition.context)),
+        }),
+        grantor: tuple.grantor.clone(),
+        reason: tuple.reason.clone(),
+    }
+}
+
+/// Refuses every consistency but the newest, the only one that is served yet.
+pub(super) fn require_latest(wire: Option<&pb::Consistency>) -> Result<(), ApiError> {
+    use pb::consistency::Requirement;
+    match wire.and_then(|consistency| consistency.requirement.as_ref()) {
+        None | Some(Requirement::Latest(true)) => Ok(()),
+        Some(Requirement::Latest(false)) => Err(ApiError::field(
+            Refusal::InvalidField,
+            "consistency.latest",
+            "`false` asks for nothing; leave it out or say `true`",
+        )),
+        Some(Requirement::AtLeast(_)) => Err(ApiError::not_supported("consistency.at_least")),
+        Some(Requirement::Exactly(_)) => Err(ApiError::not_supported("consistency.exactly")),
+    }
+}
+
+/// Refuses a field that later versions serve, if it is set.
+pub(super) fn require_unset(field: &str, is_set: bool) -> Result<(), ApiError> {
+    if is_set { Err(ApiError::not_supported(field)) } else { Ok(()) }
+}
+
+pub(super) fn decision_to_wire(decision: &Decision) -> pb::Decision {
+    if decision.is_allow() { pb::Decision::Allow } else { pb::Decision::Deny }
+}
+
+/// A reason as the wire carries it.
+#[must_use]
+pub fn reason_to_wire(reason: Reason) -> pb::Reason {
+    match reason {
+        Reason::Granted => pb::Reason::Granted,
+        Reason::NotGranted => pb::Reason::NotGranted,
+        Reason::NotApplicable => pb::Reason::NotApplicable,
+        Reason::MissingContext => pb::Reason::MissingContext,
+    }
+}
+
+pub(super) fn grant_to_wire(grant: &Grant) -> pb::Grant {
+    pb::Grant { role: grant.role.clone(), tuple: Some(tuple_to_wire(&grant.tuple)) }
+}

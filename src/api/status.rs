@@ -1,0 +1,308 @@
+//! The one table from errors to gRPC statuses: each refusal has a stable reason code and a gRPC code,
+//! and each error of the layers below becomes one of them here. Knows no transport and no request.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::pb;
+use crate::engine::{EngineError, QuestionError};
+use crate::index::HierarchyError;
+use crate::model::names::SyntaxError;
+use crate::pdp::{FilterError, WriteError};
+
+/// The domain of every `google.rpc.ErrorInfo` that the service sends.
+pub const ERROR_DOMAIN: &str = "bailiwick.dev";
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:ident $text:literal,)+) => {
+        /// Why a request is refused. The reason codes are part of the API: they are never renamed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Refusal { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Refusal {
+            /// The whole table.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The gRPC code.
+            #[must_use]
+            pub fn code(self) -> Code {
+                match self { $(Self::$name => Code::$code,)+ }
+            }
+
+            /// The stable reason code, `ErrorInfo.reason`.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// The bytes are not the protobuf message of the method.
+    MalformedRequest = InvalidArgument "MALFORMED_REQUEST",
+    /// A field is missing, malformed, or out of its range.
+    InvalidField = InvalidArgument "INVALID_FIELD",
+    /// A field names a type that the model does not have.
+    UnknownType = InvalidArgument "UNKNOWN_TYPE",
+    /// A field names a permission that the model does not have.
+    UnknownPermission = InvalidArgument "UNKNOWN_PERMISSION",
+    /// A field names a role that the model does not have.
+    UnknownRole = InvalidArgument "UNKNOWN_ROLE",
+    /// A field uses a name that has no meaning at its type.
+    UnknownName = InvalidArgument "UNKNOWN_NAME",
+    /// The values for conditions are too large or nested too deep.
+    ContextTooLarge = InvalidArgument "CONTEXT_TOO_LARGE",
+    /// A batch has too many items.
+    BatchTooLarge = InvalidArgument "BATCH_TOO_LARGE",
+    /// A commit has too many changes, or takes too many bytes.
+    CommitTooLarge = InvalidArgument "COMMIT_TOO_LARGE",
+    /// A commit changes nothing.
+    EmptyCommit = InvalidArgument "EMPTY_COMMIT",
+    /// A commit changes one tuple twice.
+    RepeatedTuple = InvalidArgument "REPEATED_TUPLE",
+    /// The model does not admit the tuple.
+    TupleNotAdmitted = InvalidArgument "TUPLE_NOT_ADMITTED",
+    /// The parents of a scope would lead back to it.
+    HierarchyCycle = FailedPrecondition "HIERARCHY_CYCLE",
+    /// The chain of parents would be longer than the limit.
+    HierarchyTooDeep = FailedPrecondition "HIERARCHY_TOO_DEEP",
+    /// The scope has a parent by this relation, which allows one.
+    SecondParent = FailedPrecondition "SECOND_PARENT",
+    /// Subject sets are nested deeper than the limit, and what lies beyond decides.
+    DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",
+    /// A tuple to create is there already.
+    TupleExists = AlreadyExists "TUPLE_EXISTS",
+    /// The request message is larger than the limit.
+    RequestTooLarge = ResourceExhausted "REQUEST_TOO_LARGE",
+    /// One question takes more evaluation steps than the limit.
+    StepsExceeded = ResourceExhausted "STEPS_EXCEEDED",
+    /// Too many requests, streams or commits are under way; nothing was done.
+    Overloaded = ResourceExhausted "OVERLOADED",
+    /// The caller's deadline passed.
+    DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
+    /// The service is still reading its store, or it is stopping.
+    NotReady = Unavailable "NOT_READY",
+    /// The commit may or may not be durable; no more are taken.
+    OutcomeUnknown = Unavailable "OUTCOME_UNKNOWN",
+    /// The store takes no more writes; nothing was written.
+    StoreUnavailable = Unavailable "STORE_UNAVAILABLE",
+    /// A field of the API that this version does not serve.
+    NotSupportedYet = Unimplemented "NOT_SUPPORTED_YET",
+    /// There is no such method.
+    UnknownMethod = Unimplemented "UNKNOWN_METHOD",
+    /// The request is compressed in a way that is not served.
+    UnsupportedEncoding = Unimplemented "UNSUPPORTED_ENCODING",
+    /// Health or reflection was asked about something that is not here.
+    NotFound = NotFound "NOT_FOUND",
+    /// The caller went away.
+    Cancelled = Cancelled "CANCELLED",
+    /// The caller breaks the gRPC protocol below the message.
+    ProtocolError = Internal "PROTOCOL_ERROR",
+    /// A fault of the service.
+    Internal = Internal "INTERNAL",
+}
+
+/// An error as the wire shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    refusal: Refusal,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+}
+
+impl ApiError {
+    /// A refusal with its message for people.
+    pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
+        Self { refusal, message: message.into(), metadata: Vec::new() }
+    }
+
+    /// A refusal about one field; the message begins with the field's path.
+    pub fn field(refusal: Refusal, field: &str, what: impl std::fmt::Display) -> Self {
+        Self::new(refusal, format!("{field}: {what}")).with("field", &field)
+    }
+
+    /// A part of the API that this version does not serve.
+    #[must_use]
+    pub fn not_supported(field: &str) -> Self {
+        Self::field(Refusal::NotSupportedYet, field, "this version does not serve it yet")
+    }
+
+    /// A malformed noun in a field.
+    #[must_use]
+    pub fn syntax(field: &str, error: &SyntaxError) -> Self {
+        Self::field(Refusal::InvalidField, field, error)
+    }
+
+    /// A fault of the service. What happened goes to the log, never to the caller.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        Self::new(Refusal::Internal, "the service failed; its log says why")
+    }
+
+    /// Adds a pair to the metadata of the `ErrorInfo`.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: &impl ToString) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// Which row of the table.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        self.refusal
+    }
+
+    fn metadata(self) -> HashMap<String, String> {
+        self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let (refusal, message) = (error.refusal, error.message.clone());
+        let details = ErrorDetails::with_error_info(refusal.text(), ERROR_DOMAIN, error.metadata());
+        Self::with_error_details(refusal.code(), message, details)
+    }
+}
+
+impl From<ApiError> for pb::v1::ItemError {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: i32::from(error.refusal.code()),
+            reason: error.refusal.text().to_owned(),
+            message: error.message.clone(),
+            metadata: error.metadata(),
+        }
+    }
+}
+
+fn unknown_of(kind: &str) -> Refusal {
+    match kind {
+        "type" => Refusal::UnknownType,
+        "permission" => Refusal::UnknownPermission,
+        "role" => Refusal::UnknownRole,
+        _ => Refusal::UnknownName,
+    }
+}
+
+fn unknown(
+    message: String,
+    field: &'static str,
+    kind: &'static str,
+    value: &str,
+    nearest: Option<&str>,
+) -> ApiError {
+    let error = ApiError::new(unknown_of(kind), message)
+        .with("field", &field)
+        .with("kind", &kind)
+        .with("value", &value);
+    match nearest {
+        Some(nearest) => error.with("nearest", &nearest),
+        None => error,
+    }
+}
+
+impl From<QuestionError> for ApiError {
+    fn from(error: QuestionError) -> Self {
+        let message = error.to_string();
+        match error {
+            QuestionError::Syntax { field, .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &field)
+            }
+            QuestionError::Unknown { field, kind, value, nearest } => {
+                unknown(message, field, kind, &value, nearest.as_deref())
+            }
+            QuestionError::ContextTooLarge { limit, .. } => {
+                Self::new(Refusal::ContextTooLarge, message)
+                    .with("field", &"context")
+                    .with("limit_bytes", &limit)
+            }
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::DepthExceeded { limit } => {
+                Self::new(Refusal::DepthExceeded, message).with("limit", &limit)
+            }
+            EngineError::StepsExceeded { limit } => {
+                Self::new(Refusal::StepsExceeded, message).with("limit", &limit)
+            }
+        }
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        let message = error.to_string();
+        match error {
+            FilterError::Syntax { field, .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &field)
+            }
+            FilterError::Unknown { field, kind, value, nearest } => {
+                let hint = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));
+                let message = message + &hint.unwrap_or_default();
+                unknown(message, field, kind, &value, nearest.as_deref())
+            }
+        }
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        let about = |refusal, change: usize| {
+            Self::new(refusal, message.clone()).with("field", &format!("changes[{change}].tuple"))
+        };
+        match error {
+            WriteError::Empty => Self::new(Refusal::EmptyCommit, message).with("field", &"changes"),
+            WriteError::TooManyChanges { limit, .. } => Self::new(Refusal::CommitTooLarge, message)
+                .with("field", &"changes")
+                .with("limit", &limit),
+            WriteError::TooLarge { limit, .. } => Self::new(Refusal::CommitTooLarge, message)
+                .with("field", &"changes")
+                .with("limit_bytes", &limit),
+            WriteError::Repeated { change, tuple } => {
+                about(Refusal::RepeatedTuple, change).with("tuple", &tuple)
+            }
+            WriteError::NotAdmitted { change, .. } => about(Refusal::TupleNotAdmitted, change),
+            WriteError::AlreadyExists { change, tuple } => {
+                about(Refusal::TupleExists, change).with("tuple", &tuple)
+            }
+            WriteError::Hierarchy { change, error } => match error {
+                HierarchyError::Cycle { .. } => about(Refusal::HierarchyCycle, change),
+                HierarchyError::TooDeep { limit, .. } => {
+                    about(Refusal::HierarchyTooDeep, change).with("limit", &limit)
+                }
+                HierarchyError::SecondParent { other, .. } => {
+                    about(Refusal::SecondParent, change).with("parent", &other)
+                }
+            },
+            WriteError::Unstorable { .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &"changes")
+            }
+            WriteError::Overloaded { limit } => {
+                Self::new(Refusal::Overloaded, message).with("limit", &limit)
+            }
+            // The store's own words are for the log: they name paths and drivers.
+            WriteError::OutcomeUnknown(cause) => {
+                tracing::error!(%cause, "the outcome of a commit is unknown");
+                Self::new(Refusal::OutcomeUnknown, "the outcome of the commit is unknown")
+            }
+            WriteError::Unavailable(cause) => {
+                tracing::warn!(%cause, "a write was refused");
+                Self::new(Refusal::StoreUnavailable, "the store takes no more writes")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Every variant of every error has a row in the table, and every row is fit to be sent.
+
+use std::collections::HashSet;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::model::names::Name;
+
+/// Every variant of an error beside its row. The match has no other use than to fail to compile when
+/// a variant is added that the list lacks.
+macro_rules! table {
+    ($error:ty { $($pattern:pat => $example:expr => $code:ident $reason:literal,)+ }) => {{
+        let cover = |error: &$error| match error { $($pattern => (),)+ };
+        $({
+            let example: $error = $example;
+            cover(&example);
+            let message = example.to_string();
+            assert_sent(ApiError::from(example), Code::$code, $reason, &message);
+        })+
+    }};
+}
+
+#[track_caller]
+fn assert_sent(error: ApiError, code: Code, reason: &str, message: &str) {
+    let item = pb::v1::ItemError::from(error.clone());
+    let status = Status::from(error);
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{message}");
+    assert_eq!(info.domain, ERROR_DOMAIN);
+    assert_eq!((item.code, item.reason.as_str()), (i32::from(code), reason));
+    assert_eq!(item.message, status.message());
+    assert_eq!(item.metadata, info.metadata);
+}
+
+fn syntax() -> SyntaxError {
+    Name::parse("").expect_err("an empty name")
+}
+
+#[test]
+fn every_error_of_a_question_has_its_row() {
+    let unknown = |kind| QuestionError::Unknown {
+        field: "scope",
+        kind,
+        value: "x".into(),
+        nearest: Some("y".into()),
+    };
+    table!(QuestionError {
+        QuestionError::Syntax { .. } => QuestionError::Syntax { field: "scope", error: syntax() }
+            => InvalidArgument "INVALID_FIELD",
+        QuestionError::Unknown { .. } => unknown("type") => InvalidArgument "UNKNOWN_TYPE",
+        QuestionError::ContextTooLarge { .. } => QuestionError::ContextTooLarge { bytes: 2, limit: 1 }
+            => InvalidArgument "CONTEXT_TOO_LARGE",
+    });
+    for (kind, reason) in [
+        ("type", "UNKNOWN_TYPE"),
+        ("permission", "UNKNOWN_PERMISSION"),
+        ("role", "UNKNOWN_ROLE"),
+        ("name", "UNKNOWN_NAME"),
+    ] {
+        assert_sent(unknown(kind).into(), Code::InvalidArgument, reason, kind);
+    }
+}
+
+#[test]
+fn every_error_of_the_engine_has_its_row() {
+    table!(EngineError {
+        EngineError::DepthExceeded { .. } => EngineError::DepthExceeded { limit: 32 }
+            => FailedPrecondition "DEPTH_EXCEEDED",
+        EngineError::StepsExceeded { .. } => EngineError::StepsExceeded { limit: 9 }
+            => ResourceExhausted "STEPS_EXCEEDED",
+    });
+}
+
+#[test]
+fn every_error_of_a_filter_has_its_row() {
+    let unknown = FilterError::Unknown {
+        field: "role",
+        kind: "role",
+        value: "x".into(),
+        nearest: Some("viewer".into()),
+    };
+    assert!(Status::from(ApiError::from(unknown.clone())).message().contains("`viewer`"));
+    table!(FilterError {
+        FilterError::Syntax { .. } => FilterError::Syntax { field: "scope", error: syntax() }
+            => InvalidArgument "INVALID_FIELD",
+        FilterError::Unknown { .. } => unknown => InvalidArgument "UNKNOWN_ROLE",
+    });
+}
+
+#[test]
+fn every_error_of_a_write_has_its_row() {
+    let tuple = || "org:a#admin@user:b".to_owned();
+    let hierarchy = |error| WriteError::Hierarchy { change: 1, error };
+    table!(WriteError {
+        WriteError::Empty => WriteError::Empty => InvalidArgument "EMPTY_COMMIT",
+        WriteError::TooManyChanges { .. } => WriteError::TooManyChanges { count: 2, limit: 1 }
+            => InvalidArgument "COMMIT_TOO_LARGE",
+        WriteError::Repeated { .. } => WriteError::Repeated { change: 1, tuple: tuple() }
+            => InvalidArgument "REPEATED_TUPLE",
+        WriteError::NotAdmitted { .. } => WriteError::NotAdmitted { change: 1, reason: tuple() }
+            => InvalidArgument "TUPLE_NOT_ADMITTED",
+        WriteError::AlreadyExists { .. } => WriteError::AlreadyExists { change: 1, tuple: tuple() }
+            => AlreadyExists "TUPLE_EXISTS",
+        WriteError::Hierarchy { error: HierarchyError::Cycle { .. }, .. }
+            => hierarchy(HierarchyError::Cycle { tuple: tuple(), path: tuple() })
+            => FailedPrecondition "HIERARCHY_CYCLE",
+        WriteError::Hierarchy { error: HierarchyError::TooDeep { .. }, .. }
+            => hierarchy(HierarchyError::TooDeep { tuple: tuple(), depth: 33, limit: 32 })
+            => FailedPrecondition "HIERARCHY_TOO_DEEP",
+        WriteError::Hierarchy { error: HierarchyError::SecondParent { .. }, .. }
+            => hierarchy(HierarchyError::SecondParent { tuple: tuple(), other: tuple() })
+            => FailedPrecondition "SECOND_PARENT",
+        WriteError::TooLarge { .. } => WriteError::TooLarge { bytes: 2, limit: 1 }
+            => InvalidArgument "COMMIT_TOO_LARGE",
+        WriteError::Unstorable { .. } => WriteError::Unstorable { reason: tuple() }
+            => InvalidArgument "INVALID_FIELD",
+        WriteError::Overloaded { .. } => WriteError::Overloaded { limit: 1 }
+            => ResourceExhausted "OVERLOADED",
+        WriteError::OutcomeUnknown(_) => WriteError::OutcomeUnknown("/a/path".into())
+            => Unavailable "OUTCOME_UNKNOWN",
+        WriteError::Unavailable(_) => WriteError::Unavailable("/a/path".into())
+            => Unavailable "STORE_UNAVAILABLE",
+    });
+}
+
+#[test]
+fn what_the_store_says_never_reaches_a_caller() {
+    for error in [
+        ApiError::from(WriteError::OutcomeUnknown("/a/path".into())),
+        ApiError::from(WriteError::Unavailable("/a/path".into())),
+        ApiError::internal(&"/a/path"),
+    ] {
+        assert!(!format!("{error:?}").contains("/a/path"), "{error:?}");
+    }
+}
+
+#[test]
+fn the_reason_codes_are_fit_to_be_kept() {
+    let mut seen = HashSet::new();
+    for refusal in Refusal::ALL {
+        let text = refusal.text();
+        assert!(seen.insert(text), "{text} is there twice");
+        assert!(text.len() <= 63, "{text}");
+        assert!(text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{text}");
+        assert_ne!(refusal.code(), Code::Ok, "{text}");
+    }
+}

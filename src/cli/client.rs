@@ -1,0 +1,127 @@
+//! What every client command shares: the endpoint, the form of the output, the connection, and how a
+//! refusal is told.
+
+use std::future::Future;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::json;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::CliError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which service, and how to print.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ClientArgs {
+    /// The service to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
+    pub(super) endpoint: String,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+}
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl ClientArgs {
+    pub(super) fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    pub(super) fn refused(&self, status: Status) -> CliError {
+        CliError::Refused { status, json: self.is_json() }
+    }
+
+    /// Connects, and runs what is to be asked.
+    pub(super) fn run<T, F>(&self, ask: impl FnOnce(Channel) -> F) -> Result<T, CliError>
+    where
+        F: Future<Output = Result<T, CliError>>,
+    {
+        block_on(async {
+            let channel = connect(&self.endpoint).await?;
+            ask(channel).await
+        })
+    }
+}
+
+/// Runs a client's future to its end.
+pub(super) fn block_on<T>(
+    future: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::failed)?;
+    runtime.block_on(future)
+}
+
+pub(super) async fn connect(endpoint: &str) -> Result<Channel, CliError> {
+    let url =
+        if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    let wrong = |error| CliError::Usage(format!("--endpoint `{endpoint}`: {error}"));
+    let parsed = Endpoint::from_shared(url).map_err(wrong)?;
+    let channel = parsed.connect_timeout(CONNECT_TIMEOUT).connect().await;
+    channel.map_err(|error| {
+        let mut text = format!("cannot connect to `{endpoint}`");
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        CliError::Failed(text)
+    })
+}
+
+/// A status in one line: code, reason, message.
+pub(super) fn describe(status: &Status) -> String {
+    let code = code_text(status.code());
+    match status.get_details_error_info() {
+        Some(info) => format!("{code} {}: {}", info.reason, status.message()),
+        None => format!("{code}: {}", status.message()),
+    }
+}
+
+/// A status for programs.
+pub(super) fn describe_json(status: &Status) -> serde_json::Value {
+    let info = status.get_details_error_info();
+    let (reason, metadata) = info.map(|info| (info.reason, info.metadata)).unwrap_or_default();
+    json!({ "error": {
+        "code": code_text(status.code()),
+        "reason": reason,
+        "message": status.message(),
+        "metadata": metadata,
+    }})
+}
+
+fn code_text(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

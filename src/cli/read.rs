@@ -1,0 +1,82 @@
+//! `bailiwick read`: the stored tuples that match.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::client::ClientArgs;
+use super::render;
+use super::{CliError, Exit};
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::read_tuples_response::Part;
+use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
+
+/// Read the stored tuples that match; without a filter, all
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  bailiwick read --scope org:acme --subject-type user")]
+pub(super) struct Args {
+    /// Tuples at this scope: `org:acme`
+    #[arg(long)]
+    scope: Option<String>,
+    /// Tuples at scopes of this type: `org`
+    #[arg(long, value_name = "TYPE")]
+    scope_type: Option<String>,
+    /// Tuples of this role or relation: `technician`
+    #[arg(long)]
+    role: Option<String>,
+    /// Tuples with this very subject: `user:ana`, `group:ops#member`, `user:*`
+    #[arg(long)]
+    subject: Option<String>,
+    /// Tuples with subjects of this type: `user`
+    #[arg(long, value_name = "TYPE")]
+    subject_type: Option<String>,
+    /// Tuples from this source; the empty one is what is granted here
+    #[arg(long)]
+    source: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
+    let filter = pb::TupleFilter {
+        scope_type: args.scope_type.unwrap_or_default(),
+        scope: args.scope.unwrap_or_default(),
+        role: args.role.unwrap_or_default(),
+        subject_type: args.subject_type.unwrap_or_default(),
+        subject: args.subject.unwrap_or_default(),
+        source: args.source,
+    };
+    let request =
+        pb::ReadTuplesRequest { filter: Some(filter), ..pb::ReadTuplesRequest::default() };
+    let refused = |status| args.client.refused(status);
+    args.client.run(async |channel| {
+        let mut client = TupleServiceClient::new(channel);
+        let mut stream = client.read_tuples(request).await.map_err(refused)?.into_inner();
+        let mut tuples = Vec::new();
+        while let Some(message) = stream.message().await.map_err(refused)? {
+            match message.part {
+                Some(Part::Tuple(entry)) => {
+                    let tuple = entry.tuple.unwrap_or_default();
+                    if args.client.is_json() {
+                        tuples.push(render::tuple_json(&tuple));
+                    } else {
+                        writeln!(out, "{}", render::tuple_line(&tuple))?;
+                    }
+                }
+                Some(Part::Complete(end)) => {
+                    if args.client.is_json() {
+                        let (revision, token) = (end.revision, end.token);
+                        let value =
+                            json!({ "tuples": tuples, "revision": revision, "token": token });
+                        writeln!(out, "{value}")?;
+                    }
+                    return Ok(Exit::Done);
+                }
+                None => {}
+            }
+        }
+        Err(CliError::Failed("the list ended without its end mark: it is cut short".to_owned()))
+    })
+}

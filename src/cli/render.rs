@@ -1,0 +1,106 @@
+//! Wire values as people and programs read them. Knows no connection.
+
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use serde_json::{Map, Value as Json, json};
+
+use crate::api::pb::v1 as pb;
+
+/// `ALLOW` or `DENY`.
+pub(super) fn decision(wire: i32) -> &'static str {
+    bare(pb::Decision::try_from(wire).unwrap_or_default().as_str_name(), "DECISION_")
+}
+
+/// `GRANTED`, `NOT_GRANTED` ...
+pub(super) fn reason(wire: i32) -> &'static str {
+    bare(pb::Reason::try_from(wire).unwrap_or_default().as_str_name(), "REASON_")
+}
+
+fn bare(name: &'static str, prefix: &str) -> &'static str {
+    name.strip_prefix(prefix).unwrap_or(name)
+}
+
+/// `scope#role@subject`.
+pub(super) fn tuple(tuple: &pb::Tuple) -> String {
+    format!("{}#{}@{}", tuple.scope, tuple.role, tuple.subject)
+}
+
+/// A tuple on one line, with all that it carries.
+pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
+    let mut line = tuple(wire);
+    let mut add = |name: &str, value: &str| {
+        if !value.is_empty() {
+            line.push_str(&format!("  {name}={value}"));
+        }
+    };
+    add("source", &wire.source);
+    if let Some(end) = &wire.expires_at {
+        add("expires_at", &end.to_string());
+    }
+    if let Some(condition) = &wire.condition {
+        let context = condition.context.as_ref().map(context_json).unwrap_or_default();
+        let context = if context.is_empty() { String::new() } else { json!(context).to_string() };
+        add("condition", &format!("{}{context}", condition.name));
+    }
+    add("grantor", &wire.grantor);
+    add("reason", &wire.reason);
+    line
+}
+
+/// A tuple for programs; what is not set is left out.
+pub(super) fn tuple_json(wire: &pb::Tuple) -> Json {
+    let mut map = Map::new();
+    map.insert("scope".into(), json!(wire.scope));
+    map.insert("role".into(), json!(wire.role));
+    map.insert("subject".into(), json!(wire.subject));
+    for (name, value) in
+        [("source", &wire.source), ("grantor", &wire.grantor), ("reason", &wire.reason)]
+    {
+        if !value.is_empty() {
+            map.insert(name.into(), json!(value));
+        }
+    }
+    if let Some(end) = &wire.expires_at {
+        map.insert("expires_at".into(), json!(end.to_string()));
+    }
+    if let Some(condition) = &wire.condition {
+        let context = condition.context.as_ref().map(context_json).unwrap_or_default();
+        map.insert("condition".into(), json!({ "name": condition.name, "context": context }));
+    }
+    Json::Object(map)
+}
+
+fn context_json(wire: &Struct) -> Map<String, Json> {
+    wire.fields.iter().map(|(key, value)| (key.clone(), value_json(value))).collect()
+}
+
+fn value_json(wire: &Value) -> Json {
+    match &wire.kind {
+        None | Some(Kind::NullValue(_)) => Json::Null,
+        Some(Kind::BoolValue(value)) => json!(value),
+        Some(Kind::NumberValue(value)) => json!(value),
+        Some(Kind::StringValue(value)) => json!(value),
+        Some(Kind::ListValue(list)) => list.values.iter().map(value_json).collect(),
+        Some(Kind::StructValue(value)) => Json::Object(context_json(value)),
+    }
+}
+
+/// Rows in columns that are as wide as they must be; the first row is the header.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,422 @@
+//! The built command: exit codes, what it prints for people and for programs, and the demo.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn bailiwick(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    bailiwick(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn assert_exit(output: &Output, code: i32) {
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `bailiwick serve`, ended when dropped.
+struct Served {
+    child: Child,
+    endpoint: String,
+    data: tempfile::TempDir,
+}
+
+impl Served {
+    fn start(model: &str) -> Self {
+        Self::start_in(model, tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(model: &str, data: tempfile::TempDir) -> Self {
+        let model = repository(model);
+        let mut child = bailiwick(&["serve", "--listen", "127.0.0.1:0"])
+            .arg("--model")
+            .arg(model)
+            .arg("--data")
+            .arg(data.path().join("store"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let endpoint = format!("http://{address}");
+        let served = Self { child, endpoint, data };
+        served.wait_until_ready();
+        served
+    }
+
+    /// The log line of a service that serves is the sign that recovery has ended.
+    fn wait_until_ready(&self) {
+        loop {
+            let output =
+                self.run(&["check", "user:ana", "org.view", "org:acme", "--output", "json"]);
+            if !stderr(&output).contains("NOT_READY") {
+                return;
+            }
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        bailiwick(args).args(["--endpoint", &self.endpoint]).output().unwrap()
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_exit(&output, 0);
+        stdout(&output)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--output", "json"]].concat());
+        serde_json::from_str(&stdout(&output)).unwrap()
+    }
+
+    /// Ends it as an operator does, and hands back its log and its data.
+    fn terminate(mut self) -> (String, tempfile::TempDir) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let mut log = String::new();
+        std::io::Read::read_to_string(self.child.stderr.as_mut().unwrap(), &mut log).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{log}");
+        let data = std::mem::replace(&mut self.data, tempfile::tempdir().unwrap());
+        (log, data)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_served_model_is_asked_and_written_with_the_command() {
+    let served = Served::start("tests/models/everything");
+    let written = served.ok(&[
+        "write",
+        "--create",
+        "doc:d1#viewer@user:ana",
+        "--touch",
+        "doc:d1#editor@user:eve",
+        "--source",
+        "hr",
+        "--expires-at",
+        "2999-01-01T00:00:00Z",
+    ]);
+    assert_eq!(written, "committed 2 changes as revision 2\n");
+
+    let allowed = served.run(&["check", "user:ana", "doc.view", "doc:d1", "--with-grant"]);
+    assert_exit(&allowed, 0);
+    let text = stdout(&allowed);
+    assert!(text.starts_with("ALLOW GRANTED at revision 2\n"), "{text}");
+    assert!(text.contains("doc:d1#viewer@user:ana  source=hr"), "{text}");
+    let denied = served.run(&["check", "user:bob", "doc.view", "doc:d1"]);
+    assert_exit(&denied, 2);
+    assert_eq!(stdout(&denied), "DENY NOT_GRANTED at revision 2\n");
+    let unknown = served.run(&["check", "user:ana", "doc.veiw", "doc:d1"]);
+    assert_exit(&unknown, 1);
+    assert!(stderr(&unknown).contains("INVALID_ARGUMENT UNKNOWN_PERMISSION: "), "{unknown:?}");
+    assert!(stderr(&unknown).contains("`doc.view`"), "{unknown:?}");
+    assert!(stdout(&unknown).is_empty());
+
+    let missing = served.run(&["check", "user:ana", "doc.export", "doc:d1"]);
+    assert_exit(&missing, 2);
+    assert!(stdout(&missing).contains("missing: "), "{missing:?}");
+    served.ok(&["check", "user:ana", "doc.export", "doc:d1", "--context", "network=office"]);
+    let json = r#"{"network": "office"}"#;
+    served.ok(&["check", "user:ana", "doc.export", "doc:d1", "--context", json]);
+
+    let again = served.run(&["write", "--create", "doc:d1#viewer@user:ana", "--source", "hr"]);
+    assert_exit(&again, 1);
+    assert!(stderr(&again).contains("ALREADY_EXISTS TUPLE_EXISTS"), "{again:?}");
+    assert_eq!(served.ok(&["list-subjects", "doc.view", "doc:d1"]), "user:ana\nuser:eve\n");
+    assert_eq!(served.ok(&["read", "--role", "viewer"]).lines().count(), 1);
+}
+
+#[test]
+fn programs_read_json() {
+    let served = Served::start("tests/models/everything");
+    let lines = "# who\ntouch doc:d1#viewer@user:ana\n\ntouch doc:d1#editor@user:eve\n";
+    let mut child = bailiwick(&["write", "--file", "-", "--output", "json"])
+        .args(["--endpoint", &served.endpoint])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_exit(&output, 0);
+    let written: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(written["revision"], 2);
+
+    let answer = served.json(&["check", "user:ana", "doc.view", "doc:d1", "--with-grant"]);
+    assert_eq!((&answer["decision"], &answer["reason"]), (&"ALLOW".into(), &"GRANTED".into()));
+    assert_eq!(answer["grant"]["tuple"]["subject"], "user:ana");
+    assert_eq!(answer["token"], written["token"]);
+    let listed = served.json(&["list-subjects", "doc.view", "doc:d1"]);
+    assert_eq!(listed["subjects"], serde_json::json!(["user:ana", "user:eve"]));
+    let read = served.json(&["read", "--subject", "user:ana"]);
+    let tuple = serde_json::json!({ "scope": "doc:d1", "role": "viewer", "subject": "user:ana" });
+    assert_eq!(read["tuples"], serde_json::json!([tuple]));
+
+    let refused = served.run(&["check", "user:ana", "doc.veiw", "doc:d1", "--output", "json"]);
+    assert_exit(&refused, 1);
+    let error: Value = serde_json::from_str(&stderr(&refused)).unwrap();
+    assert_eq!(error["error"]["code"], "INVALID_ARGUMENT");
+    assert_eq!(error["error"]["reason"], "UNKNOWN_PERMISSION");
+    assert_eq!(error["error"]["metadata"]["nearest"], "doc.view");
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let served = Served::start("tests/models/everything");
+    served.ok(&["write", "--touch", "doc:d1#viewer@user:ana"]);
+    let (log, data) = served.terminate();
+    assert!(log.contains("serving") && log.contains("model=\"everything\""), "{log}");
+    assert!(log.contains("stopped"), "{log}");
+    let served = Served::start_in("tests/models/everything", data);
+    assert_eq!(served.ok(&["read"]), "doc:d1#viewer@user:ana\n");
+    served.ok(&["check", "user:ana", "doc.view", "doc:d1"]);
+}
+
+#[test]
+fn wrong_usage_is_64_and_never_a_denial() {
+    let model = repository("models/virta");
+    let model = model.to_str().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    for args in [
+        &[][..],
+        &["nonsense"],
+        &["check", "user:ana"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--context", "hour"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--output", "xml"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--endpoint", "http://[half"],
+        &["write"],
+        &["write", "--create", "doc:d1"],
+        &["write", "--touch", "doc:d1#viewer@user:ana", "--expires-at", "tomorrow"],
+        &["serve", "--model", model, "--data", dir, "--listen", "everywhere"],
+        &["serve", "--model", model, "--data", dir, "--listen", "0.0.0.0:0"],
+        &["model", "matrix", model, "--format", "pdf"],
+    ] {
+        let output = run(args);
+        assert_exit(&output, 64);
+        assert!(!stderr(&output).is_empty(), "{args:?} says nothing");
+    }
+}
+
+#[test]
+fn a_service_that_is_not_there_is_an_error() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let output = run(&["check", "user:ana", "doc.view", "doc:d1", "--endpoint", &endpoint]);
+    assert_exit(&output, 1);
+    assert!(stderr(&output).contains("cannot connect"), "{output:?}");
+}
+
+#[test]
+fn every_command_has_an_example_in_its_help() {
+    for command in [
+        &["serve"][..],
+        &["demo"],
+        &["check"],
+        &["list-subjects"],
+        &["write"],
+        &["read"],
+        &["model", "check"],
+        &["model", "test"],
+        &["model", "matrix"],
+    ] {
+        let output = run(&[command, &["--help"]].concat());
+        assert_exit(&output, 0);
+        let example = format!("Example:\n  bailiwick {}", command.join(" "));
+        assert!(stdout(&output).contains(&example), "{}", stdout(&output));
+    }
+    assert_exit(&run(&["--version"]), 0);
+}
+
+const FAULTY: &str = r#"model: faulty
+types:
+  user: {}
+  org: { parents: [orgg] }
+roles:
+  - { at: [org], names: [admin] }
+permissions:
+  org.view: { at: [org], is: adminn }
+"#;
+
+const SMALL: &str = r#"model: m
+types:
+  user: {}
+  org: {}
+roles:
+  - { at: [org], names: [admin] }
+permissions:
+  org.view: { at: [org], is: admin }
+"#;
+
+const SCENARIOS: &str = r#"scenarios:
+  - name: one
+    tuples:
+      - org:a#admin@user:ana
+    questions:
+      - { expect: allow, ask: "user:ana org.view org:a" }
+      - { expect: allow, ask: "user:bob org.view org:a" }
+      - { expect: invalid, ask: "user:bob org.veiw org:a" }
+    refused:
+      - org:a#owner@user:ana
+      - org:a#admin@user:bob
+"#;
+
+const TWO_MATRICES: &str = r#"model: m
+types:
+  user: {}
+  org: {}
+roles:
+  - { at: [org], names: [admin] }
+matrices:
+  - { name: first, file: a.csv, at: [org], bound: org }
+  - { name: second, file: b.csv, at: [org], bound: org }
+"#;
+
+fn model_dir(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn model_check_finds_every_problem_with_its_place() {
+    let dir = model_dir(&[("model.yaml", FAULTY)]);
+    let output = run(&["model", "check", dir.path().to_str().unwrap()]);
+    assert_exit(&output, 1);
+    let text = stdout(&output);
+    assert!(text.contains("model.yaml:4:") && text.contains("`orgg`"), "{text}");
+    assert!(text.contains("model.yaml:8:") && text.contains("`adminn`"), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("problems: "), "{text}");
+
+    assert_exit(&run(&["model", "check", "no/such/directory"]), 1);
+    for model in ["models/energyhub", "models/virta", "tests/models/everything"] {
+        assert_exit(&run(&["model", "check", repository(model).to_str().unwrap()]), 0);
+    }
+}
+
+#[test]
+fn model_test_runs_the_scenarios_and_says_where_one_fails() {
+    for model in ["models/energyhub", "models/virta", "tests/models/everything"] {
+        let output = run(&["model", "test", repository(model).to_str().unwrap()]);
+        assert_exit(&output, 0);
+        let text = stdout(&output);
+        assert!(text.lines().last().unwrap().ends_with(" passed, 0 failed"), "{text}");
+    }
+    let dir = model_dir(&[("model.yaml", SMALL), ("tests.yaml", SCENARIOS)]);
+    let output = run(&["model", "test", dir.path().to_str().unwrap()]);
+    assert_exit(&output, 1);
+    let text = stdout(&output);
+    assert!(text.contains("tests.yaml:7:") && text.contains("is deny NOT_GRANTED"), "{text}");
+    assert!(text.contains("tests.yaml:11:") && text.contains("must be refused"), "{text}");
+    assert_eq!(text.lines().last(), Some("3 passed, 2 failed"), "{text}");
+}
+
+#[test]
+fn model_matrix_prints_the_document() {
+    let virta = repository("models/virta");
+    let virta = virta.to_str().unwrap();
+    let csv = run(&["model", "matrix", virta]);
+    assert_exit(&csv, 0);
+    let csv = stdout(&csv);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    assert_eq!(header.get(0), Some("permission"));
+    assert!(header.iter().any(|role| role == "technician"), "{header:?}");
+    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+    let source = std::fs::read_to_string(repository("models/virta/permissions.csv")).unwrap();
+    assert_eq!(rows.len(), source.lines().count() - 1);
+    let cells = rows.iter().flat_map(|row| row.iter().skip(1));
+    assert!(cells.clone().all(|c| c == "yes" || c == "no" || c.starts_with("if ")), "{csv}");
+    assert!(cells.clone().any(|cell| cell == "no") && cells.clone().any(|c| c.starts_with("if ")));
+
+    let markdown = run(&["model", "matrix", virta, "roles", "--format", "markdown"]);
+    assert_exit(&markdown, 0);
+    assert!(stdout(&markdown).starts_with("| permission |"), "{}", stdout(&markdown));
+    let wrong = run(&["model", "matrix", virta, "rolls"]);
+    assert_exit(&wrong, 1);
+    assert!(stderr(&wrong).contains("did you mean `roles`?"), "{wrong:?}");
+
+    let dir = model_dir(&[
+        ("model.yaml", TWO_MATRICES),
+        ("a.csv", "permission,admin\norg.a,x\n"),
+        ("b.csv", "permission,admin\norg.b,x\n"),
+    ]);
+    let dir = dir.path().to_str().unwrap();
+    let several = run(&["model", "matrix", dir]);
+    assert_exit(&several, 1);
+    assert!(stderr(&several).contains("first, second"), "{several:?}");
+    assert_eq!(stdout(&run(&["model", "matrix", dir, "second"])), "permission,admin\norg.b,yes\n");
+}
+
+#[test]
+fn the_demo_decides_and_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = bailiwick(&["demo", "--once"]).env("TMPDIR", temp.path()).output().unwrap();
+    assert_exit(&output, 0);
+    let text = stdout(&output);
+    let decided = |word| text.lines().filter(|line| line.contains(word)).count();
+    let (allowed, denied) = (decided("  ALLOW  "), decided("  DENY  "));
+    assert!(allowed + denied >= 12 && allowed >= 4 && denied >= 4, "{text}");
+    for word in
+        ["Energy Hub", "Virta", "NOT_APPLICABLE", "UNKNOWN_PERMISSION", "grpcurl -plaintext"]
+    {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "the demo left something");
+}
+
+#[test]
+fn the_demo_stays_up_until_it_is_told_to_stop() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut child =
+        bailiwick(&["demo"]).env("TMPDIR", temp.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let pasted = lines.by_ref().find(|line| line.starts_with("bailiwick check ")).unwrap();
+    assert!(lines.any(|line| line == "serving until ctrl-c"));
+    let words: Vec<_> = pasted.split(' ').skip(1).collect();
+    let output = run(&words);
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("granted by the role"), "{output:?}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "the demo left something");
+}

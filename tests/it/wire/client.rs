@@ -1,0 +1,130 @@
+//! A service and a client of each of its parts, and short ways to say a question or a tuple.
+
+use bailiwick::api::convert::context_to_wire;
+use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::tuple::Context;
+use pb::authorization_service_client::AuthorizationServiceClient;
+use pb::tuple_service_client::TupleServiceClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::support::service::Service;
+
+/// A service, and a client of each of its parts.
+pub(super) struct Wire {
+    pub(super) service: Service,
+    pub(super) questions: AuthorizationServiceClient<Channel>,
+    pub(super) tuples: TupleServiceClient<Channel>,
+}
+
+impl Wire {
+    pub(super) async fn with(tuples: &[&str]) -> Self {
+        let service = Service::start().await;
+        let channel = service.channel().await;
+        let mut wire = Self {
+            service,
+            questions: AuthorizationServiceClient::new(channel.clone()),
+            tuples: TupleServiceClient::new(channel),
+        };
+        if !tuples.is_empty() {
+            let changes = tuples.iter().map(|text| touch(text)).collect();
+            wire.write(changes).await.unwrap();
+        }
+        wire
+    }
+
+    pub(super) async fn write(
+        &mut self,
+        changes: Vec<pb::TupleChange>,
+    ) -> Result<pb::WriteTuplesResponse, Status> {
+        let request = pb::WriteTuplesRequest { changes, ..Default::default() };
+        Ok(self.tuples.write_tuples(request).await?.into_inner())
+    }
+
+    pub(super) async fn check(
+        &mut self,
+        request: pb::CheckRequest,
+    ) -> Result<pb::CheckResponse, Status> {
+        Ok(self.questions.check(request).await?.into_inner())
+    }
+
+    pub(super) async fn batch(
+        &mut self,
+        items: Vec<pb::BatchCheckItem>,
+    ) -> Result<pb::BatchCheckResponse, Status> {
+        let request = pb::BatchCheckRequest { items, ..Default::default() };
+        Ok(self.questions.batch_check(request).await?.into_inner())
+    }
+
+    /// The names of the list, and its end mark.
+    pub(super) async fn list(
+        &mut self,
+        request: pb::ListSubjectsRequest,
+    ) -> Result<(Vec<String>, pb::ListComplete), Status> {
+        use pb::list_subjects_response::Part;
+        let mut stream = self.questions.list_subjects(request).await?.into_inner();
+        let mut names = Vec::new();
+        while let Some(message) = stream.message().await? {
+            match message.part.unwrap() {
+                Part::Subject(entry) => names.push(entry.subject),
+                Part::Complete(end) => {
+                    assert!(stream.message().await?.is_none(), "something follows the end mark");
+                    return Ok((names, end));
+                }
+            }
+        }
+        panic!("no end mark after {names:?}");
+    }
+
+    pub(super) async fn read(&mut self, filter: pb::TupleFilter) -> Result<Vec<pb::Tuple>, Status> {
+        use pb::read_tuples_response::Part;
+        let request = pb::ReadTuplesRequest { filter: Some(filter), ..Default::default() };
+        let mut stream = self.tuples.read_tuples(request).await?.into_inner();
+        let mut tuples = Vec::new();
+        while let Some(message) = stream.message().await? {
+            match message.part.unwrap() {
+                Part::Tuple(entry) => tuples.push(entry.tuple.unwrap()),
+                Part::Complete(end) => {
+                    assert_eq!(end.count, tuples.len() as u64);
+                    return Ok(tuples);
+                }
+            }
+        }
+        panic!("no end mark");
+    }
+}
+
+pub(super) fn tuple(text: &str) -> pb::Tuple {
+    let (scope, rest) = text.split_once('#').unwrap();
+    let (role, subject) = rest.split_once('@').unwrap();
+    pb::Tuple {
+        scope: scope.into(),
+        role: role.into(),
+        subject: subject.into(),
+        ..Default::default()
+    }
+}
+
+pub(super) fn change(operation: pb::Operation, tuple: pb::Tuple) -> pb::TupleChange {
+    pb::TupleChange { operation: operation.into(), tuple: Some(tuple) }
+}
+
+pub(super) fn touch(text: &str) -> pb::TupleChange {
+    change(pb::Operation::Touch, tuple(text))
+}
+
+pub(super) fn ask(question: &str) -> pb::CheckRequest {
+    let words: Vec<_> = question.split(' ').map(str::to_owned).collect();
+    let [subject, permission, scope] = words.try_into().unwrap();
+    pb::CheckRequest { subject, permission, scope, ..Default::default() }
+}
+
+pub(super) fn item(question: &str) -> pb::BatchCheckItem {
+    let pb::CheckRequest { subject, permission, scope, .. } = ask(question);
+    pb::BatchCheckItem { subject, permission, scope, ..Default::default() }
+}
+
+pub(super) fn context(json: &str) -> Option<prost_types::Struct> {
+    let context: Context = serde_json::from_str(json).unwrap();
+    Some(context_to_wire(&context))
+}

@@ -1,0 +1,6 @@
+//! Every RPC and every error over real sockets.
+
+mod client;
+mod faults;
+mod questions;
+mod tuples;

@@ -1,0 +1,267 @@
+//! Check, BatchCheck, ListSubjects and GetModel over a real socket: what they answer, and how they
+//! refuse.
+
+use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::limits::BATCH_ITEMS_MAX;
+use pb::model_service_client::ModelServiceClient;
+use tonic::Code;
+
+use super::client::{Wire, ask, context, item, tuple};
+use crate::support::service::{assert_refused, refusal};
+
+#[tokio::test]
+async fn check_answers_with_reason_revision_and_grant() {
+    let mut wire = Wire::with(&["doc:d1#viewer@user:ana", "doc:d1#folder@folder:f1"]).await;
+    let mut request = ask("user:ana doc.view doc:d1");
+    let allowed = wire.check(request.clone()).await.unwrap();
+    assert_eq!((allowed.decision(), allowed.reason()), (pb::Decision::Allow, pb::Reason::Granted));
+    assert_eq!(allowed.grant, None, "nobody asked for it");
+    assert_eq!(allowed.revision, 2);
+    assert!(
+        allowed.token.starts_with("bw1.") && allowed.token.contains(".2."),
+        "{}",
+        allowed.token
+    );
+
+    request.with_grant = true;
+    let grant = wire.check(request).await.unwrap().grant.unwrap();
+    assert_eq!(
+        (grant.role.as_str(), grant.tuple),
+        ("viewer", Some(tuple("doc:d1#viewer@user:ana")))
+    );
+
+    let denied = wire.check(ask("user:bob doc.view doc:d1")).await.unwrap();
+    assert_eq!((denied.decision(), denied.reason()), (pb::Decision::Deny, pb::Reason::NotGranted));
+    let elsewhere = wire.check(ask("user:ana doc.view org:acme")).await.unwrap();
+    assert_eq!(elsewhere.reason(), pb::Reason::NotApplicable);
+    assert_eq!(elsewhere.decision(), pb::Decision::Deny);
+    wire.service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_condition_reads_the_context_and_says_what_is_missing() {
+    let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
+    let mut request = ask("user:ana doc.export doc:d1");
+    let denied = wire.check(request.clone()).await.unwrap();
+    assert_eq!(denied.reason(), pb::Reason::MissingContext);
+    assert_eq!(denied.decision(), pb::Decision::Deny);
+    assert!(!denied.missing.is_empty());
+    request.context = context(r#"{"network": "office"}"#);
+    assert_eq!(wire.check(request).await.unwrap().decision(), pb::Decision::Allow);
+}
+
+fn good() -> pb::CheckRequest {
+    ask("user:ana doc.view doc:d1")
+}
+
+fn require(requirement: pb::consistency::Requirement) -> Option<pb::Consistency> {
+    Some(pb::Consistency { requirement: Some(requirement) })
+}
+
+async fn assert_all_refused(cases: Vec<(pb::CheckRequest, Code, &str, &str)>) {
+    let mut wire = Wire::with(&[]).await;
+    for (request, code, reason, field) in cases {
+        let status = wire.check(request.clone()).await.expect_err(&format!("{request:?}"));
+        assert_refused(&status, code, reason, field);
+    }
+}
+
+#[tokio::test]
+async fn check_refuses_malformed_and_unknown_names() {
+    let cases = [
+        (pb::CheckRequest::default(), "INVALID_FIELD", "subject"),
+        (ask("ana doc.view doc:d1"), "INVALID_FIELD", "subject"),
+        (ask("user:ana doc:view doc:d1"), "INVALID_FIELD", "permission"),
+        (ask("user:ana doc.view doc"), "INVALID_FIELD", "scope"),
+        (ask("user:ana doc.veiw doc:d1"), "UNKNOWN_PERMISSION", "permission"),
+        (ask("usr:ana doc.view doc:d1"), "UNKNOWN_TYPE", "subject"),
+        (ask("user:ana doc.view dok:d1"), "UNKNOWN_TYPE", "scope"),
+        (ask("group:g#membr doc.view doc:d1"), "UNKNOWN_NAME", "subject"),
+    ];
+    let refused = |(request, reason, field)| (request, Code::InvalidArgument, reason, field);
+    assert_all_refused(cases.map(refused).into()).await;
+}
+
+#[tokio::test]
+async fn check_refuses_contexts_that_are_no_values() {
+    let number = |value| {
+        let kind = Some(prost_types::value::Kind::NumberValue(value));
+        let fields = [("hour".to_owned(), prost_types::Value { kind })].into();
+        pb::CheckRequest { context: Some(prost_types::Struct { fields }), ..good() }
+    };
+    let json = |text: &str| pb::CheckRequest { context: context(text), ..good() };
+    let deep = format!(r#"{{"a": {}1{}}}"#, "[".repeat(17), "]".repeat(17));
+    let large = format!(r#"{{"text": "{}"}}"#, "x".repeat(70_000));
+    let cases = [
+        (number(f64::NAN), "INVALID_FIELD", "context.hour"),
+        (number(f64::INFINITY), "INVALID_FIELD", "context.hour"),
+        (number(f64::NEG_INFINITY), "INVALID_FIELD", "context.hour"),
+        (json(&deep), "CONTEXT_TOO_LARGE", ""),
+        (json(&large), "CONTEXT_TOO_LARGE", "context"),
+    ];
+    let refused = |(request, reason, field)| (request, Code::InvalidArgument, reason, field);
+    assert_all_refused(cases.map(refused).into()).await;
+}
+
+#[tokio::test]
+async fn check_refuses_what_later_versions_serve() {
+    use pb::consistency::Requirement;
+    let fresh = |requirement| pb::CheckRequest { consistency: require(requirement), ..good() };
+    let tuples = vec![pb::Tuple::default()];
+    let cases = [
+        (fresh(Requirement::AtLeast("t".into())), "consistency.at_least"),
+        (fresh(Requirement::Exactly("t".into())), "consistency.exactly"),
+        (pb::CheckRequest { contextual_tuples: tuples, ..good() }, "contextual_tuples"),
+        (pb::CheckRequest { target: "user:bob".into(), ..good() }, "target"),
+    ];
+    let refused = |(request, field)| (request, Code::Unimplemented, "NOT_SUPPORTED_YET", field);
+    assert_all_refused(cases.map(refused).into()).await;
+    let nothing = fresh(Requirement::Latest(false));
+    let refused = (nothing, Code::InvalidArgument, "INVALID_FIELD", "consistency.latest");
+    assert_all_refused(vec![refused]).await;
+    let mut wire = Wire::with(&[]).await;
+    let latest = fresh(Requirement::Latest(true));
+    assert_eq!(wire.check(latest).await.unwrap().decision(), pb::Decision::Deny);
+}
+
+#[tokio::test]
+async fn an_unknown_name_carries_the_nearest_one() {
+    let mut wire = Wire::with(&[]).await;
+    let status = wire.check(ask("user:ana doc.veiw doc:d1")).await.unwrap_err();
+    let (_, _, metadata) = refusal(&status);
+    assert_eq!(metadata.get("nearest").map(String::as_str), Some("doc.view"));
+    assert_eq!(metadata.get("value").map(String::as_str), Some("doc.veiw"));
+    assert_eq!(metadata.get("kind").map(String::as_str), Some("permission"));
+    assert!(status.message().contains("`doc.veiw`") && status.message().contains("`doc.view`"));
+    // A long value is cut, in the message and in the metadata.
+    let long = format!("user:ana {} doc:d1", "x".repeat(120));
+    let status = wire.check(ask(&long)).await.unwrap_err();
+    let (_, _, metadata) = refusal(&status);
+    assert!(status.message().len() < 200 && metadata["value"].len() < 110, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_batch_has_one_revision_and_each_error_in_its_place() {
+    use pb::batch_check_result::Result as Answer;
+    let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
+    let targeted =
+        pb::BatchCheckItem { target: "user:bob".into(), ..item("user:ana doc.view doc:d1") };
+    let items = vec![
+        item("user:ana doc.view doc:d1"),
+        item("user:ana doc.veiw doc:d1"),
+        item("user:bob doc.view doc:d1"),
+        targeted,
+        item("user:ana doc.export doc:d1"),
+    ];
+    let answer = wire.batch(items).await.unwrap();
+    assert_eq!(answer.revision, 2);
+    assert!(answer.token.starts_with("bw1."));
+    let results: Vec<_> = answer.results.into_iter().map(|result| result.result.unwrap()).collect();
+    let decision = |at: usize| match &results[at] {
+        Answer::Decision(decision) => (decision.decision(), decision.reason()),
+        Answer::Error(error) => panic!("{error:?}"),
+    };
+    let error = |at: usize| match &results[at] {
+        Answer::Error(error) => (error.code, error.reason.as_str()),
+        Answer::Decision(decision) => panic!("{decision:?}"),
+    };
+    assert_eq!(decision(0), (pb::Decision::Allow, pb::Reason::Granted));
+    assert_eq!(error(1), (i32::from(Code::InvalidArgument), "UNKNOWN_PERMISSION"));
+    assert_eq!(decision(2), (pb::Decision::Deny, pb::Reason::NotGranted));
+    assert_eq!(error(3), (i32::from(Code::Unimplemented), "NOT_SUPPORTED_YET"));
+    assert_eq!(decision(4), (pb::Decision::Deny, pb::Reason::MissingContext));
+    let Answer::Error(typo) = &results[1] else { panic!() };
+    assert_eq!(typo.metadata.get("nearest").map(String::as_str), Some("doc.view"));
+}
+
+#[tokio::test]
+async fn an_items_own_context_wins_over_the_batchs() {
+    use pb::batch_check_result::Result as Answer;
+    let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
+    let own = pb::BatchCheckItem {
+        context: context(r#"{"network": "cafe"}"#),
+        ..item("user:ana doc.export doc:d1")
+    };
+    let request = pb::BatchCheckRequest {
+        items: vec![item("user:ana doc.export doc:d1"), own],
+        context: context(r#"{"network": "office"}"#),
+        ..Default::default()
+    };
+    let answer = wire.questions.batch_check(request).await.unwrap().into_inner();
+    let allowed: Vec<_> = answer
+        .results
+        .into_iter()
+        .map(|result| match result.result.unwrap() {
+            Answer::Decision(decision) => decision.decision() == pb::Decision::Allow,
+            Answer::Error(error) => panic!("{error:?}"),
+        })
+        .collect();
+    assert_eq!(allowed, [true, false]);
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_items() {
+    let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
+    let items = vec![item("user:ana doc.view doc:d1"); BATCH_ITEMS_MAX];
+    assert_eq!(wire.batch(items.clone()).await.unwrap().results.len(), BATCH_ITEMS_MAX);
+    let more = [items, vec![item("user:ana doc.view doc:d1")]].concat();
+    let status = wire.batch(more).await.unwrap_err();
+    assert_refused(&status, Code::InvalidArgument, "BATCH_TOO_LARGE", "items");
+    assert!(wire.batch(Vec::new()).await.unwrap().results.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_is_complete_or_refused() {
+    let mut wire = Wire::with(&[
+        "doc:d1#viewer@user:cat",
+        "doc:d1#viewer@user:ana",
+        "doc:d1#editor@group:ops#member",
+        "group:ops#member@user:bob",
+    ])
+    .await;
+    let list = |permission: &str, scope: &str, subject_type: &str| pb::ListSubjectsRequest {
+        permission: permission.into(),
+        scope: scope.into(),
+        subject_type: subject_type.into(),
+        ..Default::default()
+    };
+    let (names, end) = wire.list(list("doc.view", "doc:d1", "user")).await.unwrap();
+    assert_eq!(names, ["user:ana", "user:bob", "user:cat"]);
+    assert_eq!((end.count, end.revision), (3, 2));
+    let (names, end) = wire.list(list("doc.view", "doc:d2", "user")).await.unwrap();
+    assert_eq!((names.len(), end.count), (0, 0));
+
+    let cases = [
+        (list("doc.veiw", "doc:d1", "user"), "UNKNOWN_PERMISSION", "permission"),
+        (list("doc.view", "dok:d1", "user"), "UNKNOWN_TYPE", "scope"),
+        (list("doc.view", "doc:d1", "usr"), "UNKNOWN_TYPE", "subject_type"),
+    ];
+    for (request, reason, field) in cases {
+        let status = wire.list(request).await.unwrap_err();
+        assert_refused(&status, Code::InvalidArgument, reason, field);
+    }
+    let resumed =
+        pb::ListSubjectsRequest { cursor: "x".into(), ..list("doc.view", "doc:d1", "user") };
+    let status = wire.list(resumed).await.unwrap_err();
+    assert_refused(&status, Code::Unimplemented, "NOT_SUPPORTED_YET", "cursor");
+}
+
+#[tokio::test]
+async fn the_model_in_force_is_shown() {
+    let wire = Wire::with(&[]).await;
+    let mut models = ModelServiceClient::new(wire.service.channel().await);
+    let model = models.get_model(pb::GetModelRequest {}).await.unwrap().into_inner();
+    assert_eq!(model.name, "everything");
+    assert_eq!(model.digest.len(), 64);
+    assert_eq!(model.revision, 1);
+    let doc = model.types.iter().find(|def| def.name == "doc").unwrap();
+    let viewer = doc.roles.iter().find(|role| role.name == "viewer").unwrap();
+    assert!(viewer.bound_by.contains(&"user:*".to_owned()), "{:?}", viewer.bound_by);
+    assert!(viewer.bound_by.contains(&"group#member".to_owned()), "{:?}", viewer.bound_by);
+    assert!(doc.relations.iter().any(|edge| edge.name == "folder" && edge.is_parent && edge.many));
+    let export = model.permissions.iter().find(|p| p.name == "doc.export").unwrap();
+    assert_eq!(export.at, ["doc"]);
+    let [matrix] = model.matrices.as_slice() else { panic!("{:?}", model.matrices) };
+    assert!(matrix.rows.iter().all(|row| row.cells.len() == matrix.columns.len()));
+    assert!(matrix.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.starts_with("if ")));
+}
