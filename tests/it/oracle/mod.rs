@@ -1,0 +1,10 @@
+//! The oracle: a naive evaluator of DESIGN's definition of a decision, random worlds to ask about, and
+//! the runs in which the engine must agree with it. Knows the model's data types only, never the index;
+//! the engine comes in through one adapter, in `agree`.
+
+mod coverage;
+mod eval;
+mod models;
+mod readings;
+mod values;
+mod worlds;
