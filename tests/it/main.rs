@@ -14,6 +14,7 @@ mod layers;
 mod limits;
 mod model;
 mod models_load;
+mod oracle;
 mod pdp;
 mod platform_cells;
 mod store_contract;
