@@ -120,7 +120,10 @@ impl Header {
             let at = line.first().map(|field| &field.at)?;
             let near = nearest("permission", line.iter().map(|field| field.text.as_str()));
             let near = near.map_or_else(String::new, |near| format!("; is it `{near}`?"));
-            report.push(at, format!("the header has no column `permission`{near}"));
+            let commas =
+                line.len() == 1 && line.iter().any(|field| field.text.contains([';', '\t']));
+            let commas = if commas { ": fields are separated by commas" } else { "" };
+            report.push(at, format!("the header has no column `permission`{near}{commas}"));
             return None;
         };
         Some(Self {

@@ -2,6 +2,7 @@
 
 mod admitted;
 mod compiled;
+mod directory;
 mod faults;
 mod fixpoint;
 mod hostile;
