@@ -171,8 +171,9 @@ pub(super) fn define(
             continue;
         }
         let gates = if kind == DefKind::Permission { resolved.asked.get(&name) } else { None };
+        // What grants comes first: it is what an answer names as its grant.
         let gates = gates.into_iter().flatten().map(|gate| stand(gate, at, draft));
-        let expr = all(gates.collect::<Vec<_>>().into_iter().chain([any(terms)]));
+        let expr = all([any(terms)].into_iter().chain(gates.collect::<Vec<_>>()));
         defs.add((at, name), kind, expr, &place, draft);
     }
     defs

@@ -39,7 +39,7 @@ fn the_documented_example_loads() {
     assert_eq!(form_of(&model, "org", "org.define_role"), "no");
     assert_eq!(
         form_of(&model, "org", "org.edit_child"),
-        "all(except(yes, standing feature:blocked), up parent org.edit_child/above-0)"
+        "all(up parent org.edit_child/above-0, except(yes, standing feature:blocked))"
     );
     let permissions: Vec<&str> = model.permissions.keys().map(|name| name.as_str()).collect();
     let expected =
@@ -147,12 +147,12 @@ asked: [ { rows: 'site.*', gate: mine }, { rows: [site.edit], gate: fact(paid) }
         "permission,admin,engineer,o,gate\nsite.edit,1,1,1,module:a & module:b\n",
         "org admin role: here admin
 org engineer role: here engineer
-org site.edit permission: all(any(self, anywhere org admin), fact feature:paid, any(here admin, here engineer), fact feature:paid, fact feature:module:a, fact feature:module:b)
+org site.edit permission: all(any(here admin, here engineer), fact feature:paid, fact feature:module:a, fact feature:module:b, any(self, anywhere org admin), fact feature:paid)
 org site.edit/above helper: all(any(here admin, here engineer), fact feature:paid, fact feature:module:a, fact feature:module:b)
 site admin role: up parent admin
 site engineer role: up parent engineer
 site owner role: here owner
-site site.edit permission: all(any(self, anywhere org admin), fact feature:paid, any(all(here owner, fact feature:paid, fact feature:module:a, fact feature:module:b), up parent site.edit/above))",
+site site.edit permission: all(any(all(here owner, fact feature:paid, fact feature:module:a, fact feature:module:b), up parent site.edit/above), any(self, anywhere org admin), fact feature:paid)",
     );
 }
 
@@ -319,7 +319,7 @@ fn parameters_are_constants_that_may_be_set_from_outside() {
     assert_eq!(plain.matrices[0].rows[0].cells, [Cell::Yes]);
     let rows = ParameterValue::Patterns(vec!["a".to_owned()]);
     let set = load(&files, &BTreeMap::from([("rows".to_owned(), rows)])).unwrap();
-    assert_eq!(form_of(&set, "org", "a"), "all(self, here admin)");
+    assert_eq!(form_of(&set, "org", "a"), "all(here admin, self)");
     let strict = BTreeMap::from([("strict".to_owned(), ParameterValue::Bool(true))]);
     let strict = load(&files, &strict).unwrap();
     assert_eq!(form_of(&strict, "org", "a"), "no");
