@@ -10,6 +10,7 @@
 
 mod cli;
 mod hierarchy;
+mod kill;
 mod layers;
 mod limits;
 mod model;
