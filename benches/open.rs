@@ -1,5 +1,11 @@
 //! The whole service without a wire at 1M tuples: time to write them, disk, time to open again, and
 //! resident memory after that. Each figure in a fresh process, so that none carries another's memory.
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints, and ends where something fails"
+)]
 
 mod world;
 
@@ -7,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick::model::tuple::Time;
+use bailiwick::model::tuple::{Context, Time};
 use bailiwick::pdp::{Clock, Pdp, WriteChange};
 use bailiwick::store::sled::SledStore;
 use bailiwick::store::{ModelFiles, Store};
@@ -80,6 +86,16 @@ fn reopen(dir: &Path) {
         pdp.read().tuple_count(),
         started.elapsed().as_secs_f64(),
         resident_mb()
+    );
+    let reading = pdp.read();
+    let started = Instant::now();
+    for (subject, permission, scope) in world::questions(TUPLES, 10_000) {
+        let question = reading.question(&subject, permission, &scope, Context::new());
+        std::hint::black_box(reading.check(&question.expect("well-formed"), false).is_ok());
+    }
+    println!(
+        "ask    10,000 questions, each once: {} ns each",
+        started.elapsed().as_nanos() / 10_000
     );
     pdp.close();
 }

@@ -1,5 +1,11 @@
 //! Check over loopback beside a bare tonic handler of the same messages, in one run and in turns: the
 //! ratio is what Bailiwick itself adds. 1 caller; 4 connections with 32 callers each.
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints, and ends where something fails"
+)]
 
 mod world;
 

@@ -35,7 +35,7 @@ device.delete,0,0,1
 ";
 
 /// The files of the benchmark's model.
-pub fn files() -> SourceFiles {
+pub(crate) fn files() -> SourceFiles {
     let mut files = SourceFiles::default();
     files.insert("model.yaml", MODEL);
     files.insert("permissions.csv", PERMISSIONS);
@@ -43,24 +43,24 @@ pub fn files() -> SourceFiles {
 }
 
 /// The benchmark's model.
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     load(&files(), &BTreeMap::new()).expect("the benchmark's model loads")
 }
 
 /// How many objects of each kind a world of so many tuples has.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
-    pub users: u64,
-    pub groups: u64,
-    pub devices: u64,
-    pub lines: u64,
-    pub areas: u64,
-    pub sites: u64,
-    pub orgs: u64,
+pub(crate) struct Sizes {
+    pub(crate) users: u64,
+    pub(crate) groups: u64,
+    pub(crate) devices: u64,
+    pub(crate) lines: u64,
+    pub(crate) areas: u64,
+    pub(crate) sites: u64,
+    pub(crate) orgs: u64,
 }
 
 impl Sizes {
-    pub fn of(tuples: u64) -> Self {
+    pub(crate) fn of(tuples: u64) -> Self {
         let part = |share: u64| (tuples / share).max(1);
         Self {
             users: part(10),
@@ -76,7 +76,7 @@ impl Sizes {
 
 /// Roughly so many tuples: half of them parents of devices, a fifth memberships (two groups a user),
 /// the rest roles of users and of groups at every level.
-pub fn tuples(count: u64) -> Vec<Tuple> {
+pub(crate) fn tuples(count: u64) -> Vec<Tuple> {
     let sizes = Sizes::of(count);
     let mut random = fastrand::Rng::with_seed(7);
     let mut made = Vec::new();
@@ -125,7 +125,7 @@ pub fn tuples(count: u64) -> Vec<Tuple> {
 }
 
 /// (subject, permission, scope), drawn from all users and devices.
-pub fn questions(count: u64, how_many: usize) -> Vec<(String, &'static str, String)> {
+pub(crate) fn questions(count: u64, how_many: usize) -> Vec<(String, &'static str, String)> {
     let sizes = Sizes::of(count);
     let mut random = fastrand::Rng::with_seed(11);
     let permissions = ["device.view", "device.restart", "device.delete"];

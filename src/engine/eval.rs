@@ -265,9 +265,13 @@ impl<'a> Eval<'a> {
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).
     fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
-        let keys = self.own_keys();
-        let direct = self.any(keys.into_iter().flatten(), |eval, key| eval.bindings(at, role, key));
-        if direct == Value::Yes || !self.admits_sets(role, at) {
+        let direct = self.bindings(at, role, self.subject);
+        let all = self
+            .all_of_its_type()
+            .filter(|_| self.admits(role, at, |form| matches!(form, SubjectForm::All(_))));
+        let direct = all.map_or(direct, |all| direct.or(self.bindings(at, role, all)));
+        let sets = self.admits(role, at, |form| matches!(form, SubjectForm::Set(..)));
+        if direct == Value::Yes || !sets {
             return direct;
         }
         direct.or(self.sets(role, at, depth))
@@ -275,18 +279,20 @@ impl<'a> Eval<'a> {
 
     /// The subject as tuples may name it: itself, and all of its type.
     fn own_keys(&self) -> [Option<SubjectKey>; 2] {
-        let all = match self.subject {
-            SubjectKey::Object(id) => self.view.type_of(id).map(SubjectKey::All),
-            SubjectKey::All(_) | SubjectKey::Set(..) => None,
-        };
-        [Some(self.subject), all]
+        [Some(self.subject), self.all_of_its_type()]
     }
 
-    fn admits_sets(&self, role: NameId, at: ObjectId) -> bool {
+    fn all_of_its_type(&self) -> Option<SubjectKey> {
+        match self.subject {
+            SubjectKey::Object(id) => self.view.type_of(id).map(SubjectKey::All),
+            SubjectKey::All(_) | SubjectKey::Set(..) => None,
+        }
+    }
+
+    /// Whether tuples of this role may carry a subject of this form.
+    fn admits(&self, role: NameId, at: ObjectId, form: impl Fn(&SubjectForm) -> bool) -> bool {
         let def = self.view.type_of(at).and_then(|t| self.view.model().type_def(t));
-        def.and_then(|def| def.role(role)).is_some_and(|role| {
-            role.bound_by.iter().any(|form| matches!(form, SubjectForm::Set(..)))
-        })
+        def.and_then(|def| def.role(role)).is_some_and(|role| role.bound_by.iter().any(form))
     }
 
     /// The greatest condition over the live tuples that bind just this subject.
@@ -327,12 +333,9 @@ impl<'a> Eval<'a> {
     }
 
     fn admits_only_plain(&self, role: NameId, at: ObjectId) -> bool {
-        let def = self.view.type_of(at).and_then(|t| self.view.model().type_def(t));
-        def.and_then(|def| def.role(role)).is_some_and(|role| {
-            role.bound_by.iter().all(|form| match form {
-                SubjectForm::Set(t, n) => self.plan.is_plain(*t, *n),
-                SubjectForm::Object(_) | SubjectForm::All(_) => true,
-            })
+        !self.admits(role, at, |form| match form {
+            SubjectForm::Set(t, n) => !self.plan.is_plain(*t, *n),
+            SubjectForm::Object(_) | SubjectForm::All(_) => false,
         })
     }
 

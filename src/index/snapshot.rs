@@ -4,7 +4,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::shared_ptr::DefaultSharedPtr;
+use imbl::{GenericHashMap, OrdMap};
 
 use super::objects::{ObjectId, Objects};
 use crate::model::form::{ConditionId, Model, NameId, TypeId};
@@ -78,13 +79,16 @@ struct BySubject {
     source: u32,
 }
 
+type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
+
 const FIRST: SubjectKey = SubjectKey::Object(ObjectId(0));
 const FIRST_SET: SubjectKey = SubjectKey::Set(ObjectId(0), NameId(0));
 const LAST: SubjectKey = SubjectKey::Set(ObjectId(u32::MAX), NameId(u32::MAX));
 
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
 ///
-/// Invariant *both ways*: `by_scope` and `by_subject` hold the same tuples.
+/// Invariant *both ways*: `by_scope` and `by_subject` hold the same tuples, and `set_rows` counts the
+/// sets among them.
 /// Invariant *admitted*: the model admits every tuple; so each of their names has an id in it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -92,6 +96,8 @@ pub struct Snapshot {
     objects: Objects,
     sources: Vec<Arc<str>>,
     by_scope: OrdMap<ByScope, Option<Arc<Details>>>,
+    /// How many subject sets are bound at a scope in a role; most have none, and are not here.
+    set_rows: SetRows,
     by_subject: OrdMap<BySubject, Option<Arc<Details>>>,
 }
 
@@ -104,6 +110,7 @@ impl Snapshot {
             objects: Objects::default(),
             sources: vec!["".into()],
             by_scope: OrdMap::new(),
+            set_rows: SetRows::default(),
             by_subject: OrdMap::new(),
         }
     }
@@ -160,12 +167,19 @@ impl Snapshot {
         role: NameId,
         subject: SubjectKey,
     ) -> impl Iterator<Item = Binding<'_>> {
-        self.range(scope, role, subject, subject)
+        // A look-up is cheaper than a range, and where there is one source only it says all.
+        let only = self.sources.len() == 1;
+        let key = ByScope { scope, role, subject, source: 0 };
+        let local = only.then(|| self.by_scope.get_key_value(&key)).flatten();
+        let local = local.map(|(key, details)| binding(key, details.as_deref()));
+        let ranged = (!only).then(|| self.range(scope, role, subject, subject));
+        local.into_iter().chain(ranged.into_iter().flatten())
     }
 
     /// The tuples that bind subject sets here.
     pub fn sets_bound(&self, scope: ObjectId, role: NameId) -> impl Iterator<Item = Binding<'_>> {
-        self.range(scope, role, FIRST_SET, LAST)
+        let any = self.set_rows.contains_key(&(scope, role));
+        any.then(|| self.range(scope, role, FIRST_SET, LAST)).into_iter().flatten()
     }
 
     /// The tuples that bind anybody here.
@@ -182,7 +196,9 @@ impl Snapshot {
     ) -> impl Iterator<Item = Binding<'_>> {
         let low = ByScope { scope, role, subject: from, source: 0 };
         let high = ByScope { scope, role, subject: to, source: u32::MAX };
-        self.by_scope.range(low..=high).map(|(key, details)| binding(key, details.as_deref()))
+        // Open above: a range of this map pays for an upper bound with a second descent.
+        let from_low = self.by_scope.range(low..).take_while(move |(key, _)| **key <= high);
+        from_low.map(|(key, details)| binding(key, details.as_deref()))
     }
 
     /// The tuples in which this subject stands.
@@ -198,7 +214,8 @@ impl Snapshot {
     fn subject_range(&self, from: SubjectKey, to: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
         let (low, high) = subject_bounds(from, to);
         self.by_subject
-            .range(low..=high)
+            .range(low..)
+            .take_while(move |(key, _)| **key <= high)
             .map(|(key, details)| subject_binding(key, details.as_deref()))
     }
 
@@ -228,7 +245,8 @@ impl Snapshot {
         let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(at.0));
         let high = ByScope { scope: last, role: NameId(u32::MAX), subject: LAST, source: u32::MAX };
         self.by_scope
-            .range((low, Bound::Included(high)))
+            .range((low, Bound::Unbounded))
+            .take_while(move |(key, _)| **key <= high)
             .map(|(key, details)| (Position(*key), binding(key, details.as_deref())))
     }
 
@@ -239,7 +257,8 @@ impl Snapshot {
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
         let (low, high) = subject_bounds(subject, subject);
         let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(by_subject(&at.0)));
-        self.by_subject.range((low, Bound::Included(high))).map(|(key, details)| {
+        let from_low = self.by_subject.range((low, Bound::Unbounded));
+        from_low.take_while(move |(key, _)| **key <= high).map(|(key, details)| {
             let binding = subject_binding(key, details.as_deref());
             let BySubject { subject, scope, role, source } = *key;
             (Position(ByScope { scope, role, subject, source }), binding)
@@ -286,16 +305,34 @@ impl Snapshot {
                 let key = self.intern_key(&tuple.key).ok_or(NotIndexable)?;
                 let details = self.details(tuple).ok_or(NotIndexable)?;
                 self.by_subject.insert(by_subject(&key), details.clone());
-                self.by_scope.insert(key, details);
+                let is_new = self.by_scope.insert(key, details).is_none();
+                if is_new && matches!(key.subject, SubjectKey::Set(..)) {
+                    *self.set_rows.entry((key.scope, key.role)).or_insert(0) += 1;
+                }
             }
             Change::Delete(key) => {
-                if let Some(key) = self.find_key(key) {
-                    self.by_scope.remove(&key);
+                if let Some(key) = self.find_key(key)
+                    && self.by_scope.remove(&key).is_some()
+                {
                     self.by_subject.remove(&by_subject(&key));
+                    if matches!(key.subject, SubjectKey::Set(..)) {
+                        self.forget_set((key.scope, key.role));
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn forget_set(&mut self, row: (ObjectId, NameId)) {
+        match self.set_rows.get(&row).copied() {
+            Some(count) if count > 1 => {
+                self.set_rows.insert(row, count - 1);
+            }
+            _ => {
+                self.set_rows.remove(&row);
+            }
+        }
     }
 
     fn intern_object(&mut self, object: &Object) -> Option<ObjectId> {

@@ -2,13 +2,13 @@
 //! depend on the other tuples, and are the writer's to check.
 
 use super::form::{
-    ConditionId, EdgeDef, FEATURE, FactKind, HAS, Model, NameId, ParameterType, RoleDef,
-    SubjectForm, TypeDef, TypeId,
+    ConditionId, EdgeDef, FactKind, HAS, Model, NameId, ParameterType, RoleDef, SubjectForm,
+    TypeDef, TypeId,
 };
 use super::limits::CONTEXT_BYTES_MAX;
 use super::names::{Name, Object, Subject, quoted};
 use super::suggest::did_you_mean;
-use super::tuple::{Tuple, TupleCondition};
+use super::tuple::{Time, Tuple, TupleCondition};
 
 /// Why the model refuses a tuple. The message names the value, what was expected, and the nearest known
 /// name.
@@ -123,7 +123,7 @@ fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotA
             (fits, listed(names))
         }
     };
-    if admitted && form != SubjectForm::Object(FEATURE) {
+    if admitted {
         return Ok(());
     }
     let (role, scope) = (&tuple.key.role, tuple.key.scope.type_name());
@@ -259,9 +259,7 @@ impl ParameterType {
             (Self::Uint, Value::Number(n)) => {
                 n.is_u64() || n.as_f64().is_some_and(|n| n >= 0.0 && is_integral(n))
             }
-            (Self::Timestamp, Value::String(text)) => {
-                text.parse::<prost_types::Timestamp>().is_ok()
-            }
+            (Self::Timestamp, Value::String(text)) => Time::parse(text).is_some(),
             (Self::List(of), Value::Array(items)) => items.iter().all(|item| of.admits(item)),
             (Self::Map(of), Value::Object(items)) => items.values().all(|item| of.admits(item)),
             _ => false,

@@ -39,7 +39,7 @@ pub const EXPRESSION_DEPTH_MAX: usize = 64;
 /// Most nodes of one expression with its gates expanded.
 pub const EXPRESSION_NODES_MAX: usize = 2_000;
 /// Largest compiled model: nodes of the general form, names at types, forms of `bound_by`, together.
-pub const MODEL_TERMS_MAX: usize = 5_000_000;
+pub const MODEL_TERMS_MAX: usize = 2_000_000;
 /// Most permissions of a model.
 pub const PERMISSIONS_MAX: usize = 16_384;
 /// Longest CEL expression of a condition, in bytes.

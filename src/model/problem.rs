@@ -1,5 +1,6 @@
 //! What is wrong with a model's text, and where. Knows positions and messages, never what a model means.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,16 +88,18 @@ impl std::error::Error for Problems {}
 #[derive(Debug, Default)]
 pub(super) struct Report {
     found: Vec<Problem>,
+    places: HashSet<Position>,
 }
 
 impl Report {
     pub(super) fn push(&mut self, at: &Position, message: impl Into<String>) {
+        self.places.insert(at.clone());
         self.found.push(Problem { at: at.clone(), message: message.into() });
     }
 
     /// Whether something is wrong at this very place already.
     pub(super) fn has(&self, at: &Position) -> bool {
-        self.found.iter().any(|problem| problem.at == *at)
+        self.places.contains(at)
     }
 
     pub(super) fn is_empty(&self) -> bool {

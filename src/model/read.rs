@@ -88,10 +88,9 @@ fn parameters(node: &Node, report: &mut Report) -> Vec<(Word, ParameterSource)> 
         let value = if matches!(node.kind, Kind::List(_)) {
             ParameterSource::Patterns(node.words("a list of patterns", "a pattern", report))
         } else {
-            match node.boolean("a boolean or a list of row patterns", report) {
-                Some(value) => ParameterSource::Bool(value),
-                None => continue,
-            }
+            // A parameter with a fault is declared nonetheless: its uses are not faults.
+            let value = node.boolean("a boolean or a list of row patterns", report);
+            ParameterSource::Bool(value.unwrap_or(false))
         };
         parameters.push((name.clone(), value));
     }

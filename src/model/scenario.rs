@@ -1,11 +1,11 @@
 //! `tests.yaml`: scenarios as plain data. Knows the shape of the file; whether its names exist in the
 //! model shows when a scenario runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::compile::ParameterValue;
 use super::files::{SourceFiles, TESTS_FILE};
-use super::names::{Name, Object};
+use super::names::{Name, Object, quoted};
 use super::problem::{Position, Problems, Report};
 use super::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
 use super::yaml::{self, Fields, Kind, Node, Word};
@@ -89,9 +89,10 @@ impl Scenarios {
                 }
             }
         }
-        for (i, scenario) in scenarios.iter().enumerate() {
-            if scenarios.iter().take(i).any(|earlier| earlier.name == scenario.name) {
-                let message = format!("the scenario `{}` is there twice", scenario.name);
+        let mut names = HashSet::new();
+        for scenario in &scenarios {
+            if !names.insert(scenario.name.as_str()) {
+                let message = format!("the scenario `{}` is there twice", quoted(&scenario.name));
                 report.push(&scenario.at, message);
             }
         }
@@ -148,10 +149,7 @@ fn parameters(fields: &Fields<'_>, report: &mut Report) -> BTreeMap<String, Para
 /// An RFC 3339 text.
 fn time(node: &Node, report: &mut Report) -> Option<Time> {
     let word = node.text("a time like `2026-01-01T00:00:00Z`", report)?;
-    let parsed = word.text.parse::<prost_types::Timestamp>().ok().and_then(|time| {
-        let micros = time.seconds.checked_mul(1_000_000)?;
-        micros.checked_add(i64::from(time.nanos / 1_000)).map(Time)
-    });
+    let parsed = Time::parse(&word.text);
     if parsed.is_none() {
         let message = format!("`{}`: expected a time like `2026-01-01T00:00:00Z`", word.quoted());
         report.push(&word.at, message);
@@ -245,6 +243,7 @@ fn question(node: &Node, report: &mut Report) -> Option<Question> {
         return None;
     };
     let reason = fields.get("reason").and_then(|node| node.text("a reason code", report));
+    let context = fields.get("context").map(|node| context(node, report));
     Some(Question {
         at: ask.at.clone(),
         expect: expect?,
@@ -252,7 +251,7 @@ fn question(node: &Node, report: &mut Report) -> Option<Question> {
         permission,
         scope,
         reason: reason.map(|word| word.text.clone()),
-        context: fields.get("context").map(|node| context(node, report)).unwrap_or_default(),
+        context: context.unwrap_or_default(),
     })
 }
 

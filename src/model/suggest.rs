@@ -20,7 +20,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             strsim::osa_distance(word, candidate)
         };
         let better = best.is_none_or(|held| (distance, candidate) < held);
-        if distance <= allowed && better {
+        // With every character replaced nothing is alike.
+        if distance <= allowed && distance < word.chars().count().max(1) && better {
             best = Some((distance, candidate));
         }
     }
@@ -46,6 +47,8 @@ mod tests {
         assert_eq!(nearest(&"o".repeat(10_000), known), None);
         assert_eq!(did_you_mean("ogr", known), "; did you mean `org`?");
         assert_eq!(did_you_mean("zzz", known), "");
+        assert_eq!(nearest("a", ["b", "c"]), None);
+        assert_eq!(nearest("", ["b"]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::limits::{MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
 use super::names::quoted;
 use super::problem::{Position, Report};
-use super::suggest::did_you_mean;
+use super::suggest::{did_you_mean, nearest};
 use super::yaml::Word;
 
 /// Most role columns of a matrix.
@@ -118,8 +118,12 @@ impl Header {
         }
         let Some(permission) = find("permission") else {
             let at = line.first().map(|field| &field.at)?;
-            let near = did_you_mean("permission", line.iter().map(|field| field.text.as_str()));
-            report.push(at, format!("the header has no column `permission`{near}"));
+            let near = nearest("permission", line.iter().map(|field| field.text.as_str()));
+            let near = near.map_or_else(String::new, |near| format!("; is it `{near}`?"));
+            let commas =
+                line.len() == 1 && line.iter().any(|field| field.text.contains([';', '\t']));
+            let commas = if commas { ": fields are separated by commas" } else { "" };
+            report.push(at, format!("the header has no column `permission`{near}{commas}"));
             return None;
         };
         Some(Self {
@@ -321,6 +325,6 @@ mod tests {
         assert_eq!((place(0).as_str(), place(1).as_str()), ("m.csv:3:4", "m.csv:5:3"));
         assert_eq!(table.rows[0].permission.text, "a.\"x");
         assert_eq!(table.rows[0].cells[0].value.text, "1");
-        assert_eq!(table.rows[0].cells[0].value.at.to_string(), "m.csv:3:13");
+        assert_eq!(table.rows[0].cells[0].value.at.to_string(), "m.csv:3:12");
     }
 }

@@ -10,6 +10,21 @@ use super::names::{Name, Object, Subject, SyntaxError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub i64);
 
+impl Time {
+    /// Reads an RFC 3339 text such as `2026-01-01T00:00:00Z`; finer than microseconds is cut off.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // The library also takes a date alone, or a time without a zone: whose midnight?
+        let (_, time) = text.split_once(['T', 't'])?;
+        if !time.contains(['Z', 'z', '+', '-']) {
+            return None;
+        }
+        let time: prost_types::Timestamp = text.parse().ok()?;
+        let micros = time.seconds.checked_mul(1_000_000)?;
+        micros.checked_add(i64::from(time.nanos / 1_000)).map(Self)
+    }
+}
+
 /// The number of a commit: dense, from 1 on; 0 is the empty store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);

@@ -10,10 +10,12 @@
 
 mod cli;
 mod hierarchy;
+mod kill;
 mod layers;
 mod limits;
 mod model;
 mod models_load;
+mod oracle;
 mod pdp;
 mod platform_cells;
 mod store_contract;

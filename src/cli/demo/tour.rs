@@ -68,7 +68,14 @@ async fn write(channel: Channel, platform: &Platform) -> Result<u64, CliError> {
 
 async fn ask_all(channel: Channel, platform: &Platform) -> Result<Vec<[String; 6]>, CliError> {
     let mut client = AuthorizationServiceClient::new(channel);
-    let header = ["SUBJECT", "PERMISSION", "SCOPE", "DECISION", "REASON", "GRANTED BY / MISSING"];
+    let header = [
+        "SUBJECT",
+        "PERMISSION",
+        "SCOPE",
+        "DECISION",
+        "REASON",
+        "GRANTED BY, or what is not there",
+    ];
     let mut rows = vec![header.map(str::to_owned)];
     for ask in platform.asks {
         let request = pb::CheckRequest {

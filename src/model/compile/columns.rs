@@ -85,7 +85,7 @@ fn column(
         draft.unknown(&role, &from.at, &what, &near);
         return None;
     };
-    let gates = draft.role_gates.get(&(bound, id));
-    let gate_texts = gates.into_iter().flatten().map(|word| word.text.clone()).collect();
+    let gates = draft.roles.get(&(bound, id)).map_or(&[][..], |role| &role.gates);
+    let gate_texts = gates.iter().map(|word| word.text.clone()).collect();
     Some(PlanColumn { label: label.text.clone(), role: id, bound, field, gate_texts })
 }

@@ -20,6 +20,35 @@ use crate::model::yaml::Word;
 const TYPE_WORDS: [&str; 10] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
+/// The standard functions, and the macros in the form of calls; operators are not words.
+const FUNCTIONS: [&str; 25] = [
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "duration",
+    "dyn",
+    "endsWith",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "int",
+    "matches",
+    "size",
+    "startsWith",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+];
+
 pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
     for entry in source {
         let Some(name) = draft.new_name(&entry.name) else { continue };
@@ -70,7 +99,8 @@ where
             vec![first.map_or((0, "not CEL".to_owned()), |error| {
                 let column = usize::try_from(error.pos.1).unwrap_or(0).saturating_sub(1);
                 let column = if error.pos.0 == 1 { column } else { 0 };
-                (column, format!("not CEL: {}", quoted(&error.msg)))
+                let said = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+                (column, format!("not CEL: {}", quoted(said)))
             })]
         })?;
         let known = parameters.keys().map(String::as_str).collect();
@@ -127,6 +157,12 @@ impl<'p> Walk<'p> {
                 list.elements.iter().for_each(|element| self.expr(element, below, in_loop));
             }
             Expr::Call(call) => {
+                let name = call.func_name.as_str();
+                let is_word = name.chars().all(|c| c.is_ascii_alphanumeric());
+                if is_word && !FUNCTIONS.contains(&name) {
+                    let near = did_you_mean(name, FUNCTIONS);
+                    self.fault(node, format!("`{}` is no function{near}", quoted(name)));
+                }
                 call.target.iter().for_each(|target| self.expr(target, below, in_loop));
                 call.args.iter().for_each(|arg| self.expr(arg, below, in_loop));
             }

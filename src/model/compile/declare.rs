@@ -1,12 +1,15 @@
 //! Declares what expressions will name: parameters, types, relations, facts, roles. Knows no
 //! expressions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use super::ParameterValue;
-use super::draft::{Draft, Meaning};
+use super::draft::{BoundRole, Draft, Meaning};
+use super::hierarchy::{Edges, Hierarchy};
 use crate::model::form::{
-    DefKind, EdgeDef, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm, TypeDef, TypeId,
+    ConditionId, DefKind, EdgeDef, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm,
+    TypeDef, TypeId,
 };
 use crate::model::names::Object;
 use crate::model::problem::Position;
@@ -35,11 +38,11 @@ pub(super) fn parameters(
         let value = match (overrides.get(name.as_str()), &default) {
             (None, _) => default,
             (Some(value), default) if value.is_bool() == default.is_bool() => value.clone(),
-            (Some(_), default) => {
+            (Some(_), _) => {
                 let expected = if default.is_bool() { "a boolean" } else { "a list of patterns" };
                 let message = format!("`{name}`: expected {expected}");
                 draft.report.push(&Position::start(OVERRIDES), message);
-                continue;
+                default
             }
         };
         draft.parameters.insert(name.to_string(), value);
@@ -69,9 +72,12 @@ pub(super) fn types(source: &[TypeSource], draft: &mut Draft) {
         draft.type_ids.insert(name, TypeId(id));
         declared.push((TypeId(id), entry));
     }
+    let mut passes = HashSet::new();
     for (id, entry) in declared {
-        edges(id, &entry.edges, draft);
+        edges(id, &entry.edges, &mut passes, draft);
     }
+    let passes = |at, relation, target| passes.contains(&(at, relation, target));
+    draft.hierarchy = Hierarchy::new(&draft.types, passes);
 }
 
 /// An edge whose unsaid properties are still open.
@@ -82,14 +88,19 @@ struct OpenEdge {
     conditions_said: bool,
 }
 
-fn edges(at: TypeId, source: &[EdgeSource], draft: &mut Draft) {
+fn edges(
+    at: TypeId,
+    source: &[EdgeSource],
+    passes: &mut HashSet<(TypeId, NameId, TypeId)>,
+    draft: &mut Draft,
+) {
     let mut open: Vec<OpenEdge> = Vec::new();
     for entry in source {
         let Some(name) = draft.new_name(&entry.relation) else { continue };
         let relation = draft.names.intern(&name);
         let targets = draft.types_of(&entry.targets);
         if entry.roles_pass {
-            draft.passes.extend(targets.iter().map(|target| (at, relation, *target)));
+            passes.extend(targets.iter().map(|target| (at, relation, *target)));
         }
         let conditions = entry.conditions.as_ref().map(|words| draft.conditions_of(words));
         match open.iter_mut().find(|edge| edge.def.relation == relation) {
@@ -122,7 +133,7 @@ fn merge(
     edge: &mut OpenEdge,
     entry: &EdgeSource,
     targets: Vec<TypeId>,
-    conditions: Option<Vec<crate::model::form::ConditionId>>,
+    conditions: Option<Vec<ConditionId>>,
     draft: &mut Draft,
 ) {
     let relation = entry.relation.quoted();
@@ -185,6 +196,7 @@ pub(super) fn facts(source: &[FactSource], draft: &mut Draft) {
                     return;
                 };
                 draft.facts.push(FactDef { name: name.clone(), kind });
+                draft.fact_ids.insert(name.clone(), FactId(id));
                 FactId(id)
             }
         };
@@ -239,34 +251,41 @@ pub(super) fn roles(source: &[RoleGroup], draft: &mut Draft) {
             let Some(name) = draft.new_name(word) else { continue };
             let role = draft.names.intern(&name);
             let own = group.gates.iter().filter(|(of, _)| of.text == word.text);
-            let gates: Vec<Word> =
+            let gates: Rc<[Word]> =
                 group.gate.iter().chain(own.map(|(_, gate)| gate)).cloned().collect();
             for &at in &at {
-                if draft.is_bound(at, role) {
-                    let on = draft.type_name(at);
-                    let message = format!("the role `{name}` is bound on `{on}` already");
-                    draft.report.push(&word.at, message);
-                    continue;
-                }
-                let taken = draft.type_def(at).is_some_and(|def| def.edge(role).is_some());
-                if taken {
-                    let on = draft.type_name(at);
-                    let message = format!("the role `{name}` is a relation of `{on}` too");
-                    draft.report.push(&word.at, message);
-                    continue;
-                }
                 if !draft.spend(1, &word.at) {
                     return;
                 }
-                draft.role_gates.insert((at, role), gates.clone());
-                let conditions = conditions.clone();
-                if let Some(def) = draft.type_def_mut(at) {
-                    def.roles.push(RoleDef { name: role, bound_by: Vec::new(), conditions });
+                if let Some(index) = bind(at, role, word, &conditions, draft) {
+                    draft.roles.insert((at, role), BoundRole { index, gates: Rc::clone(&gates) });
                 }
             }
         }
     }
     hold(source, draft);
+}
+
+/// Puts a role on a type: its index there, unless the name is taken.
+fn bind(
+    at: TypeId,
+    role: NameId,
+    word: &Word,
+    conditions: &[ConditionId],
+    draft: &mut Draft,
+) -> Option<usize> {
+    let (name, on) = (word.quoted(), draft.type_name(at).to_owned());
+    if draft.is_bound(at, role) {
+        draft.report.push(&word.at, format!("the role `{name}` is bound on `{on}` already"));
+        return None;
+    }
+    if draft.type_def(at).is_some_and(|def| def.edge(role).is_some()) {
+        draft.report.push(&word.at, format!("the role `{name}` is a relation of `{on}` too"));
+        return None;
+    }
+    let roles = &mut draft.type_def_mut(at)?.roles;
+    roles.push(RoleDef { name: role, bound_by: Vec::new(), conditions: conditions.to_vec() });
+    roles.len().checked_sub(1)
 }
 
 /// Gives each role its meaning: where it is bound, and below as far as roles pass.
@@ -277,10 +296,14 @@ fn hold(source: &[RoleGroup], draft: &mut Draft) {
             places.entry(role).or_insert_with(|| word.at.clone());
         }
     }
+    let mut bound: BTreeMap<NameId, Vec<TypeId>> = BTreeMap::new();
+    for (at, role) in draft.roles.keys() {
+        bound.entry(*role).or_default().push(*at);
+    }
     for (role, at) in places {
         let meaning = Meaning { kind: DefKind::Role, at, shared: false };
-        let bound: Vec<TypeId> = draft.type_ids().filter(|&at| draft.is_bound(at, role)).collect();
-        for at in super::lift::held_at(&bound, draft) {
+        let bound = bound.remove(&role).unwrap_or_default();
+        for at in draft.hierarchy.reached(&bound, Edges::Passing, None) {
             draft.claim(at, role, &meaning);
         }
     }
@@ -301,8 +324,9 @@ pub(super) fn bound_by(source: &Source, draft: &mut Draft) {
                 if !draft.spend(forms.len(), &word.at) {
                     return;
                 }
+                let index = draft.roles.get(&(at, role)).map(|role| role.index);
                 let def = draft.type_def_mut(at);
-                let found = def.and_then(|d| d.roles.iter_mut().find(|r| r.name == role));
+                let found = def.and_then(|def| def.roles.get_mut(index?));
                 if let Some(found) = found {
                     found.bound_by.clone_from(&forms);
                 }

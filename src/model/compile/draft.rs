@@ -2,8 +2,10 @@
 //! Knows no syntax but that of names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use super::ParameterValue;
+use super::hierarchy::Hierarchy;
 use crate::model::expression::RESERVED;
 use crate::model::form::{
     Condition, ConditionId, DefKind, Expr, FEATURE, FactDef, FactId, HAS, NameId, TypeDef, TypeId,
@@ -63,6 +65,15 @@ pub(super) struct Meaning {
     pub(super) shared: bool,
 }
 
+/// A role as bound on one type.
+#[derive(Debug)]
+pub(super) struct BoundRole {
+    /// Its index among the type's roles.
+    pub(super) index: usize,
+    /// Its gates as written; each counts. They become `gated` once names are known.
+    pub(super) gates: Rc<[Word]>,
+}
+
 /// The model so far.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -71,12 +82,12 @@ pub(super) struct Draft {
     pub(super) types: Vec<TypeDef>,
     pub(super) type_ids: HashMap<Name, TypeId>,
     pub(super) facts: Vec<FactDef>,
+    pub(super) fact_ids: HashMap<Name, FactId>,
     pub(super) conditions: Vec<Condition>,
     pub(super) parameters: BTreeMap<String, ParameterValue>,
-    /// (type, parent relation, parent type): roles pass down from there.
-    pub(super) passes: HashSet<(TypeId, NameId, TypeId)>,
-    /// The gates of roles as written; each counts. They become `gated` once names are known.
-    pub(super) role_gates: BTreeMap<(TypeId, NameId), Vec<Word>>,
+    pub(super) hierarchy: Hierarchy,
+    /// Every role at the type it is bound on.
+    pub(super) roles: BTreeMap<(TypeId, NameId), BoundRole>,
     /// The gate of a role at the type it is bound on; yes where it has none.
     pub(super) gated: HashMap<(TypeId, NameId), Expr>,
     /// The helper that stands for `here(role)` where the role has a gate.
@@ -158,8 +169,7 @@ impl Draft {
     }
 
     pub(super) fn fact_of(&self, text: &str) -> Option<FactId> {
-        let place = self.facts.iter().position(|fact| fact.name.as_str() == text)?;
-        u16::try_from(place).ok().map(FactId)
+        self.fact_ids.get(text).copied()
     }
 
     pub(super) fn unknown(&mut self, text: &str, at: &Position, what: &str, near: &str) {
@@ -176,6 +186,11 @@ impl Draft {
             self.report.push(at, format!("the model compiles into over {MODEL_TERMS_MAX} terms"));
         }
         fits
+    }
+
+    /// It will not grow any more; a problem says so.
+    pub(super) fn is_full(&self) -> bool {
+        self.terms > MODEL_TERMS_MAX
     }
 
     pub(super) fn type_def(&self, id: TypeId) -> Option<&TypeDef> {
@@ -197,7 +212,7 @@ impl Draft {
 
     /// The role, if it is bound on this type.
     pub(super) fn is_bound(&self, at: TypeId, role: NameId) -> bool {
-        self.type_def(at).is_some_and(|def| def.role(role).is_some())
+        self.roles.contains_key(&(at, role))
     }
 
     /// Gives a name its meaning at a type, unless it has another one.

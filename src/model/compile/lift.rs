@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::build::{all, any, is_yes, no, nodes, yes};
 use super::draft::Draft;
+use super::hierarchy::{Edges, Step};
 use super::rows::{Reach, RowPlan};
 use crate::model::form::{Def, DefKind, Expr, NameId, TypeId};
 use crate::model::problem::Position;
@@ -34,61 +35,6 @@ impl Defs {
             self.places.insert(key, place.clone());
         }
     }
-}
-
-/// Which parent edges count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Edges {
-    Passing,
-    All,
-}
-
-/// A parent relation of a type, and those of its targets that count.
-#[derive(Debug)]
-struct Step {
-    relation: NameId,
-    counted: Vec<TypeId>,
-    others: Vec<TypeId>,
-}
-
-fn steps(at: TypeId, edges: Edges, draft: &Draft) -> Vec<Step> {
-    let Some(def) = draft.type_def(at) else { return Vec::new() };
-    let parents = def.edges.iter().filter(|edge| edge.is_parent);
-    let steps = parents.map(|edge| {
-        let counts = |target: &TypeId| {
-            edges == Edges::All || draft.passes.contains(&(at, edge.relation, *target))
-        };
-        let (counted, others) = edge.targets.iter().partition(|target| counts(target));
-        Step { relation: edge.relation, counted, others }
-    });
-    steps.collect()
-}
-
-/// The types where a role bound at `bound` is held: these, and below as far as roles pass.
-pub(super) fn held_at(bound: &[TypeId], draft: &Draft) -> Vec<TypeId> {
-    reached(bound, Edges::Passing, None, draft).into_iter().collect()
-}
-
-/// The types from which at most `levels` edges lead to a type of `from`.
-fn reached(from: &[TypeId], edges: Edges, levels: Option<u32>, draft: &Draft) -> BTreeSet<TypeId> {
-    let mut found: BTreeSet<TypeId> = from.iter().copied().collect();
-    let steps: Vec<(TypeId, Vec<Step>)> =
-        draft.type_ids().map(|at| (at, steps(at, edges, draft))).collect();
-    let mut left = levels;
-    while left != Some(0) {
-        let leads = |step: &Step| step.counted.iter().any(|target| found.contains(target));
-        let new: Vec<TypeId> = steps
-            .iter()
-            .filter(|(at, steps)| !found.contains(at) && steps.iter().any(leads))
-            .map(|(at, _)| *at)
-            .collect();
-        if new.is_empty() {
-            break;
-        }
-        found.extend(new);
-        left = left.map(|left| left - 1);
-    }
-    found
 }
 
 /// An expression where it stands: `here(role)` is no where the role is not bound (a tuple of an older
@@ -139,20 +85,20 @@ impl<'d> Lift<'d> {
                 self.defs.add((at, helper), DefKind::Helper, expr, place, self.draft);
             }
         }
-        let held: BTreeSet<TypeId> = held_at(bound, self.draft).into_iter().collect();
+        let held = self.draft.hierarchy.reached(bound, Edges::Passing, None);
         for &at in &held {
             let mut terms = Vec::new();
             if bound.contains(&at) {
                 terms.push(all([Expr::Here(role), role_gate(at, role, self.draft)]));
             }
-            for step in steps(at, Edges::Passing, self.draft) {
+            for step in self.draft.hierarchy.steps(at, Edges::Passing).iter() {
                 let meanings = &self.draft.meanings;
                 let foreign =
                     step.others.iter().any(|other| meanings.contains_key(&(*other, role)))
                         || step.counted.iter().any(|target| {
                             !held.contains(target) && meanings.contains_key(&(*target, role))
                         });
-                terms.extend(self.up(&step, role, &held, foreign, place));
+                terms.extend(self.up(step, role, &held, foreign, place));
             }
             // A name with another meaning here is a problem already.
             let meaning = self.draft.meanings.get(&(at, role));
@@ -244,11 +190,12 @@ impl<'d> Lift<'d> {
             let name = self.draft.names.helper(permission, &what);
             let key = (bound.clone(), edges, left);
             let there = self.reached.entry(key);
-            let there = there.or_insert_with(|| Rc::new(reached(bound, edges, left, self.draft)));
+            let there =
+                there.or_insert_with(|| Rc::new(self.draft.hierarchy.reached(bound, edges, left)));
             let there = Rc::clone(there);
             Level { name, there, asked: HashSet::new() }
         });
-        let steps = steps(at, edges, self.draft);
+        let steps = self.draft.hierarchy.steps(at, edges);
         for target in steps.iter().flat_map(|step| &step.counted) {
             if level.there.contains(target) && level.asked.insert(*target) {
                 row.open.push_back((*target, left));

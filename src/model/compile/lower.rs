@@ -47,8 +47,7 @@ pub(super) fn declare<'s>(
         }
         if kind == DefKind::Permission {
             let listed = listed.entry(name).or_default();
-            listed.place.get_or_insert_with(|| entry.name.at.clone());
-            listed.at.extend(at.iter().filter(|id| !listed.at.contains(id)).collect::<Vec<_>>());
+            listed.at.extend(&at);
         }
         entries.push(Entry { name, kind, at, source: entry });
     }
@@ -72,7 +71,9 @@ pub(super) fn resolve<'s>(
     draft: &mut Draft,
 ) -> Resolved<'s> {
     let mut resolver = Resolver::new(&source.gates, draft);
-    for (key, words) in resolver.draft.role_gates.clone() {
+    let gates = resolver.draft.roles.iter().filter(|(_, role)| !role.gates.is_empty());
+    let gates: Vec<_> = gates.map(|(key, role)| (*key, Rc::clone(&role.gates))).collect();
+    for (key, words) in gates {
         let gates: Vec<Expr> = words.iter().map(|word| (*resolver.text(word)).clone()).collect();
         let gate = all(gates);
         if !is_yes(&gate) {
@@ -149,8 +150,9 @@ pub(super) fn define(
     let mut values: BTreeMap<(NameId, TypeId), (Vec<Expr>, DefKind, Position)> = BTreeMap::new();
     let mut lift = Lift::new(draft, &mut defs);
     for plan in &resolved.rows {
-        let everywhere = listed.get(&plan.permission).map_or(&[][..], |listed| &listed.at);
-        let at = if plan.at.is_empty() { everywhere } else { &plan.at };
+        let everywhere = || listed.get(&plan.permission).map(|listed| &listed.at);
+        let everywhere: Vec<TypeId> = everywhere().into_iter().flatten().copied().collect();
+        let at = if plan.at.is_empty() { &everywhere } else { &plan.at };
         for (at, value) in lift.row(plan, at) {
             let empty = || (Vec::new(), DefKind::Permission, plan.place.clone());
             values.entry((plan.permission, at)).or_insert_with(empty).0.push(value);
@@ -169,8 +171,9 @@ pub(super) fn define(
             continue;
         }
         let gates = if kind == DefKind::Permission { resolved.asked.get(&name) } else { None };
+        // What grants comes first: it is what an answer names as its grant.
         let gates = gates.into_iter().flatten().map(|gate| stand(gate, at, draft));
-        let expr = all(gates.collect::<Vec<_>>().into_iter().chain([any(terms)]));
+        let expr = all([any(terms)].into_iter().chain(gates.collect::<Vec<_>>()));
         defs.add((at, name), kind, expr, &place, draft);
     }
     defs
@@ -204,6 +207,9 @@ fn roles(defs: &mut Defs, draft: &mut Draft) {
 
 /// A permission that no entry says where to ask is a slip.
 pub(super) fn check_listed(listed: &BTreeMap<NameId, Listed>, draft: &mut Draft) {
+    if draft.is_full() {
+        return;
+    }
     for (permission, entry) in listed {
         let Some(place) = entry.place.as_ref().filter(|_| entry.at.is_empty()) else { continue };
         if !draft.report.has(place) {

@@ -7,6 +7,7 @@ mod condition;
 mod declare;
 mod draft;
 mod fixpoint;
+mod hierarchy;
 mod lift;
 mod lower;
 mod resolve;
@@ -57,8 +58,8 @@ pub fn load(
     let (draft, listed, matrices) = compile(&source, files, overrides, report);
     let Draft { report, names, types, facts, conditions, type_ids, .. } = draft;
     let mut permissions = BTreeMap::new();
-    for (id, Listed { section, mut at, .. }) in listed {
-        at.sort_unstable();
+    for (id, Listed { section, at, .. }) in listed {
+        let at = at.into_iter().collect();
         if let Some(name) = names.texts.get(id.0 as usize) {
             permissions.insert(name.clone(), Permission { name: id, section, at });
         }

@@ -60,7 +60,7 @@ impl<'d> Resolver<'d> {
             let Some(name) = draft.new_name(word) else { continue };
             if draft.names.get(name.as_str()).is_some_and(|id| draft.known.contains(&id)) {
                 let message =
-                    format!("the gate `{name}` has the name of a role, permission or name");
+                    format!("the gate `{name}` is a role, permission or computed name too");
                 draft.report.push(&word.at, message);
             }
             held.insert(name.to_string(), Gate::Source(source.clone()));

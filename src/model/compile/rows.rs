@@ -1,7 +1,7 @@
 //! Matrices as plans: which role, bound where, gives which permission, how far it reaches, and what is
 //! shown. Knows files and settings; the general form is made from plans in `lift`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::ParameterValue;
@@ -72,8 +72,8 @@ struct OpenRow {
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) section: String,
-    pub(super) at: Vec<TypeId>,
-    /// The first row or entry.
+    pub(super) at: BTreeSet<TypeId>,
+    /// Its first row in a matrix.
     pub(super) place: Option<Position>,
 }
 
@@ -87,8 +87,9 @@ pub(super) fn plan<'s>(
     let mut plans = Vec::new();
     let mut used: HashSet<(String, String)> = HashSet::new();
     let mut tables = Vec::new();
-    for (i, matrix) in source.iter().enumerate() {
-        if source.iter().take(i).any(|earlier| earlier.name.text == matrix.name.text) {
+    let mut names = HashSet::new();
+    for matrix in source {
+        if !names.insert(matrix.name.text.as_str()) {
             let message = format!("the matrix `{}` is there twice", matrix.name.quoted());
             draft.report.push(&matrix.name.at, message);
         }
@@ -144,13 +145,16 @@ fn rows(
             entry.section.clone_from(&row.section);
         }
         for &at in &at {
-            if draft.claim(at, permission, &meaning) && !entry.at.contains(&at) {
-                entry.at.push(at);
+            if draft.claim(at, permission, &meaning) {
+                entry.at.insert(at);
             }
         }
         if listed.len() > PERMISSIONS_MAX {
             let message = format!("a model has at most {PERMISSIONS_MAX} permissions");
             draft.report.push(&matrix.file.at, message);
+            break;
+        }
+        if draft.is_full() {
             break;
         }
         rows.push(OpenRow { row, permission, at, reach: found.reach });

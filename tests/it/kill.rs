@@ -1,0 +1,156 @@
+//! kill -9 of the built service while callers write over gRPC: nothing acknowledged is missing
+//! afterwards, and no commit is there by half.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bailiwick::api::pb::v1 as pb;
+use pb::tuple_service_client::TupleServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+const KILLS: u64 = 100;
+const WRITERS: usize = 4;
+/// Tuples of one commit, each with the commit's number.
+const ROLES: [&str; 3] = ["admin", "engineer", "viewer"];
+
+fn serve(data: &Path) -> (Child, String) {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/energyhub");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--model"])
+        .arg(model)
+        .arg("--data")
+        .arg(data)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+    (child, format!("http://{address}"))
+}
+
+async fn ready(endpoint: &str) -> Channel {
+    let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect().await.unwrap();
+    let request = HealthCheckRequest { service: String::new() };
+    let watched = HealthClient::new(channel.clone()).watch(request).await;
+    let mut changes = watched.unwrap().into_inner();
+    while let Some(change) = changes.message().await.unwrap() {
+        if change.status() == ServingStatus::Serving {
+            return channel;
+        }
+    }
+    panic!("the service ended before it served: its data was refused");
+}
+
+fn commit(number: u64) -> pb::WriteTuplesRequest {
+    let change = |role: &&str| pb::TupleChange {
+        operation: pb::Operation::Create.into(),
+        tuple: Some(pb::Tuple {
+            scope: format!("org:o{number}"),
+            role: (*role).into(),
+            subject: format!("user:u{number}"),
+            ..Default::default()
+        }),
+    };
+    pb::WriteTuplesRequest { changes: ROLES.iter().map(change).collect(), ..Default::default() }
+}
+
+/// Writes until the service is gone; the numbers that were acknowledged.
+async fn write(channel: Channel, numbers: Arc<AtomicU64>, acks: Arc<AtomicU64>) -> Vec<u64> {
+    let mut client = TupleServiceClient::new(channel);
+    let mut acknowledged = Vec::new();
+    loop {
+        let number = numbers.fetch_add(1, Ordering::SeqCst);
+        match client.write_tuples(commit(number)).await {
+            Ok(_) => acknowledged.push(number),
+            Err(_) => return acknowledged,
+        }
+        acks.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Commit number to the roles of it that are there.
+async fn stored(channel: Channel) -> BTreeMap<u64, BTreeSet<String>> {
+    let mut found: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    let request = pb::ReadTuplesRequest::default();
+    let mut parts =
+        TupleServiceClient::new(channel).read_tuples(request).await.unwrap().into_inner();
+    let mut complete = false;
+    while let Some(part) = parts.message().await.unwrap() {
+        match part.part.unwrap() {
+            pb::read_tuples_response::Part::Tuple(read) => {
+                let tuple = read.tuple.unwrap();
+                let number = tuple.scope.strip_prefix("org:o").unwrap().parse().unwrap();
+                assert!(found.entry(number).or_default().insert(tuple.role));
+            }
+            pb::read_tuples_response::Part::Complete(_) => complete = true,
+        }
+    }
+    assert!(complete);
+    found
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_acknowledged_and_leave_nothing_half() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let data = tempfile::tempdir().unwrap();
+    let numbers = Arc::new(AtomicU64::new(0));
+    let mut acknowledged: BTreeSet<u64> = BTreeSet::new();
+    let mut unacknowledged = 0;
+    for round in 0..=KILLS {
+        let (mut child, endpoint) = serve(data.path());
+        let channel = runtime.block_on(ready(&endpoint));
+        let found = runtime.block_on(stored(channel.clone()));
+        let missing: Vec<_> =
+            acknowledged.iter().filter(|number| !found.contains_key(number)).collect();
+        assert!(missing.is_empty(), "seed {seed}, kill {round}: commits {missing:?} are gone");
+        for (number, roles) in &found {
+            assert_eq!(
+                roles.len(),
+                ROLES.len(),
+                "seed {seed}, kill {round}: {number} is half there"
+            );
+        }
+        unacknowledged = found.len() - acknowledged.len();
+        if round < KILLS {
+            let wanted = random.u64(1..20);
+            let acks = Arc::new(AtomicU64::new(0));
+            runtime.block_on(async {
+                let tasks: Vec<_> = (0..WRITERS)
+                    .map(|_| {
+                        let (numbers, acks) = (Arc::clone(&numbers), Arc::clone(&acks));
+                        tokio::spawn(write(channel.clone(), numbers, acks))
+                    })
+                    .collect();
+                while acks.load(Ordering::SeqCst) < wanted {
+                    tokio::task::yield_now().await;
+                }
+                child.kill().unwrap();
+                for task in tasks {
+                    acknowledged.extend(task.await.unwrap());
+                }
+            });
+        }
+        // Ends the last one too; `kill` sends SIGKILL.
+        let _gone = child.kill();
+        child.wait().unwrap();
+    }
+    println!(
+        "{KILLS} kills, {} commits acknowledged, {unacknowledged} more were there whole",
+        acknowledged.len()
+    );
+    assert!(acknowledged.len() as u64 >= KILLS);
+}

@@ -1,0 +1,89 @@
+//! Lists against the oracle: ListSubjects names just those subjects of a type, among all that the
+//! tuples know, for whom the oracle's value is yes; no candidate is left out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bailiwick::engine::{ListQuestion, Plan, SubjectList};
+use bailiwick::index::Snapshot;
+use bailiwick::model::names::{Name, Object, Subject};
+use bailiwick::model::tuple::{Change, Tuple};
+
+use super::eval::Oracle;
+use super::values::Value;
+use super::worlds::{NOW, World};
+
+const WORLDS: u64 = 80;
+const LISTS_OF_A_WORLD: usize = 8;
+
+/// Every object of the type that a tuple names, and all of the type.
+fn subjects(tuples: &[Tuple], type_name: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::from([format!("{type_name}:*")]);
+    let mut add = |object: &Object| {
+        if object.type_name() == type_name {
+            named.insert(object.to_string());
+        }
+    };
+    for tuple in tuples {
+        add(&tuple.key.scope);
+        match &tuple.key.subject {
+            Subject::Object(object) | Subject::Set(object, _) => add(object),
+            Subject::All(_) => {}
+        }
+    }
+    named
+}
+
+#[test]
+fn lists_name_just_those_whom_the_oracle_allows() {
+    let seed = fastrand::u64(..u64::MAX / 2);
+    println!("seed {seed}");
+    let (mut lists, mut entries, mut everyone) = (0, 0, 0);
+    for at in 0..WORLDS {
+        let world = World::generate(seed + at);
+        let mut snapshot = Snapshot::empty(Arc::clone(&world.model));
+        for tuple in &world.tuples {
+            snapshot.apply(&Change::Put(tuple.clone())).unwrap();
+        }
+        let plan = Arc::new(Plan::new(&world.model));
+        let types: Vec<&Name> =
+            world.model.types.iter().skip(1).filter_map(|def| def.name.as_ref()).collect();
+        for question in world.questions.iter().step_by(world.questions.len() / LISTS_OF_A_WORLD) {
+            let permission = world.model.name_of(question.permission);
+            for type_name in &types {
+                let (scope, context) = (question.scope.as_str(), question.context.clone());
+                let asked = ListQuestion::parse(
+                    &world.model,
+                    permission,
+                    scope,
+                    type_name.as_str(),
+                    context,
+                );
+                let list =
+                    SubjectList::new(snapshot.clone(), Arc::clone(&plan), asked.unwrap(), NOW);
+                let listed: Vec<String> = list.map(|entry| entry.unwrap()).collect();
+                let expected: Vec<String> = subjects(&world.tuples, type_name.as_str())
+                    .into_iter()
+                    .filter(|subject| {
+                        let u = Subject::parse(subject).unwrap();
+                        let (context, tuples) = (&question.context, &world.tuples);
+                        let mut oracle = Oracle::new(&world.model, tuples, &u, context, NOW, None);
+                        let outcome = oracle.decide(question.permission, &question.scope);
+                        outcome.value == Value::Yes
+                    })
+                    .collect();
+                // The scope itself may be listed too, where nothing but the question names it.
+                let listed: Vec<String> = listed
+                    .into_iter()
+                    .filter(|subject| *subject != scope || expected.contains(subject))
+                    .collect();
+                assert_eq!(listed, expected, "seed {}: {permission} at {scope}", seed + at);
+                lists += 1;
+                entries += listed.len();
+                everyone += usize::from(listed.first().is_some_and(|first| first.ends_with(":*")));
+            }
+        }
+    }
+    println!("{lists} lists, {entries} entries, {everyone} of them of everyone");
+    assert!(entries > 300 && everyone > 20, "{entries} entries, {everyone} of everyone");
+}

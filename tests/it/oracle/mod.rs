@@ -1,0 +1,14 @@
+//! The oracle: a naive evaluator of DESIGN's definition of a decision, random worlds to ask about, and
+//! the runs in which the engine must agree with it. Knows the model's data types only, never the index;
+//! the engine comes in through one adapter, in `agree`.
+#![expect(clippy::print_stdout, reason = "a run says its seed and what it counted")]
+
+mod agree;
+mod coverage;
+mod eval;
+mod lists;
+mod models;
+mod readings;
+mod report;
+mod values;
+mod worlds;
