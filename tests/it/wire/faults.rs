@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bailiwick::api::pb::v1 as pb;
-use bailiwick::model::limits::REQUEST_BYTES_MAX;
+use bailiwick::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::Clock;
 use bailiwick::server::{BoundServer, ListenConfig, ServeError};
@@ -296,6 +296,38 @@ async fn the_callers_deadline_is_kept_and_explained() {
     assert_refused(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "");
     open.send(()).unwrap();
     service.stop().await.unwrap();
+}
+
+/// Calls that stay under way until they are dropped, as their requests end no sooner.
+async fn open_calls(service: &Service, count: usize) -> Vec<impl Sized> {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    let mut client = ServerReflectionClient::new(service.channel().await);
+    let mut calls = Vec::new();
+    for _ in 0..count {
+        let (end, requests) = tokio::sync::mpsc::channel(1);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        let call = client.server_reflection_info(requests).await.unwrap();
+        calls.push((end, call.into_inner()));
+    }
+    calls
+}
+
+#[tokio::test]
+async fn more_requests_than_the_limit_are_shed_and_health_goes_on() {
+    let service = Service::start().await;
+    let mut client = AuthorizationServiceClient::new(service.channel().await);
+    let half = IN_FLIGHT_REQUESTS_MAX / 2;
+    let mut calls = open_calls(&service, half).await;
+    let last = open_calls(&service, IN_FLIGHT_REQUESTS_MAX - half).await;
+    let status = client.check(question()).await.unwrap_err();
+    assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
+    service.wait_until(ServingStatus::Serving).await;
+    // The service learns of the hang-up when it comes to it.
+    calls.clear();
+    while client.check(question()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    drop(last);
 }
 
 #[tokio::test]
