@@ -12,9 +12,9 @@ mod world;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick::engine::{Plan, Question, check};
+use bailiwick::engine::{CheckedContext, Plan, Question, check};
 use bailiwick::index::Snapshot;
-use bailiwick::model::tuple::{Change, Context, Time};
+use bailiwick::model::tuple::{Change, Time};
 
 const QUESTIONS: usize = 20_000;
 const ROUNDS: usize = 5;
@@ -37,7 +37,7 @@ fn measure(count: u64) {
         check(&snapshot, &plan, question, Time(0), false).expect("within the limits").is_allow()
     };
     let questions = world::questions(count, QUESTIONS * 20).into_iter().map(|(user, what, at)| {
-        Question::parse(&model, &user, what, &at, Context::new()).expect("well-formed")
+        Question::parse(&model, &user, what, &at, CheckedContext::default()).expect("well-formed")
     });
     let (mut allowed, mut denied): (Vec<_>, Vec<_>) = questions.partition(ask);
     for (label, questions) in [("allow", &mut allowed), ("deny", &mut denied)] {

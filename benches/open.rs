@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick::model::tuple::{Context, Time};
+use bailiwick::engine::CheckedContext;
+use bailiwick::model::tuple::Time;
 use bailiwick::pdp::{Clock, Pdp, WriteChange};
 use bailiwick::store::sled::SledStore;
 use bailiwick::store::{ModelFiles, Store};
@@ -90,7 +91,7 @@ fn reopen(dir: &Path) {
     let reading = pdp.read();
     let started = Instant::now();
     for (subject, permission, scope) in world::questions(TUPLES, 10_000) {
-        let question = reading.question(&subject, permission, &scope, Context::new());
+        let question = reading.question(&subject, permission, &scope, CheckedContext::default());
         std::hint::black_box(reading.check(&question.expect("well-formed"), false).is_ok());
     }
     println!(

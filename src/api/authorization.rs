@@ -12,9 +12,8 @@ use super::guard::{Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
-use crate::engine::EngineError;
+use crate::engine::{CheckedContext, EngineError};
 use crate::model::limits::BATCH_ITEMS_MAX;
-use crate::model::tuple::Context;
 use crate::pdp::{Reading, Token};
 
 /// Up to this many items are cheaper to answer where the request was read than on another thread.
@@ -57,7 +56,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         require_latest(request.consistency.as_ref())?;
         require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
         require_unset("cursor", !request.cursor.is_empty())?;
-        let context = context_from_wire("context", request.context)?;
+        let context = checked("context", request.context)?;
         let reading = self.shared.pdp()?.read();
         let token = reading.token().clone();
         let (permission, scope, of_type) =
@@ -74,7 +73,7 @@ fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckRespon
     require_latest(request.consistency.as_ref())?;
     require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
     require_unset("target", !request.target.is_empty())?;
-    let context = context_from_wire("context", request.context)?;
+    let context = checked("context", request.context)?;
     let question =
         reading.question(&request.subject, &request.permission, &request.scope, context)?;
     let decision = reading.check(&question, request.with_grant)?;
@@ -87,6 +86,10 @@ fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckRespon
         revision: token.revision.0,
         token: token.to_string(),
     })
+}
+
+fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
+    Ok(CheckedContext::new(context_from_wire(field, context)?)?)
 }
 
 /// What is wrong with the batch as a whole; an item's own errors come later, in its place.
@@ -107,7 +110,7 @@ fn batch(
     request: pb::BatchCheckRequest,
     deadline: Option<Deadline>,
 ) -> Result<pb::BatchCheckResponse, ApiError> {
-    let shared = context_from_wire("context", request.context)?;
+    let shared = checked("context", request.context)?;
     let mut results = Vec::with_capacity(request.items.len());
     for item in request.items {
         if deadline.is_some_and(|Deadline(end)| tokio::time::Instant::now() >= end) {
@@ -121,7 +124,7 @@ fn batch(
 
 fn check_item(
     reading: &Reading,
-    shared: &Context,
+    shared: &CheckedContext,
     item: pb::BatchCheckItem,
 ) -> Result<pb::BatchCheckDecision, ApiError> {
     require_unset("target", !item.target.is_empty())?;
@@ -135,10 +138,13 @@ fn check_item(
     })
 }
 
-fn merged(shared: &Context, own: Option<Struct>) -> Result<Context, ApiError> {
-    let mut context = shared.clone();
+fn merged(shared: &CheckedContext, own: Option<Struct>) -> Result<CheckedContext, ApiError> {
+    if own.is_none() {
+        return Ok(shared.clone());
+    }
+    let mut context = shared.values().clone();
     context.extend(context_from_wire("context", own)?);
-    Ok(context)
+    Ok(CheckedContext::new(context)?)
 }
 
 fn result_of(result: Result<pb::BatchCheckDecision, ApiError>) -> pb::BatchCheckResult {

@@ -2,7 +2,14 @@
 //! outside `api`, `cli` and the tests may name these types.
 
 /// Package `bailiwick.v1`.
-#[expect(missing_docs, reason = "generated code")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("bailiwick.v1");
 }

@@ -11,6 +11,7 @@ use crate::api::convert::reason_to_wire;
 use crate::api::status::ApiError;
 use crate::cli::client::block_on;
 use crate::cli::render;
+use crate::engine::CheckedContext;
 use crate::model::scenario::{Expect, Placed, Question, Scenario, Scenarios};
 use crate::model::tuple::{Time, Tuple};
 use crate::model::{Position, Problems, SourceFiles, load};
@@ -164,7 +165,7 @@ impl World {
 fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
     let (answer, reason, why) = answer(reading, asked);
     let reason_holds = asked.reason.as_deref().is_none_or(|wanted| wanted == reason);
-    if answer == asked.expect && reason_holds {
+    if answer == Some(asked.expect) && reason_holds {
         return Ok(());
     }
     let wanted = match &asked.reason {
@@ -172,28 +173,34 @@ fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
         None => text_of(asked.expect).to_owned(),
     };
     let Question { subject, permission, scope, .. } = asked;
-    let (got, why) = (text_of(answer), if why.is_empty() { why } else { format!(": {why}") });
+    let (got, why) = (
+        answer.map_or("no answer", text_of),
+        if why.is_empty() { why } else { format!(": {why}") },
+    );
     Err(format!("`{subject} {permission} {scope}` must be {wanted}, and is {got} {reason}{why}"))
 }
 
-/// The answer, its reason code, and for what is no plain answer some words.
-fn answer(reading: &Reading, asked: &Question) -> (Expect, String, String) {
+/// The answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,
+/// which no scenario can expect.
+fn answer(reading: &Reading, asked: &Question) -> (Option<Expect>, String, String) {
     let Question { subject, permission, scope, context, .. } = asked;
-    let question = match reading.question(subject, permission, scope, context.clone()) {
+    let question = CheckedContext::new(context.clone())
+        .and_then(|context| reading.question(subject, permission, scope, context));
+    let question = match question {
         Ok(question) => question,
         Err(error) => {
             let words = error.to_string();
-            return (Expect::Invalid, ApiError::from(error).refusal().text().to_owned(), words);
+            let reason = ApiError::from(error).refusal().text().to_owned();
+            return (Some(Expect::Invalid), reason, words);
         }
     };
     match reading.check(&question, false) {
         Ok(decision) => {
             let expect = if decision.is_allow() { Expect::Allow } else { Expect::Deny };
             let reason = render::reason(reason_to_wire(decision.reason()).into());
-            (expect, reason.to_owned(), decision.missing().join(", "))
+            (Some(expect), reason.to_owned(), decision.missing().join(", "))
         }
-        // A limit is no answer at all: nothing that a scenario can expect.
-        Err(error) => (Expect::Invalid, "LIMIT".to_owned(), error.to_string()),
+        Err(error) => (None, String::new(), error.to_string()),
     }
 }
 

@@ -34,7 +34,7 @@ pub fn check(
     if def.is_none_or(|def| def.kind != DefKind::Permission) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
-    let mut eval = Eval::new(&view, plan, subject, &question.context, now);
+    let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
     match ask(&mut eval, question.permission, scope) {
         Value::Yes => {
             let grant = if with_grant { eval.witness(question.permission, scope) } else { None };

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::check::may;
 use super::plan::Plan;
-use super::question::{self, QuestionError};
+use super::question::{self, CheckedContext, QuestionError};
 use super::view::View;
 use super::{EngineError, eval::Goal};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{DefKind, Expr, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
-use crate::model::tuple::{Context, Time};
+use crate::model::tuple::Time;
 
 /// Who of `subject_type` may do `permission` at `scope`?
 #[derive(Debug, Clone, PartialEq)]
@@ -22,27 +22,26 @@ pub struct ListQuestion {
     scope_type: TypeId,
     subject_type: TypeId,
     subject_type_name: Name,
-    context: Context,
+    context: CheckedContext,
 }
 
 impl ListQuestion {
     /// Reads and resolves the question.
     ///
     /// # Errors
-    /// A field is malformed, names what the model does not have, or the context is too large.
+    /// A field is malformed, or names what the model does not have.
     pub fn parse(
         model: &Model,
         permission: &str,
         scope: &str,
         subject_type: &str,
-        context: Context,
+        context: CheckedContext,
     ) -> Result<Self, QuestionError> {
         let permission = question::parse_permission(model, permission)?;
         let (scope, scope_type) = question::parse_scope(model, scope)?;
         let subject_type_name = Name::parse(subject_type)
             .map_err(|error| QuestionError::Syntax { field: "subject_type", error })?;
         let subject_type = question::parse_type(model, "subject_type", subject_type)?;
-        question::check_context(&context)?;
         Ok(Self { permission, scope, scope_type, subject_type, subject_type_name, context })
     }
 }
@@ -116,7 +115,7 @@ impl SubjectList {
             return Ok(false);
         };
         let asked = (subject, self.question.permission, scope);
-        may(&view, &self.plan, asked, &self.question.context, self.now)
+        may(&view, &self.plan, asked, self.question.context.values(), self.now)
     }
 }
 

@@ -16,7 +16,7 @@ mod witness;
 pub use check::check;
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
-pub use question::{Question, QuestionError};
+pub use question::{CheckedContext, Question, QuestionError};
 
 use crate::model::tuple::Tuple;
 

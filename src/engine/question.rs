@@ -1,6 +1,8 @@
 //! A question, parsed and resolved against the model: the edge where a caller's text becomes values
 //! that cannot be wrong. A misspelt name of the model is an error here, never a denial later.
 
+use std::sync::Arc;
+
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::limits::CONTEXT_BYTES_MAX;
 use crate::model::names::{Name, Object, Subject, SyntaxError, quoted};
@@ -14,7 +16,7 @@ pub struct Question {
     pub(super) permission: NameId,
     pub(super) scope: Object,
     pub(super) scope_type: TypeId,
-    pub(super) context: Context,
+    pub(super) context: CheckedContext,
 }
 
 /// Why a question cannot be asked. `field` is the request's field, as the API names it.
@@ -50,6 +52,32 @@ pub enum QuestionError {
     },
 }
 
+/// Values for conditions, within their bound. A clone shares them: a batch's questions do.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CheckedContext(Arc<Context>);
+
+impl CheckedContext {
+    /// Checks the bound. Costs what the values take as JSON.
+    ///
+    /// # Errors
+    /// They take more than [`CONTEXT_BYTES_MAX`].
+    pub fn new(context: Context) -> Result<Self, QuestionError> {
+        if !context.is_empty() {
+            let bytes = serde_json::to_string(&context).map_or(usize::MAX, |text| text.len());
+            if bytes > CONTEXT_BYTES_MAX {
+                return Err(QuestionError::ContextTooLarge { bytes, limit: CONTEXT_BYTES_MAX });
+            }
+        }
+        Ok(Self(Arc::new(context)))
+    }
+
+    /// The values.
+    #[must_use]
+    pub fn values(&self) -> &Context {
+        &self.0
+    }
+}
+
 fn did_you_mean(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
@@ -58,31 +86,19 @@ impl Question {
     /// Reads and resolves a question.
     ///
     /// # Errors
-    /// A field is malformed, names what the model does not have, or the context is too large.
+    /// A field is malformed, or names what the model does not have.
     pub fn parse(
         model: &Model,
         subject: &str,
         permission: &str,
         scope: &str,
-        context: Context,
+        context: CheckedContext,
     ) -> Result<Self, QuestionError> {
         let subject = parse_subject(model, "subject", subject)?;
         let permission = parse_permission(model, permission)?;
         let (scope, scope_type) = parse_scope(model, scope)?;
-        check_context(&context)?;
         Ok(Self { subject, permission, scope, scope_type, context })
     }
-}
-
-pub(super) fn check_context(context: &Context) -> Result<(), QuestionError> {
-    if context.is_empty() {
-        return Ok(());
-    }
-    let bytes = serde_json::to_string(context).map_or(usize::MAX, |text| text.len());
-    if bytes > CONTEXT_BYTES_MAX {
-        return Err(QuestionError::ContextTooLarge { bytes, limit: CONTEXT_BYTES_MAX });
-    }
-    Ok(())
 }
 
 pub(super) fn parse_permission(model: &Model, text: &str) -> Result<NameId, QuestionError> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{FilterError, Published, Token};
 use crate::engine::{
-    self, Decision, EngineError, ListQuestion, Question, QuestionError, SubjectList,
+    self, CheckedContext, Decision, EngineError, ListQuestion, Question, QuestionError, SubjectList,
 };
 use crate::index::{Part, Position, Snapshot};
 use crate::model::form::{Model, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::suggest::nearest;
-use crate::model::tuple::{Context, Time, Tuple, TupleKey};
+use crate::model::tuple::{Time, Tuple, TupleKey};
 
 /// A read bound to one revision and one moment: everything asked of it has one answer.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Reading {
         subject: &str,
         permission: &str,
         scope: &str,
-        context: Context,
+        context: CheckedContext,
     ) -> Result<Question, QuestionError> {
         Question::parse(self.model(), subject, permission, scope, context)
     }
@@ -99,7 +99,7 @@ impl Reading {
         permission: &str,
         scope: &str,
         subject_type: &str,
-        context: Context,
+        context: CheckedContext,
     ) -> Result<SubjectList, QuestionError> {
         let question = ListQuestion::parse(self.model(), permission, scope, subject_type, context)?;
         let Published { snapshot, plan, .. } = self.published.as_ref();

@@ -40,7 +40,8 @@ fn under_test(
     let plan = Plan::new(model);
     let ask = |q: &Question| {
         let (subject, permission) = (q.subject.to_string(), model.name_of(q.permission));
-        let (scope, context) = (q.scope.as_str(), q.context.clone());
+        let context = engine::CheckedContext::new(q.context.clone()).unwrap();
+        let scope = q.scope.as_str();
         let question =
             engine::Question::parse(model, &subject, permission, scope, context).unwrap();
         let decision = engine::check(&snapshot, &plan, &question, now, true).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bailiwick::engine::{ListQuestion, Plan, SubjectList};
+use bailiwick::engine::{CheckedContext, ListQuestion, Plan, SubjectList};
 use bailiwick::index::Snapshot;
 use bailiwick::model::names::{Name, Object, Subject};
 use bailiwick::model::tuple::{Change, Tuple};
@@ -51,7 +51,8 @@ fn lists_name_just_those_whom_the_oracle_allows() {
         for question in world.questions.iter().step_by(world.questions.len() / LISTS_OF_A_WORLD) {
             let permission = world.model.name_of(question.permission);
             for type_name in &types {
-                let (scope, context) = (question.scope.as_str(), question.context.clone());
+                let context = CheckedContext::new(question.context.clone()).unwrap();
+                let scope = question.scope.as_str();
                 let asked = ListQuestion::parse(
                     &world.model,
                     permission,

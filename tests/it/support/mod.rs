@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bailiwick::engine::{Decision, EngineError};
+use bailiwick::engine::{CheckedContext, Decision, EngineError};
 use bailiwick::model::form::Model;
 use bailiwick::model::tuple::{Context, Time, Tuple, TupleKey};
 use bailiwick::model::{SourceFiles, load};
@@ -85,6 +85,7 @@ impl World {
         let mut words = question.split(' ');
         let mut word = || words.next().unwrap();
         let reading = self.pdp.read();
+        let context = CheckedContext::new(context).unwrap();
         let question = reading.question(word(), word(), word(), context).unwrap();
         reading.check(&question, true)
     }
