@@ -6,7 +6,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout());
     let exit = bailiwick::cli::run(std::env::args_os(), &mut out, &mut io::stderr());
-    // A reader that has gone away has seen enough.
-    let _ = io::Write::flush(&mut out);
     ExitCode::from(exit.code())
 }

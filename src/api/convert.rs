@@ -159,13 +159,22 @@ fn carried(field: &str, text: String) -> Result<String, ApiError> {
     Ok(text)
 }
 
+/// A source is the name of a system, or empty.
+fn source_from_wire(field: &str, text: &str) -> Result<String, ApiError> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let name = Name::parse(text).map_err(|error| ApiError::syntax(field, &error))?;
+    Ok(name.as_str().to_owned())
+}
+
 fn key_from_wire(path: &str, wire: &pb::Tuple) -> Result<TupleKey, ApiError> {
     let at = |field| format!("{path}.{field}");
     Ok(TupleKey {
         scope: Object::parse(&wire.scope).map_err(|e| ApiError::syntax(&at("scope"), &e))?,
         role: Name::parse(&wire.role).map_err(|e| ApiError::syntax(&at("role"), &e))?,
         subject: Subject::parse(&wire.subject).map_err(|e| ApiError::syntax(&at("subject"), &e))?,
-        source: carried(&at("source"), wire.source.clone())?,
+        source: source_from_wire(&at("source"), &wire.source)?,
     })
 }
 

@@ -32,10 +32,11 @@ impl pb::tuple_service_server::TupleService for Adapter {
         let changes: Vec<_> = changes
             .map(|(position, change)| change_from_wire(position, change))
             .collect::<Result<_, _>>()?;
-        let token = self.shared.pdp()?.write(changes).await.map_err(ApiError::from)?;
+        let written = self.shared.pdp()?.write(changes).await.map_err(ApiError::from)?;
         Ok(Response::new(pb::WriteTuplesResponse {
-            revision: token.revision.0,
-            token: token.to_string(),
+            revision: written.token.revision.0,
+            token: written.token.to_string(),
+            changed: written.changed as u64,
         }))
     }
 

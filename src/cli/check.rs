@@ -15,7 +15,7 @@ use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  bailiwick check user:ana stations.logs.search station:s1 --with-grant
+  bailiwick check user:eve alarms.create location:plant1 --with-grant
 
 Exits with 0 if it is allowed, 2 if it is denied, 1 if there is no answer, 64 if the command line is
 wrong.")]

@@ -20,6 +20,9 @@ pub(super) struct ClientArgs {
     /// The service to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
     pub(super) endpoint: String,
+    /// How long to wait for the answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) timeout: u64,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
@@ -48,9 +51,12 @@ impl ClientArgs {
     where
         F: Future<Output = Result<T, CliError>>,
     {
+        let timeout = Duration::from_secs(self.timeout);
         block_on(async {
-            let channel = connect(&self.endpoint).await?;
-            ask(channel).await
+            let asked = async { ask(connect(&self.endpoint).await?).await };
+            tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| {
+                Err(CliError::Failed(format!("no answer within {} seconds", self.timeout)))
+            })
         })
     }
 }
@@ -67,8 +73,15 @@ pub(super) fn block_on<T>(
 }
 
 pub(super) async fn connect(endpoint: &str) -> Result<Channel, CliError> {
-    let url =
-        if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    let url = match endpoint.split_once("://") {
+        None => format!("http://{endpoint}"),
+        Some(("http", _)) => endpoint.to_owned(),
+        // Without this an https URL would be asked in plain text.
+        Some((scheme, _)) => {
+            let what = format!("`{scheme}` is not served, only http; there is no TLS yet");
+            return Err(CliError::Usage(format!("--endpoint `{endpoint}`: {what}")));
+        }
+    };
     let wrong = |error| CliError::Usage(format!("--endpoint `{endpoint}`: {error}"));
     let parsed = Endpoint::from_shared(url).map_err(wrong)?;
     let channel = parsed.connect_timeout(CONNECT_TIMEOUT).connect().await;

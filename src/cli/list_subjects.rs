@@ -15,7 +15,7 @@ use crate::api::pb::v1::list_subjects_response::Part;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  bailiwick list-subjects stations.logs.search station:s1 --type user
+  bailiwick list-subjects alarms.view location:plant1 --type user
 
 `user:*` in the list stands for every user, those too that the service does not know.")]
 pub(super) struct Args {

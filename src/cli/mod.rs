@@ -14,6 +14,7 @@ mod model_test;
 mod opened;
 mod read;
 mod render;
+mod scenarios;
 mod serve;
 mod tuple_text;
 mod write;
@@ -24,7 +25,7 @@ use std::io::{self, Write};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-pub use model_test::{Failure, TestReport, run_scenarios};
+pub use scenarios::{Failure, TestReport, run_scenarios};
 
 /// How a command ended, if it did what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,12 @@ impl CliError {
 /// permission matrix as its policy.
 #[derive(Debug, Parser)]
 #[command(name = "bailiwick", version, about, max_term_width = 100)]
+#[command(after_help = "\
+Example:
+  bailiwick demo
+  bailiwick check user:eve alarms.create location:plant1 --with-grant
+
+Each sub-command's --help has an example; those that ask a service work against a running demo.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -115,9 +122,23 @@ pub fn run(
         Ok(cli) => cli,
         Err(error) => return usage(&error, out, err),
     };
-    match dispatch(cli.command, out) {
+    // Of what lists, the reader may have seen enough; of an answer, never.
+    let lists = matches!(
+        cli.command,
+        Command::Read(_)
+            | Command::ListSubjects(_)
+            | Command::Model(ModelCommand::Matrix(_))
+            | Command::Demo(_)
+    );
+    let ended = dispatch(cli.command, out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match ended {
         Ok(exit) => exit,
-        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(CliError::Output(error)) if lists && error.kind() == io::ErrorKind::BrokenPipe => {
+            Exit::Done
+        }
         Err(CliError::Usage(message)) => {
             let _ = writeln!(err, "error: {message}");
             Exit::Usage

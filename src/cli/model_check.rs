@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::opened::in_dir;
 use super::{CliError, Exit};
+use crate::model::form::{Cell, Model};
 use crate::model::scenario::Scenarios;
 use crate::model::{SourceFiles, load};
 
@@ -35,6 +36,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
                 out,
                 "types {types}, permissions {permissions}, matrices {matrices}, scenarios {scenarios}"
             )?;
+            let (granted, gated) = cells(&model);
+            writeln!(out, "granted cells {granted}, of them under a gate {gated}")?;
             writeln!(out, "digest {}", model.digest)?;
             Ok(Exit::Done)
         }
@@ -44,4 +47,11 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
             Ok(Exit::Failed)
         }
     }
+}
+
+/// How many cells grant, and how many of these under a gate: a lost gate column shows here.
+fn cells(model: &Model) -> (usize, usize) {
+    let all = || model.matrices.iter().flat_map(|m| &m.rows).flat_map(|row| &row.cells);
+    let gated = all().filter(|cell| matches!(cell, Cell::If(_))).count();
+    (all().filter(|cell| **cell != Cell::No).count(), gated)
 }

@@ -35,10 +35,17 @@ pub(super) fn stored_files(files: &SourceFiles, digest: String) -> ModelFiles {
     ModelFiles { digest, files: names.filter_map(pair).collect() }
 }
 
+/// Most problems that are printed; one mistake may have very many.
+const SHOWN_PROBLEMS_MAX: usize = 500;
+
 /// The problems with paths that lead to the file from here.
 pub(super) fn in_dir(dir: &Path, problems: &Problems) -> String {
     let line = |problem: &dyn std::fmt::Display| format!("{}/{problem}", dir.display());
-    let lines: Vec<_> = problems.as_slice().iter().map(|problem| line(problem)).collect();
+    let shown = problems.as_slice().iter().take(SHOWN_PROBLEMS_MAX);
+    let mut lines: Vec<_> = shown.map(|problem| line(problem)).collect();
+    if let Some(more) = problems.count().checked_sub(SHOWN_PROBLEMS_MAX).filter(|more| *more > 0) {
+        lines.push(format!("... and {more} more"));
+    }
     lines.join("\n")
 }
 

@@ -42,8 +42,10 @@ pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
         let context = if context.is_empty() { String::new() } else { json!(context).to_string() };
         add("condition", &format!("{}{context}", condition.name));
     }
-    add("grantor", &wire.grantor);
-    add("reason", &wire.reason);
+    // Free texts are quoted, so that none can look like another field.
+    let quoted = |text: &str| if text.is_empty() { String::new() } else { format!("{text:?}") };
+    add("grantor", &quoted(&wire.grantor));
+    add("reason", &quoted(&wire.reason));
     line
 }
 

@@ -17,8 +17,8 @@ use crate::model::limits::REQUEST_BYTES_MAX;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  bailiwick write --touch org:acme#technician@user:ana --delete org:acme#viewer@user:ana
-  printf 'touch org:acme#technician@user:bob\\n' | bailiwick write --file -")]
+  bailiwick write --touch org:acme#engineer@user:zoe --delete org:acme#viewer@user:zoe
+  printf 'touch org:acme#viewer@user:bob\\n' | bailiwick write --file -")]
 pub(super) struct Args {
     /// Store a tuple `scope#role@subject`; refused if it is there already
     #[arg(long, value_name = "TUPLE")]
@@ -61,12 +61,14 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         let answer = TupleServiceClient::new(channel).write_tuples(request).await;
         answer.map_err(|status| args.client.refused(status))
     })?;
-    let pb::WriteTuplesResponse { revision, token } = answer.into_inner();
+    let pb::WriteTuplesResponse { revision, token, changed } = answer.into_inner();
     if args.client.is_json() {
-        writeln!(out, "{}", json!({ "revision": revision, "token": token }))?;
+        writeln!(out, "{}", json!({ "revision": revision, "token": token, "changed": changed }))?;
+    } else if changed == 0 {
+        writeln!(out, "nothing to commit: what was to be deleted is not there")?;
     } else {
-        let changes = if count == 1 { "change" } else { "changes" };
-        writeln!(out, "committed {count} {changes} as revision {revision}")?;
+        let of = format!("{changed} of {count} changes changed something");
+        writeln!(out, "committed as revision {revision}; {of}")?;
     }
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use error::{FilterError, OpenError, WriteError};
 pub use reading::{Reading, TupleFilter};
 pub use token::{Token, TokenError};
-pub use writer::WriteChange;
+pub use writer::{WriteChange, Written};
 
 use crate::engine::Plan;
 use crate::index::Snapshot;
@@ -132,7 +132,7 @@ impl Pdp {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
+    pub async fn write(&self, changes: Vec<WriteChange>) -> Result<Written, WriteError> {
         if changes.is_empty() {
             return Err(WriteError::Empty);
         }
@@ -143,7 +143,9 @@ impl Pdp {
         let (reply, answer) = oneshot::channel();
         self.send(Job { changes, reply })?;
         match answer.await {
-            Ok(outcome) => outcome.map(|head| self.shared.token(head)),
+            Ok(outcome) => {
+                outcome.map(|(head, changed)| Written { token: self.shared.token(head), changed })
+            }
             // The writer's thread is gone: whether it came to this commit is not known.
             Err(_) => Err(WriteError::OutcomeUnknown("the writer has ended".into())),
         }

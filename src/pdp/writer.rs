@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Published, Shared, WriteError};
+use super::{Published, Shared, Token, WriteError};
 use crate::index::{NotIndexable, Part, Snapshot, check_parents};
 use crate::model::admission::admit;
 use crate::model::limits::{CHECKPOINT_CHANGES, GROUP_COMMITS_MAX, LOG_KEPT_COMMITS};
@@ -34,11 +34,20 @@ impl WriteChange {
     }
 }
 
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The revision from which on every read sees it.
+    pub token: Token,
+    /// How many of its changes changed something: a delete of what is not there does not.
+    pub changed: usize,
+}
+
 /// A commit that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) changes: Vec<WriteChange>,
-    pub(super) reply: oneshot::Sender<Result<Head, WriteError>>,
+    pub(super) reply: oneshot::Sender<Result<(Head, usize), WriteError>>,
 }
 
 /// The writer's thread.
@@ -53,8 +62,16 @@ pub(super) struct Writer {
     checkpointing: Option<std::thread::JoinHandle<()>>,
 }
 
-/// A commit of the group, validated: its place in the group's list, or why it was refused.
-type Outcome = Result<Option<usize>, WriteError>;
+/// A commit of the group, validated, or why it was refused.
+type Outcome = Result<Accepted, WriteError>;
+
+struct Accepted {
+    /// Its place in the group's list, or that of the commit before it if it changes nothing. `None`:
+    /// there is none in this group.
+    place: Option<usize>,
+    /// How many of its changes change something.
+    changed: usize,
+}
 
 /// What the group's commits make of the published state; nobody reads it before it is durable.
 struct Pending {
@@ -113,8 +130,9 @@ impl Writer {
         match self.make_durable(&published, &pending) {
             Ok(heads) => {
                 for (job, outcome) in group.into_iter().zip(outcomes) {
-                    let head = |at: Option<usize>| {
-                        at.and_then(|at| heads.get(at)).copied().unwrap_or(published.head)
+                    let head = |Accepted { place, changed }| {
+                        let own = place.and_then(|place: usize| heads.get(place));
+                        (own.copied().unwrap_or(published.head), changed)
                     };
                     let _gone = job.reply.send(outcome.map(head));
                 }
@@ -218,8 +236,7 @@ fn write_checkpoint(store: &dyn Store, published: &Published) -> Result<(), Stor
 }
 
 impl Pending {
-    /// Validates one commit against what is pending and adds it; refused, nothing changes. `None`: it
-    /// changes nothing, so there is nothing to commit.
+    /// Validates one commit against what is pending and adds it; refused, nothing changes.
     fn accept(&mut self, changes: &[WriteChange]) -> Outcome {
         let mut next = self.snapshot.clone();
         let mut seen = HashSet::new();
@@ -241,25 +258,32 @@ impl Pending {
         check_parents(&next, changes.iter().map(WriteChange::key), self.time)
             .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
         if commit.is_empty() {
-            return Ok(self.commits.len().checked_sub(1));
+            return Ok(Accepted { place: self.commits.len().checked_sub(1), changed: 0 });
         }
+        let changed = commit.len();
         self.snapshot = next;
         self.commits.push(Commit { time: self.time, changes: commit, model: None });
-        Ok(Some(self.commits.len() - 1))
+        Ok(Accepted { place: Some(self.commits.len() - 1), changed })
+    }
+
+    fn admit(&self, at: usize, tuple: &Tuple) -> Result<(), WriteError> {
+        admit(self.snapshot.model(), tuple)
+            .map_err(|error| WriteError::NotAdmitted { change: at, reason: error.to_string() })
     }
 
     /// What the log will hold for one change; nothing for a delete of what is not there.
     fn resolve(&self, at: usize, change: &WriteChange) -> Result<Option<Change>, WriteError> {
         let (tuple, create) = match change {
             WriteChange::Delete(key) => {
+                // A misspelt delete must not look like a revocation.
+                self.admit(at, &Tuple::plain(key.clone()))?;
                 let there = self.snapshot.get(key).is_some();
                 return Ok(there.then(|| Change::Delete(key.clone())));
             }
             WriteChange::Create(tuple) => (tuple, true),
             WriteChange::Touch(tuple) => (tuple, false),
         };
-        admit(self.snapshot.model(), tuple)
-            .map_err(|error| WriteError::NotAdmitted { change: at, reason: error.to_string() })?;
+        self.admit(at, tuple)?;
         if create && self.snapshot.get(&tuple.key).is_some_and(|b| b.is_live(self.time)) {
             let tuple = quoted(&tuple.key.to_string());
             return Err(WriteError::AlreadyExists { change: at, tuple });

@@ -130,7 +130,7 @@ fn a_served_model_is_asked_and_written_with_the_command() {
         "--expires-at",
         "2999-01-01T00:00:00Z",
     ]);
-    assert_eq!(written, "committed 2 changes as revision 2\n");
+    assert_eq!(written, "committed as revision 2; 2 of 2 changes changed something\n");
 
     let allowed = served.run(&["check", "user:ana", "doc.view", "doc:d1", "--with-grant"]);
     assert_exit(&allowed, 0);
@@ -419,4 +419,35 @@ fn the_demo_stays_up_until_it_is_told_to_stop() {
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
     assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "the demo left something");
+}
+
+#[test]
+fn an_endpoint_that_needs_tls_is_wrong_usage() {
+    for endpoint in ["https://127.0.0.1:1", "ftp://127.0.0.1:1"] {
+        let output = run(&["check", "user:a", "x", "org:a", "--endpoint", endpoint]);
+        assert_exit(&output, 64);
+        assert!(stderr(&output).contains("there is no TLS yet"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_model_whose_scenarios_ask_nothing_does_not_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.yaml"), "model: m\ntypes: { user: {} }\n").unwrap();
+    for tests in ["", "scenarios: []\n", "scenarios: [ { name: idle } ]\n"] {
+        std::fs::write(dir.path().join("tests.yaml"), tests).unwrap();
+        let output = run(&["model", "test", dir.path().to_str().unwrap()]);
+        assert_exit(&output, 1);
+        assert!(stderr(&output).contains("no scenario that asks anything"), "{tests}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let model = repository("models/energyhub");
+    for command in ["check", "test"] {
+        let mut command = bailiwick(&["model", command, model.to_str().unwrap()]);
+        assert_exit(&command.stdout(full()).output().unwrap(), 1);
+    }
 }

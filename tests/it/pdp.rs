@@ -55,6 +55,21 @@ fn revisions_are_dense_and_a_change_of_nothing_makes_none() {
 }
 
 #[test]
+fn a_misspelt_delete_is_refused_and_an_idle_one_says_so() {
+    let world = World::new(MODEL);
+    world.put(&["org:a#admin@user:ana"]);
+    for misspelt in ["org:a#admn@user:ana", "ogr:a#admin@user:ana", "org:a#admin@usr:ana"] {
+        let error = world.write(vec![delete(misspelt)]);
+        assert!(matches!(error, Err(WriteError::NotAdmitted { change: 0, .. })), "{error:?}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let changed = |changes| runtime.block_on(world.pdp.write(changes)).unwrap().changed;
+    assert_eq!(changed(vec![delete("org:a#admin@user:bob")]), 0);
+    assert_eq!(changed(vec![delete("org:a#admin@user:ana"), delete("org:b#admin@user:ana")]), 1);
+    assert!(!world.allows("user:ana act org:a"));
+}
+
+#[test]
 fn an_expired_tuple_is_absent_everywhere_and_may_be_created_anew() {
     let world = World::new(MODEL);
     let expiring = |at| {
@@ -99,8 +114,14 @@ fn concurrent_commits_see_each_other() {
                 tokio::spawn(async move {
                     let own =
                         pdp.write(vec![create(&format!("org:a#viewer@user:u{i}"))]).await.unwrap();
-                    assert!(pdp.read().token().revision >= own.revision, "a later read sees it");
-                    (own.revision, pdp.write(vec![create("org:a#admin@user:ana")]).await.is_ok())
+                    assert!(
+                        pdp.read().token().revision >= own.token.revision,
+                        "a later read sees it"
+                    );
+                    (
+                        own.token.revision,
+                        pdp.write(vec![create("org:a#admin@user:ana")]).await.is_ok(),
+                    )
                 })
             })
             .collect();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bailiwick::cli::run_scenarios;
 use bailiwick::model::form::{Cell, SubjectForm};
 use bailiwick::model::matrix::{Format, render};
 use bailiwick::model::{ParameterValue, SourceFiles, load};
@@ -25,6 +26,13 @@ fn documented() -> SourceFiles {
     [("model.yaml", fence(1)), ("permissions.csv", matrix), ("tests.yaml", fence(2))]
         .into_iter()
         .collect()
+}
+
+#[test]
+fn the_documented_scenario_holds() {
+    let report = run_scenarios(&documented()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(report.failures, []);
+    assert_eq!(report.passed, 5);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn the_documented_scenario_is_read() {
             "org:acme#has@feature:module:stations/x",
             "org:acme#admin@user:ana",
             "org:acme#engineer@user:bob",
+            "org:acme#engineer@user:eve",
         ]
     );
     let bob = &scenario.tuples[3].value;
@@ -44,12 +45,14 @@ fn the_documented_scenario_is_read() {
         asked,
         [
             (Expect::Allow, "user:ana", "org.edit", "org:acme"),
-            (Expect::Deny, "user:bob", "org.edit", "org:acme"),
+            (Expect::Allow, "user:bob", "org.edit", "org:acme"),
+            (Expect::Allow, "user:eve", "org.edit", "org:acme"),
+            (Expect::Deny, "user:eve", "org.edit", "org:acme"),
         ]
     );
-    assert_eq!(scenario.questions[1].reason.as_deref(), Some("MISSING_CONTEXT"));
-    assert_eq!(scenario.refused[0].value.key.to_string(), "org:acme#admin@group:ops#member");
-    assert_eq!(scenario.refused[0].at.line, 13);
+    assert_eq!(scenario.questions[3].reason.as_deref(), Some("MISSING_CONTEXT"));
+    assert_eq!(scenario.refused[0].value.key.to_string(), "org:acme#owner@user:ana");
+    assert_eq!(scenario.refused[0].at.line, 16);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl World {
 
     pub(crate) fn write(&self, changes: Vec<WriteChange>) -> Result<Token, WriteError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(self.pdp.write(changes))
+        runtime.block_on(self.pdp.write(changes)).map(|written| written.token)
     }
 
     /// Touches these tuples in one commit, which must be accepted.

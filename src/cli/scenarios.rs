@@ -1,0 +1,181 @@
+//! Runs a model's scenarios, each in a service of its own over the memory store. Knows no wire and no
+//! command line.
+
+use std::sync::Arc;
+
+use super::client::block_on;
+use super::opened::stored_files;
+use super::render;
+use crate::api::convert::reason_to_wire;
+use crate::api::status::ApiError;
+use crate::engine::CheckedContext;
+use crate::model::scenario::{Expect, Placed, Question, Scenario, Scenarios};
+use crate::model::tuple::{Time, Tuple};
+use crate::model::{Position, Problems, SourceFiles, load};
+use crate::pdp::{Clock, Pdp, Reading, WriteChange, WriteError};
+use crate::store::memory::MemoryStore;
+
+/// The moment of a scenario that names none: 2026-01-01T00:00:00Z.
+const DEFAULT_NOW: Time = Time(1_767_225_600_000_000);
+
+/// How the scenarios of a model went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TestReport {
+    /// Expectations that hold.
+    pub passed: usize,
+    /// What does not hold, in the order of the file.
+    pub failures: Vec<Failure>,
+}
+
+/// An expectation that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it stands.
+    pub at: Position,
+    /// What came instead.
+    pub message: String,
+}
+
+/// Runs every scenario of these files.
+///
+/// # Errors
+/// The model or its scenarios have problems: nothing was run.
+pub fn run_scenarios(files: &SourceFiles) -> Result<TestReport, Problems> {
+    load(files, &std::collections::BTreeMap::new())?;
+    let mut report = TestReport::default();
+    for scenario in Scenarios::parse(files)? {
+        match World::open(files, &scenario) {
+            Ok(world) => world.judge(&scenario, &mut report),
+            Err(failure) => report.failures.push(failure),
+        }
+    }
+    Ok(report)
+}
+
+#[derive(Debug)]
+struct FixedClock(Time);
+
+impl Clock for FixedClock {
+    fn now(&self) -> Time {
+        self.0
+    }
+}
+
+/// A scenario's service, with its tuples written.
+struct World {
+    pdp: Pdp,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.pdp.close();
+    }
+}
+
+impl World {
+    fn open(files: &SourceFiles, scenario: &Scenario) -> Result<Self, Failure> {
+        let cannot = |at: &Position, what: String| Failure {
+            at: at.clone(),
+            message: format!("the scenario `{}` cannot run: {what}", scenario.name),
+        };
+        let model = load(files, &scenario.parameters)
+            .map_err(|problems| cannot(&scenario.at, problems.to_string()))?;
+        let stored = stored_files(files, model.digest.clone());
+        let clock = Arc::new(FixedClock(scenario.now.unwrap_or(DEFAULT_NOW)));
+        let pdp = Pdp::open(Arc::new(MemoryStore::new()), model, stored, clock)
+            .map_err(|error| cannot(&scenario.at, error.to_string()))?;
+        let world = Self { pdp };
+        // One commit each: a refusal then has the place of its tuple.
+        for tuple in &scenario.tuples {
+            let written = world.write(tuple);
+            written.map_err(|error| cannot(&tuple.at, error.to_string()))?;
+        }
+        Ok(world)
+    }
+
+    fn write(&self, tuple: &Placed<Tuple>) -> Result<(), WriteError> {
+        let change = WriteChange::Touch(tuple.value.clone());
+        let written = block_on(async { Ok(self.pdp.write(vec![change]).await) });
+        match written {
+            Ok(outcome) => outcome.map(|_| ()),
+            Err(error) => Err(WriteError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn judge(&self, scenario: &Scenario, report: &mut TestReport) {
+        let reading = self.pdp.read();
+        let mut note = |at: &Position, held: Result<(), String>| match held {
+            Ok(()) => report.passed += 1,
+            Err(what) => report
+                .failures
+                .push(Failure { at: at.clone(), message: format!("{}: {what}", scenario.name) }),
+        };
+        for question in &scenario.questions {
+            note(&question.at, judge_question(&reading, question));
+        }
+        for tuple in &scenario.refused {
+            note(&tuple.at, self.judge_refused(tuple));
+        }
+    }
+
+    fn judge_refused(&self, tuple: &Placed<Tuple>) -> Result<(), String> {
+        match self.write(tuple) {
+            Err(WriteError::NotAdmitted { .. } | WriteError::Hierarchy { .. }) => Ok(()),
+            Err(error) => Err(format!(
+                "`{}` was refused for no reason of the model: {error}",
+                tuple.value.key
+            )),
+            Ok(()) => Err(format!("`{}` must be refused, and was stored", tuple.value.key)),
+        }
+    }
+}
+
+fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
+    let (answer, reason, why) = answer(reading, asked);
+    let reason_holds = asked.reason.as_deref().is_none_or(|wanted| wanted == reason);
+    if answer == Some(asked.expect) && reason_holds {
+        return Ok(());
+    }
+    let wanted = match &asked.reason {
+        Some(reason) => format!("{} {reason}", text_of(asked.expect)),
+        None => text_of(asked.expect).to_owned(),
+    };
+    let Question { subject, permission, scope, .. } = asked;
+    let (got, why) = (
+        answer.map_or("no answer", text_of),
+        if why.is_empty() { why } else { format!(": {why}") },
+    );
+    Err(format!("`{subject} {permission} {scope}` must be {wanted}, and is {got} {reason}{why}"))
+}
+
+/// The answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,
+/// which no scenario can expect.
+fn answer(reading: &Reading, asked: &Question) -> (Option<Expect>, String, String) {
+    let Question { subject, permission, scope, context, .. } = asked;
+    let question = CheckedContext::new(context.clone())
+        .and_then(|context| reading.question(subject, permission, scope, context));
+    let question = match question {
+        Ok(question) => question,
+        Err(error) => {
+            let words = error.to_string();
+            let reason = ApiError::from(error).refusal().text().to_owned();
+            return (Some(Expect::Invalid), reason, words);
+        }
+    };
+    match reading.check(&question, false) {
+        Ok(decision) => {
+            let expect = if decision.is_allow() { Expect::Allow } else { Expect::Deny };
+            let reason = render::reason(reason_to_wire(decision.reason()).into());
+            (Some(expect), reason.to_owned(), decision.missing().join(", "))
+        }
+        Err(error) => (None, String::new(), error.to_string()),
+    }
+}
+
+fn text_of(expect: Expect) -> &'static str {
+    match expect {
+        Expect::Allow => "allow",
+        Expect::Deny => "deny",
+        Expect::Invalid => "invalid",
+    }
+}
