@@ -74,6 +74,10 @@ refusals! {
     SecondParent = FailedPrecondition "SECOND_PARENT",
     /// Subject sets are nested deeper than the limit, and what lies beyond decides.
     DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",
+    /// Names lead to names in too long a chain, and what lies beyond decides.
+    NestingExceeded = FailedPrecondition "NESTING_EXCEEDED",
+    /// Those who may include every object that the service does not know, though not all of the type.
+    ListHasNoEnd = FailedPrecondition "LIST_HAS_NO_END",
     /// A tuple to create is there already.
     TupleExists = AlreadyExists "TUPLE_EXISTS",
     /// The request message is larger than the limit.
@@ -231,6 +235,12 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::DepthExceeded { limit } => {
                 Self::new(Refusal::DepthExceeded, message).with("limit", &limit)
+            }
+            EngineError::NestingExceeded { limit } => {
+                Self::new(Refusal::NestingExceeded, message).with("limit", &limit)
+            }
+            EngineError::OpenList { subject_type } => {
+                Self::new(Refusal::ListHasNoEnd, message).with("subject_type", &subject_type)
             }
             EngineError::StepsExceeded { limit } => {
                 Self::new(Refusal::StepsExceeded, message).with("limit", &limit)

@@ -14,8 +14,8 @@ use super::plan::Plan;
 use super::value::{Value, Why};
 use super::view::View;
 use crate::index::{Binding, ObjectId, SubjectKey};
-use crate::model::form::{ConditionId, Def, Expr, NameId, SubjectForm, TypeId};
-use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, OPEN_NAMES_MAX};
+use crate::model::form::{ConditionId, Def, Expr, NameId, SubjectForm};
+use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX};
 use crate::model::tuple::{Context, Time};
 
 /// A name at an object.
@@ -53,15 +53,25 @@ pub(super) struct Eval<'a> {
     closure: Option<Closure>,
     conditions: HashMap<ConditionId, Value>,
     steps: u64,
+    /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
+    pub(super) nesting: usize,
     solves: u32,
     rounds: u32,
     solve: u32,
+    pass: Pass,
+}
+
+/// One round of a solve.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pass {
     round: u32,
-    /// In this round: an open goal was met, or a value was lowered by a shorter way.
-    again: bool,
-    /// In this round: some goal's value differs from the last round's.
+    /// An open goal was met.
+    circle: bool,
+    /// Some goal's value differs from the last round's.
     changed: bool,
+    /// A goal was met on a shorter way than the one that it was evaluated on.
+    shortened: bool,
 }
 
 impl<'a> Eval<'a> {
@@ -85,38 +95,51 @@ impl<'a> Eval<'a> {
             conditions: HashMap::new(),
             steps: 0,
             open: 0,
+            nesting: 0,
             solves: 0,
             rounds: 0,
             solve: 0,
-            round: 0,
-            again: false,
-            changed: false,
+            pass: Pass::default(),
         }
     }
 
     /// V(u, expr, s), to its end. `depth` counts the subject sets on the way here.
     pub(super) fn solve(&mut self, expr: &'a Expr, at: ObjectId, depth: usize) -> Value {
-        let outer = (self.solve, self.round, self.again, self.changed, self.touched.len());
+        let (solve, pass, from) = (self.solve, self.pass, self.touched.len());
         self.solves += 1;
         self.solve = self.solves;
         let value = loop {
             self.rounds += 1;
-            (self.round, self.again, self.changed) = (self.rounds, false, false);
+            self.pass = Pass { round: self.rounds, ..Pass::default() };
             let value = self.expr(expr, at, depth);
-            let settled = !self.again || !self.changed;
+            let nearer = self.pass.shortened && self.forget_limited(from);
+            let settled = !(self.pass.circle && self.pass.changed || nearer);
             if settled || value == Value::Yes {
-                self.close(outer.4, settled);
+                self.close(from, settled);
                 break value;
             }
         };
-        (self.solve, self.round, self.again, self.changed) = (outer.0, outer.1, outer.2, outer.3);
+        (self.solve, self.pass) = (solve, pass);
         value
+    }
+
+    /// Takes back what came of the depth limit, since there are shorter ways; in a circle it would keep
+    /// itself alive. Whether there was any. Ways only become shorter, so this ends.
+    fn forget_limited(&mut self, from: usize) -> bool {
+        let mut any = false;
+        for goal in self.touched.get(from..).unwrap_or_default() {
+            if let Some(entry) = self.goals.get_mut(goal).filter(|entry| entry.value.is_limited()) {
+                (entry.value, entry.state) = (Value::No, State::Done { round: 0 });
+                any = true;
+            }
+        }
+        any
     }
 
     /// Keeps what this solve settled and forgets what it did not: a yes that came early leaves goals
     /// behind whose values may be too low.
     fn close(&mut self, from: usize, settled: bool) {
-        let round = self.round;
+        let round = self.pass.round;
         for goal in self.touched.drain(from..) {
             if let Some(entry) = self.goals.get_mut(&goal) {
                 let current = entry.state == State::Done { round };
@@ -131,7 +154,7 @@ impl<'a> Eval<'a> {
         }
     }
 
-    fn step(&mut self) -> Option<Value> {
+    pub(super) fn step(&mut self) -> Option<Value> {
         self.steps += 1;
         (self.steps > CHECK_STEPS_MAX).then_some(Value::Unknown(Why::STEPS))
     }
@@ -141,46 +164,47 @@ impl<'a> Eval<'a> {
     }
 
     /// V(u, ref name, s).
-    pub(super) fn goal(&mut self, name: NameId, at: ObjectId, mut depth: usize) -> Value {
+    pub(super) fn goal(&mut self, name: NameId, at: ObjectId, depth: usize) -> Value {
         let Some(def) = self.def(name, at) else {
             return Value::No;
         };
-        let before = self.goals.get(&(name, at)).copied();
-        if let Some(entry) = before {
-            // A value that came of the depth limit is taken again when a shorter way is found.
-            let shorter = entry.value.is_limited() && depth < entry.depth;
-            depth = depth.min(entry.depth);
-            match entry.state {
-                State::Final if !shorter => return entry.value,
-                State::Done { round } if round == self.round && !shorter => return entry.value,
-                State::Open { solve } if solve == self.solve => {
-                    self.again = true;
-                    return entry.value;
+        let (so_far, depth) = match self.goals.get_mut(&(name, at)) {
+            None => (Value::No, depth),
+            Some(entry) => {
+                let shorter = depth < entry.depth;
+                entry.depth = entry.depth.min(depth);
+                match entry.state {
+                    State::Final if !(shorter && entry.value.is_limited()) => return entry.value,
+                    State::Done { round } if round == self.pass.round => {
+                        self.pass.shortened |= shorter;
+                        return entry.value;
+                    }
+                    State::Open { solve } if solve == self.solve => {
+                        self.pass.circle = true;
+                        return entry.value;
+                    }
+                    // The model rules this out: the right side of except asks for what waits for it.
+                    State::Open { .. } => return Value::Unknown(Why::NESTING),
+                    State::Final => (Value::No, depth),
+                    State::Done { .. } => (entry.value, entry.depth),
                 }
-                // The model rules this out: the right side of except asks for what waits for it.
-                State::Open { .. } => return Value::Unknown(Why::DEPTH),
-                State::Final | State::Done { .. } => {}
             }
-        } else {
+        };
+        if self.open >= OPEN_NAMES_MAX {
+            return Value::Unknown(Why::NESTING);
+        }
+        let state = State::Open { solve: self.solve };
+        let is_new = self.goals.insert((name, at), Entry { value: so_far, depth, state });
+        if is_new.is_none_or(|before| before.state == State::Final) {
             self.touched.push((name, at));
         }
-        if self.open >= OPEN_NAMES_MAX {
-            return Value::Unknown(Why::DEPTH);
-        }
-        let so_far = before.map_or(Value::No, |entry| entry.value);
-        let state = State::Open { solve: self.solve };
-        self.goals.insert((name, at), Entry { value: so_far, depth, state });
         self.open += 1;
         let value = self.expr(&def.expr, at, depth);
         self.open -= 1;
-        if value.rank() != so_far.rank() {
-            self.changed = true;
-            // What was taken from the higher value must be taken again.
-            self.again |= value.rank() < so_far.rank();
-        }
-        // No circle met so far: nothing stands on a value that may still rise.
-        let exact = !self.again;
-        let state = if exact { State::Final } else { State::Done { round: self.round } };
+        self.pass.changed |= value.rank() != so_far.rank();
+        // No circle and no limit met so far: nothing stands on a value that may still change.
+        let exact = !self.pass.circle && !value.is_limited();
+        let state = if exact { State::Final } else { State::Done { round: self.pass.round } };
         self.goals.insert((name, at), Entry { value, depth, state });
         value
     }
@@ -189,6 +213,16 @@ impl<'a> Eval<'a> {
         if let Some(over) = self.step() {
             return over;
         }
+        if self.nesting >= EVALUATION_NESTING_MAX {
+            return Value::Unknown(Why::NESTING);
+        }
+        self.nesting += 1;
+        let value = self.node(expr, at, depth);
+        self.nesting -= 1;
+        value
+    }
+
+    fn node(&mut self, expr: &'a Expr, at: ObjectId, depth: usize) -> Value {
         match expr {
             Expr::Here(role) => self.here(*role, at, depth),
             Expr::Ref(name) => self.goal(*name, at, depth),
@@ -223,7 +257,7 @@ impl<'a> Eval<'a> {
         }
     }
 
-    fn any<T>(
+    pub(super) fn any<T>(
         &mut self,
         items: impl Iterator<Item = T>,
         mut value_of: impl FnMut(&mut Self, T) -> Value,
@@ -278,7 +312,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The subject as tuples may name it: itself, and all of its type.
-    fn own_keys(&self) -> [Option<SubjectKey>; 2] {
+    pub(super) fn own_keys(&self) -> [Option<SubjectKey>; 2] {
         [Some(self.subject), self.all_of_its_type()]
     }
 
@@ -359,7 +393,7 @@ impl<'a> Eval<'a> {
         self.goal(name, object, depth + 1)
     }
 
-    fn closure(&mut self) -> &Closure {
+    pub(super) fn closure(&mut self) -> &Closure {
         if self.closure.is_none() {
             let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
             let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
@@ -408,64 +442,5 @@ impl<'a> Eval<'a> {
             every = every.and(self.goal(name, target, depth).or(condition.negated()));
         }
         some.and(every)
-    }
-
-    /// The greatest of V(u, name, t) over the scopes t of a type with a live role tuple whose subject
-    /// may match. They are found from the subject, not by going through the scopes.
-    fn anywhere(&mut self, scopes: TypeId, name: NameId, depth: usize) -> Value {
-        let mut subjects = self.matching_keys();
-        let incomplete = self.closure().beyond();
-        subjects.extend(self.other_sets(scopes, depth));
-        let found = self.any(subjects.into_iter(), |eval, subject| {
-            let candidates = eval.scopes_with(scopes, subject);
-            eval.any(candidates.into_iter(), |eval, scope| eval.goal(name, scope, depth))
-        });
-        found.or(incomplete)
-    }
-
-    /// What tuples may name to mean the subject, as far as that is known from the subject alone.
-    pub(super) fn matching_keys(&mut self) -> Vec<SubjectKey> {
-        let mut keys: Vec<SubjectKey> = self.own_keys().into_iter().flatten().collect();
-        keys.extend(self.closure().iter().map(|(set, _)| set));
-        keys
-    }
-
-    /// The subject sets that are not plain, stand in a role of this type, and may match.
-    fn other_sets(&mut self, scopes: TypeId, depth: usize) -> Vec<SubjectKey> {
-        let roles = self.view.model().type_def(scopes).map(|def| def.roles.as_slice());
-        let all_plain = roles.unwrap_or_default().iter().all(|role| {
-            role.bound_by.iter().all(|form| match form {
-                SubjectForm::Set(t, n) => self.plan.is_plain(*t, *n),
-                SubjectForm::Object(_) | SubjectForm::All(_) => true,
-            })
-        });
-        if all_plain {
-            return Vec::new();
-        }
-        let mut sets: Vec<SubjectKey> =
-            self.view.snapshot.set_subjects().map(|binding| binding.subject).collect();
-        sets.dedup();
-        sets.retain(|set| match set {
-            SubjectKey::Set(object, name) => {
-                let plain =
-                    self.view.type_of(*object).is_some_and(|t| self.plan.is_plain(t, *name));
-                !plain && *set != self.subject && self.matches(*set, depth) != Value::No
-            }
-            SubjectKey::Object(_) | SubjectKey::All(_) => false,
-        });
-        sets
-    }
-
-    pub(super) fn scopes_with(&self, scopes: TypeId, subject: SubjectKey) -> Vec<ObjectId> {
-        let (snapshot, now) = (self.view.snapshot, self.now);
-        let roles = self.view.model().type_def(scopes);
-        let bound = snapshot.scopes_of(subject).filter(|binding| {
-            binding.is_live(now)
-                && snapshot.type_of(binding.scope) == Some(scopes)
-                && roles.is_some_and(|def| def.role(binding.role).is_some())
-        });
-        let mut found: Vec<ObjectId> = bound.map(|binding| binding.scope).collect();
-        found.dedup();
-        found
     }
 }

@@ -55,6 +55,8 @@ pub struct SubjectList {
     question: ListQuestion,
     now: Time,
     everyone_next: bool,
+    /// The permission can hold for objects that no tuple names.
+    is_open: bool,
     candidates: std::vec::IntoIter<(Arc<str>, ObjectId)>,
     failed: bool,
 }
@@ -82,27 +84,40 @@ impl SubjectList {
         }
         let Gathering { everyone, found, .. } = gathering;
         let text = |id: ObjectId| view.text_of(id).map(|text| (Arc::clone(text), id));
-        let mut candidates: Vec<(Arc<str>, ObjectId)> = if everyone {
-            let all = snapshot.objects_of(question.subject_type);
-            all.map(|(id, text)| (Arc::clone(text), id)).collect()
-        } else {
-            found.into_iter().filter_map(text).collect()
-        };
+        let mut found = found;
+        if everyone {
+            found.extend(snapshot.objects_of(question.subject_type).map(|(id, _)| id));
+            // The scope may be a subject of its own permission, and known to the question alone.
+            found.extend(scope.filter(|id| view.type_of(*id) == Some(question.subject_type)));
+        }
+        let mut candidates: Vec<(Arc<str>, ObjectId)> =
+            found.into_iter().filter_map(text).collect();
         candidates.sort_unstable();
         Self {
             plan,
             question,
             now,
             everyone_next: applies,
+            is_open: everyone,
             candidates: candidates.into_iter(),
             failed: false,
             snapshot,
         }
     }
 
+    /// Whether all of the type may. If not, but an object that no tuple names may, there is no complete
+    /// list: an error.
     fn everyone_may(&self) -> Result<bool, EngineError> {
         let everyone = Subject::All(self.question.subject_type_name.clone());
-        self.may(|view| view.subject(&everyone))
+        if self.may(|view| view.subject(&everyone))? {
+            return Ok(true);
+        }
+        let of = self.question.subject_type;
+        if self.is_open && self.may(|view| view.nameless(of).map(SubjectKey::Object))? {
+            let subject_type = self.question.subject_type_name.to_string();
+            return Err(EngineError::OpenList { subject_type });
+        }
+        Ok(false)
     }
 
     fn may(

@@ -1,6 +1,7 @@
 //! Layer 2: the decision, a pure function of (model, view, request, now). Does no I/O, knows no clock,
 //! no store, no wire.
 
+mod anywhere;
 mod check;
 mod closure;
 mod condition;
@@ -84,6 +85,21 @@ pub enum EngineError {
     DepthExceeded {
         /// The bound, in sets.
         limit: usize,
+    },
+    /// Names lead to names in too long a chain, and what lies beyond decides.
+    #[error("names and expressions lead to one another more than {limit} deep")]
+    NestingExceeded {
+        /// The bound, in expressions.
+        limit: usize,
+    },
+    /// A list without an end: objects that no tuple names may, though not all of the type.
+    #[error(
+        "every object of type `{subject_type}` that no tuple names may, and some others may not; \
+         such a list has no end"
+    )]
+    OpenList {
+        /// The type that was to be listed.
+        subject_type: String,
     },
     /// The question takes more steps than the limit.
     #[error("the question takes more than {limit} evaluation steps")]

@@ -19,6 +19,8 @@ impl Why {
     pub(super) const DEPTH: Self = Self(2);
     /// Too many steps: an error.
     pub(super) const STEPS: Self = Self(4);
+    /// Evaluation nested past what a thread's stack holds: an error.
+    pub(super) const NESTING: Self = Self(8);
 
     pub(super) fn has(self, cause: Self) -> bool {
         self.0 & cause.0 != 0
@@ -26,7 +28,7 @@ impl Why {
 
     /// Whether a limit is among the causes.
     pub(super) fn is_limit(self) -> bool {
-        self.has(Self::DEPTH) || self.has(Self::STEPS)
+        self.has(Self::DEPTH) || self.has(Self::STEPS) || self.has(Self::NESTING)
     }
 }
 

@@ -42,6 +42,13 @@ impl<'a> View<'a> {
         u32::try_from(at).ok().map(|at| ObjectId(u32::MAX - at))
     }
 
+    /// An object of this type that nothing names, neither a tuple nor the question.
+    pub(super) fn nameless(&mut self, type_id: TypeId) -> Option<ObjectId> {
+        let at = u32::try_from(self.strangers.len()).ok()?;
+        self.strangers.push(("".into(), type_id));
+        Some(ObjectId(u32::MAX - at))
+    }
+
     pub(super) fn subject(&mut self, subject: &Subject) -> Option<SubjectKey> {
         Some(match subject {
             Subject::Object(object) => SubjectKey::Object(self.object(object)?),

@@ -7,6 +7,7 @@ use super::eval::{Eval, Goal};
 use super::value::Value;
 use crate::index::{Binding, ObjectId};
 use crate::model::form::{Expr, NameId};
+use crate::model::limits::EVALUATION_NESTING_MAX;
 
 impl<'a> Eval<'a> {
     /// A tuple whose role makes this name's value yes; `None` if it is yes without a role (a fact alone,
@@ -34,9 +35,21 @@ impl<'a> Eval<'a> {
         at: ObjectId,
         seen: &mut HashSet<Goal>,
     ) -> Option<Grant> {
-        if self.solve(expr, at, 0) != Value::Yes {
+        if self.solve(expr, at, 0) != Value::Yes || self.nesting >= EVALUATION_NESTING_MAX {
             return None;
         }
+        self.nesting += 1;
+        let found = self.witness_in(expr, at, seen);
+        self.nesting -= 1;
+        found
+    }
+
+    fn witness_in(
+        &mut self,
+        expr: &'a Expr,
+        at: ObjectId,
+        seen: &mut HashSet<Goal>,
+    ) -> Option<Grant> {
         match expr {
             Expr::Here(role) => self.binding_tuple(*role, at),
             Expr::Ref(name) => self.witness_of_name(*name, at, seen),

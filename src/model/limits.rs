@@ -52,6 +52,9 @@ const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 /// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
 pub const OPEN_NAMES_MAX: usize = 400;
+/// Most expressions that one evaluation may have open at once, for the same reason. An unoptimized
+/// build overflows 2 MiB at about 2,400, so there is room for more than twice as many.
+pub const EVALUATION_NESTING_MAX: usize = 1_000;
 /// Most commits that may wait for the writer; one more is refused.
 pub const WAITING_COMMITS_MAX: usize = 1_024;
 /// Most commits that are made durable together, by one sync.

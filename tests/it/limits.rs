@@ -98,6 +98,91 @@ fn the_deepest_legal_nesting_fits_the_stack() {
     assert!(world.allows("user:ana read doc:d"));
 }
 
+/// A chain of arrows, each step through an expression of so many levels.
+fn deep_world(levels: usize, chain: usize) -> World {
+    let open = "(here(r) or (fact(f) and ".repeat(levels);
+    let close = "))".repeat(levels);
+    let world = World::new(&format!(
+        "
+model: deep
+types: {{ user: {{}}, node: {{ relations: {{ next: [node] }} }} }}
+facts: {{ node: {{ flags: [f] }} }}
+roles: [ {{ at: [node], names: [r], bound_by: [user] }} ]
+names: {{ n: {{ at: [node], is: '{open}up(next, n){close}' }} }}
+permissions: {{ p: {{ at: [node], is: n }} }}
+"
+    ));
+    let edges = (0..chain).map(|i| format!("node:n{i}#next@node:n{}", i + 1));
+    let facts = (0..chain).map(|i| format!("node:n{i}#has@feature:f"));
+    world.put(&edges.chain(facts).collect::<Vec<_>>());
+    world.put(&[format!("node:n{chain}#r@user:ana")]);
+    world
+}
+
+#[test]
+fn no_model_and_no_tuples_overflow_the_stack() {
+    // In an unoptimized build, on a test's thread of 2 MiB: worse than in the service.
+    for (levels, chain) in [(1, 399), (3, 399), (6, 390), (14, 200), (28, 100), (28, 399)] {
+        let limit = Err(EngineError::NestingExceeded { limit: 1_000 });
+        assert_eq!(
+            deep_world(levels, chain).check("user:ana p node:n0"),
+            limit,
+            "{levels} x {chain}"
+        );
+    }
+    for (levels, chain) in [(1, 150), (14, 30), (28, 15)] {
+        assert!(deep_world(levels, chain).allows("user:ana p node:n0"), "{levels} x {chain}");
+    }
+}
+
+#[test]
+fn densely_nested_groups_are_as_deep_as_their_shortest_way() {
+    // `member` has a gate, so these sets are evaluated where they are bound, depth-first.
+    let world = World::new(
+        "
+model: dense
+types: { user: {}, group: {}, doc: {} }
+facts: { group: { flags: [off] } }
+roles:
+  - { at: [group], names: [member], bound_by: [user, 'group#member'], gate: 'yes except fact(off)' }
+  - { at: [doc], names: [viewer], bound_by: ['group#member'] }
+permissions: { view: { at: [doc], is: viewer }, other: { at: [doc], is: 'yes except viewer' } }
+",
+    );
+    let pairs = (0..60).flat_map(|a| (0..60).map(move |b| (a, b))).filter(|(a, b)| a != b);
+    world.put(
+        &pairs.map(|(a, b)| format!("group:g{a}#member@group:g{b}#member")).collect::<Vec<_>>(),
+    );
+    world.put(&["doc:d#viewer@group:g0#member"]);
+    assert!(!world.allows("user:ana view doc:d"));
+    assert!(world.allows("user:ana other doc:d"));
+    world.put(&["group:g59#member@user:ana"]);
+    assert!(world.allows("user:ana view doc:d"));
+    assert!(!world.allows("user:ana other doc:d"));
+}
+
+#[test]
+fn a_list_names_a_scope_that_is_its_own_subject_and_never_pretends_to_an_end() {
+    let world = World::new(
+        "
+model: open
+types: { user: {}, doc: {} }
+facts: { user: { flags: [vip, blocked] } }
+permissions:
+  own: { at: [user], is: 'self or fact(vip)' }
+  read: { at: [doc], is: 'yes except standing(blocked)' }
+",
+    );
+    let list = |permission: &str, scope: &str| {
+        let context = bailiwick::engine::CheckedContext::default();
+        let list = world.pdp.read().list_subjects(permission, scope, "user", context).unwrap();
+        list.collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(list("own", "user:zoe"), Ok(vec!["user:zoe".to_owned()]));
+    let endless = Err(EngineError::OpenList { subject_type: "user".into() });
+    assert_eq!(list("read", "doc:d"), endless);
+}
+
 #[test]
 fn a_wide_question_ends_in_an_error_not_in_a_long_wait() {
     let many = vec!["here(blocked)"; 300].join(" or ");

@@ -68,6 +68,10 @@ fn every_error_of_the_engine_has_its_row() {
     table!(EngineError {
         EngineError::DepthExceeded { .. } => EngineError::DepthExceeded { limit: 32 }
             => FailedPrecondition "DEPTH_EXCEEDED",
+        EngineError::NestingExceeded { .. } => EngineError::NestingExceeded { limit: 9 }
+            => FailedPrecondition "NESTING_EXCEEDED",
+        EngineError::OpenList { .. } => EngineError::OpenList { subject_type: "user".into() }
+            => FailedPrecondition "LIST_HAS_NO_END",
         EngineError::StepsExceeded { .. } => EngineError::StepsExceeded { limit: 9 }
             => ResourceExhausted "STEPS_EXCEEDED",
     });

@@ -1,0 +1,68 @@
+//! anywhere(T, n): the scopes where a subject may be bound, found from the subject.
+
+use super::eval::Eval;
+use super::value::Value;
+use crate::index::{ObjectId, SubjectKey};
+use crate::model::form::{NameId, SubjectForm, TypeId};
+
+impl Eval<'_> {
+    /// The greatest of V(u, name, t) over the scopes t of a type with a live role tuple whose subject
+    /// may match. They are found from the subject, not by going through the scopes.
+    pub(super) fn anywhere(&mut self, scopes: TypeId, name: NameId, depth: usize) -> Value {
+        let mut subjects = self.matching_keys();
+        let incomplete = self.closure().beyond();
+        subjects.extend(self.other_sets(scopes, depth));
+        let found = self.any(subjects.into_iter(), |eval, subject| {
+            let candidates = eval.scopes_with(scopes, subject);
+            eval.any(candidates.into_iter(), |eval, scope| eval.goal(name, scope, depth))
+        });
+        found.or(incomplete)
+    }
+
+    /// What tuples may name to mean the subject, as far as that is known from the subject alone.
+    pub(super) fn matching_keys(&mut self) -> Vec<SubjectKey> {
+        let mut keys: Vec<SubjectKey> = self.own_keys().into_iter().flatten().collect();
+        keys.extend(self.closure().iter().map(|(set, _)| set));
+        keys
+    }
+
+    /// The subject sets that are not plain, stand in a role of this type, and may match.
+    fn other_sets(&mut self, scopes: TypeId, depth: usize) -> Vec<SubjectKey> {
+        let roles = self.view.model().type_def(scopes).map(|def| def.roles.as_slice());
+        let all_plain = roles.unwrap_or_default().iter().all(|role| {
+            role.bound_by.iter().all(|form| match form {
+                SubjectForm::Set(t, n) => self.plan.is_plain(*t, *n),
+                SubjectForm::Object(_) | SubjectForm::All(_) => true,
+            })
+        });
+        if all_plain {
+            return Vec::new();
+        }
+        let mut sets: Vec<SubjectKey> =
+            self.view.snapshot.set_subjects().map(|binding| binding.subject).collect();
+        sets.dedup();
+        sets.retain(|set| match set {
+            SubjectKey::Set(object, name) if self.step().is_none() => {
+                let plain =
+                    self.view.type_of(*object).is_some_and(|t| self.plan.is_plain(t, *name));
+                !plain && *set != self.subject && self.matches(*set, depth) != Value::No
+            }
+            // Past the limit of steps nothing is decided any more; the caller's next step says so.
+            SubjectKey::Set(..) | SubjectKey::Object(_) | SubjectKey::All(_) => false,
+        });
+        sets
+    }
+
+    pub(super) fn scopes_with(&self, scopes: TypeId, subject: SubjectKey) -> Vec<ObjectId> {
+        let (snapshot, now) = (self.view.snapshot, self.now);
+        let roles = self.view.model().type_def(scopes);
+        let bound = snapshot.scopes_of(subject).filter(|binding| {
+            binding.is_live(now)
+                && snapshot.type_of(binding.scope) == Some(scopes)
+                && roles.is_some_and(|def| def.role(binding.role).is_some())
+        });
+        let mut found: Vec<ObjectId> = bound.map(|binding| binding.scope).collect();
+        found.dedup();
+        found
+    }
+}
