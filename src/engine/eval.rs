@@ -15,7 +15,9 @@ use super::value::{Value, Why};
 use super::view::View;
 use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{ConditionId, Def, Expr, NameId, SubjectForm};
-use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX};
+use crate::model::limits::{
+    CHECK_STEPS_MAX, CONDITION_COST_PER_STEP, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX,
+};
 use crate::model::tuple::{Context, Time};
 
 /// A name at an object.
@@ -276,12 +278,11 @@ impl<'a> Eval<'a> {
     }
 
     pub(super) fn condition_of(&mut self, binding: &Binding<'_>) -> Value {
-        let Some((id, stored)) = binding.condition() else {
-            return Value::Yes;
-        };
-        match self.view.model().condition(id) {
-            Some(c) => condition::evaluate(c, Some(stored), self.context, &mut self.missing),
-            None => Value::MISSING,
+        match binding.condition() {
+            None => Value::Yes,
+            // Without values of its own every tuple's condition is the request's.
+            Some((id, stored)) if stored.is_empty() => self.asked_condition(id),
+            Some((id, stored)) => self.condition(id, Some(stored)),
         }
     }
 
@@ -289,12 +290,20 @@ impl<'a> Eval<'a> {
         if let Some(value) = self.conditions.get(&id) {
             return *value;
         }
-        let value = match self.view.model().condition(id) {
-            Some(c) => condition::evaluate(c, None, self.context, &mut self.missing),
-            None => Value::MISSING,
-        };
+        let value = self.condition(id, None);
         self.conditions.insert(id, value);
         value
+    }
+
+    fn condition(&mut self, id: ConditionId, stored: Option<&Context>) -> Value {
+        let Some(condition) = self.view.model().condition(id) else {
+            return Value::MISSING;
+        };
+        self.steps += condition.cost / CONDITION_COST_PER_STEP;
+        if let Some(over) = self.step() {
+            return over;
+        }
+        condition::evaluate(condition, stored, self.context, &mut self.missing)
     }
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).

@@ -8,7 +8,8 @@ use super::form::{
 use super::limits::CONTEXT_BYTES_MAX;
 use super::names::{Name, Object, Subject, quoted};
 use super::suggest::did_you_mean;
-use super::tuple::{Time, Tuple, TupleCondition};
+use super::tuple::{Tuple, TupleCondition};
+use super::values::convert;
 
 /// Why the model refuses a tuple. The message names the value, what was expected, and the nearest known
 /// name.
@@ -247,29 +248,8 @@ impl ParameterType {
     /// Whether a JSON value can be converted to this type.
     #[must_use]
     pub fn admits(&self, value: &serde_json::Value) -> bool {
-        use serde_json::Value;
-        match (self, value) {
-            (Self::Bool, Value::Bool(_))
-            | (Self::Double, Value::Number(_))
-            | (Self::String | Self::Duration, Value::String(_)) => true,
-            (Self::Int, Value::String(text)) => text.parse::<i64>().is_ok(),
-            (Self::Uint, Value::String(text)) => text.parse::<u64>().is_ok(),
-            // A number that is integral may be written 9.0: Struct numbers are doubles.
-            (Self::Int, Value::Number(n)) => n.is_i64() || n.as_f64().is_some_and(is_integral),
-            (Self::Uint, Value::Number(n)) => {
-                n.is_u64() || n.as_f64().is_some_and(|n| n >= 0.0 && is_integral(n))
-            }
-            (Self::Timestamp, Value::String(text)) => Time::parse(text).is_some(),
-            (Self::List(of), Value::Array(items)) => items.iter().all(|item| of.admits(item)),
-            (Self::Map(of), Value::Object(items)) => items.values().all(|item| of.admits(item)),
-            _ => false,
-        }
+        convert(value, self).is_some()
     }
-}
-
-/// Integral and small enough to be exact.
-fn is_integral(n: f64) -> bool {
-    n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0
 }
 
 impl std::fmt::Display for ParameterType {

@@ -115,6 +115,8 @@ pub struct Condition {
     pub when: String,
     /// The expression, compiled.
     pub program: cel::Program,
+    /// The most that evaluating it may cost, in about bytes looked at.
+    pub cost: u64,
 }
 
 /// The type of a condition's parameter.

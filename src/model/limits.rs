@@ -44,6 +44,10 @@ pub const MODEL_TERMS_MAX: usize = 2_000_000;
 pub const PERMISSIONS_MAX: usize = 16_384;
 /// Longest CEL expression of a condition, in bytes.
 pub const CONDITION_BYTES_MAX: usize = 4 << 10;
+/// Most that evaluating a condition may cost on the largest values, in about bytes looked at.
+pub const CONDITION_COST_MAX: u64 = 4_000_000;
+/// So much of a condition's cost counts as one evaluation step.
+pub const CONDITION_COST_PER_STEP: u64 = 400;
 /// Deepest syntax tree of a CEL expression, in levels: evaluation recurses over it.
 pub const CONDITION_DEPTH_MAX: usize = 64;
 

@@ -19,6 +19,7 @@ mod source;
 pub mod suggest;
 mod table;
 pub mod tuple;
+pub mod values;
 mod yaml;
 
 pub use compile::{ParameterValue, load};

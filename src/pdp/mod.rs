@@ -99,7 +99,8 @@ impl Pdp {
         files: ModelFiles,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let published = recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
+        let (published, replayed) =
+            recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
         let shared = Arc::new(Shared {
             published: ArcSwap::from_pointee(published),
             identity: store.identity(),
@@ -107,7 +108,7 @@ impl Pdp {
             last_now: AtomicI64::new(i64::MIN),
         });
         let (jobs, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
-        let writer = Writer::new(store, Arc::clone(&shared), waiting);
+        let writer = Writer::new(store, Arc::clone(&shared), waiting, replayed);
         let thread = std::thread::Builder::new()
             .name("bailiwick-writer".into())
             .spawn(move || writer.run())

@@ -13,7 +13,7 @@ use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
 use crate::store::{Commit, Head, ModelFiles, Store, StoreError};
 
 /// Reads the store under this model and puts the model in force if the store's last one is another.
-/// Costs what the store holds.
+/// Costs what the store holds. Also gives how many changes were replayed from the log.
 ///
 /// # Errors
 /// The store fails, or what it holds does not fit the model; then nothing was written.
@@ -22,12 +22,13 @@ pub(super) fn recover(
     model: &Arc<Model>,
     files: ModelFiles,
     clock: &dyn Clock,
-) -> Result<Published, OpenError> {
+) -> Result<(Published, u64), OpenError> {
     let mut recovery = Recovery {
         snapshot: Snapshot::empty(Arc::clone(model)),
         misfits: HashMap::new(),
         time: Time(i64::MIN),
         digest: None,
+        replayed: 0,
     };
     recovery.read(store)?;
     let mut head = store.head();
@@ -41,7 +42,8 @@ pub(super) fn recover(
         time = now;
     }
     let plan = Arc::new(Plan::new(model));
-    Ok(Published { snapshot: recovery.snapshot, plan, files: Arc::new(files), head, time })
+    let (snapshot, files) = (recovery.snapshot, Arc::new(files));
+    Ok((Published { snapshot, plan, files, head, time }, recovery.replayed))
 }
 
 fn activate(store: &dyn Store, head: Head, commit: Commit) -> Result<Head, StoreError> {
@@ -55,6 +57,8 @@ struct Recovery {
     misfits: HashMap<TupleKey, (Tuple, String)>,
     time: Time,
     digest: Option<String>,
+    /// Changes read from the log, beside the checkpoint.
+    replayed: u64,
 }
 
 impl Recovery {
@@ -70,6 +74,7 @@ impl Recovery {
         }
         for commit in store.read(next)? {
             let (_, commit) = commit?;
+            self.replayed += commit.changes.len() as u64;
             for change in &commit.changes {
                 self.apply(change)?;
             }

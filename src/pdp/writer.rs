@@ -58,8 +58,10 @@ pub(super) struct Writer {
     jobs: mpsc::Receiver<Job>,
     /// Set by the first failed sync; from then on nothing is written.
     latched: Option<String>,
+    /// Changes that a restart would replay, those replayed at this start included.
     changes_since_checkpoint: u64,
-    checkpointing: Option<std::thread::JoinHandle<()>>,
+    /// The checkpoint being written: whether it succeeded.
+    checkpointing: Option<std::thread::JoinHandle<bool>>,
 }
 
 /// A commit of the group, validated, or why it was refused.
@@ -85,13 +87,14 @@ impl Writer {
         store: Arc<dyn Store>,
         shared: Arc<Shared>,
         jobs: mpsc::Receiver<Job>,
+        replayed: u64,
     ) -> Self {
         Self {
             store,
             shared,
             jobs,
             latched: None,
-            changes_since_checkpoint: 0,
+            changes_since_checkpoint: replayed,
             checkpointing: None,
         }
     }
@@ -199,20 +202,29 @@ impl Writer {
 
     /// Writes a checkpoint beside the commits, from a snapshot that stays as it is.
     fn checkpoint_if_due(&mut self) {
-        if self.changes_since_checkpoint < CHECKPOINT_CHANGES || self.latched.is_some() {
+        if self.checkpointing.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
-        if self.checkpointing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        if let Some(thread) = self.checkpointing.take()
+            && !thread.join().unwrap_or(false)
+        {
+            // Tried again, though not at once: the disk may be full.
+            self.changes_since_checkpoint += CHECKPOINT_CHANGES / 2;
+        }
+        if self.changes_since_checkpoint < CHECKPOINT_CHANGES || self.latched.is_some() {
             return;
         }
         self.changes_since_checkpoint = 0;
         let (store, published) = (Arc::clone(&self.store), self.shared.published.load_full());
-        let spawned =
-            std::thread::Builder::new().name("bailiwick-checkpoint".into()).spawn(move || {
-                if let Err(error) = write_checkpoint(store.as_ref(), &published) {
+        let write = move || {
+            let written = write_checkpoint(store.as_ref(), &published);
+            written
+                .inspect_err(|error| {
                     tracing::error!(%error, "no checkpoint was written; the older one stays");
-                }
-            });
+                })
+                .is_ok()
+        };
+        let spawned = std::thread::Builder::new().name("bailiwick-checkpoint".into()).spawn(write);
         match spawned {
             Ok(thread) => self.checkpointing = Some(thread),
             Err(error) => tracing::error!(%error, "the checkpoint's thread could not be started"),

@@ -159,6 +159,26 @@ fn what_was_written_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_checkpoint_comes_however_often_the_process_restarts() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    for run in 0..3 {
+        let world = World::on(Arc::clone(&store), MODEL);
+        for part in 0..9 {
+            let tuple = |i| touch(&format!("org:r{run}p{part}i{i}#admin@user:ana"));
+            world.write((0..9_000).map(tuple).collect()).unwrap();
+        }
+        // Waits for the checkpoint being written, if there is one.
+        world.pdp.close();
+    }
+    let (head, tuples) = store.checkpoint().unwrap().expect("243,000 changes were made");
+    let tuples: Vec<_> = tuples.map(|tuple| tuple.unwrap()).collect();
+    assert_eq!(head.tuple_count, tuples.len() as u64);
+    assert!(tuples.len() >= 200_000);
+    let again = World::on(store, MODEL);
+    assert_eq!(again.pdp.read().tuple_count(), 243_000);
+}
+
+#[test]
 fn another_model_is_a_commit_and_one_that_does_not_fit_is_refused() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let world = World::on(Arc::clone(&store), MODEL);

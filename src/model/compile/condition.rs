@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use cel::Program;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
+use super::cost::cost_of;
 use super::draft::Draft;
-use crate::model::form::Condition;
+use crate::model::form::{Condition, ParameterType};
 use crate::model::isolate::on_own_stack;
-use crate::model::limits::{CONDITION_BYTES_MAX, CONDITION_DEPTH_MAX};
+use crate::model::limits::{
+    CONDITION_BYTES_MAX, CONDITION_COST_MAX, CONDITION_DEPTH_MAX, CONTEXT_BYTES_MAX,
+};
 use crate::model::names::quoted;
 use crate::model::problem::Position;
 use crate::model::source::ConditionSource;
@@ -67,10 +70,10 @@ pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
         }
         // A condition with a fault is declared nonetheless: its uses are not faults.
         let program = compile(&entry.when, &parameters, draft)
-            .or_else(|| on_own_stack(|| Program::compile("false").ok()).flatten());
-        if let Some(program) = program {
+            .or_else(|| on_own_stack(|| Some((Program::compile("false").ok()?, 1))).flatten());
+        if let Some((program, cost)) = program {
             let when = entry.when.text.clone();
-            draft.conditions.push(Condition { name, parameters, when, program });
+            draft.conditions.push(Condition { name, parameters, when, program, cost });
         }
     }
 }
@@ -83,10 +86,12 @@ fn is_identifier(text: &str) -> bool {
         && !matches!(text, "true" | "false" | "null" | "in")
 }
 
-fn compile<T>(when: &Word, parameters: &BTreeMap<String, T>, draft: &mut Draft) -> Option<Program>
-where
-    T: Sync,
-{
+/// The program, and what it may cost at most.
+fn compile(
+    when: &Word,
+    parameters: &BTreeMap<String, ParameterType>,
+    draft: &mut Draft,
+) -> Option<(Program, u64)> {
     if when.text.len() > CONDITION_BYTES_MAX {
         let message = format!("the expression is longer than {CONDITION_BYTES_MAX} bytes");
         draft.report.push(&when.at, message);
@@ -107,14 +112,25 @@ where
         let mut walk = Walk { program: &program, known, bound: Vec::new(), faults: Vec::new() };
         walk.expr(program.expression(), 0, false);
         let faults = walk.faults;
-        if faults.is_empty() { Ok(program) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let cost = cost_of(program.expression(), parameters);
+        if cost > CONDITION_COST_MAX {
+            let bytes = CONTEXT_BYTES_MAX;
+            let message = format!(
+                "evaluating it may cost {cost} on values of {bytes} bytes, the limit is {CONDITION_COST_MAX}"
+            );
+            return Err(vec![(0, message)]);
+        }
+        Ok((program, cost))
     });
     match outcome {
         None => {
             draft.report.push(&when.at, "the expression cannot be read as CEL");
             None
         }
-        Some(Ok(program)) => Some(program),
+        Some(Ok(compiled)) => Some(compiled),
         Some(Err(faults)) => {
             for (character, message) in faults {
                 let place: Position = when.place(character);
@@ -175,7 +191,7 @@ impl<'p> Walk<'p> {
             }
             Expr::Comprehension(comprehension) => {
                 if in_loop {
-                    // The cost of one is linear in the context's size; nested, it is a power of it.
+                    // Nested, the cost is a power of the context's size.
                     self.fault(node, "a comprehension within a comprehension".to_owned());
                     return;
                 }

@@ -4,6 +4,7 @@
 mod build;
 mod columns;
 mod condition;
+mod cost;
 mod declare;
 mod draft;
 mod fixpoint;

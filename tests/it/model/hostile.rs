@@ -141,6 +141,40 @@ fn conditions_are_bounded() {
 }
 
 #[test]
+fn what_a_condition_may_cost_is_bounded_when_the_model_is_loaded() {
+    let with = |when: &str| {
+        let parameters = "{ l: 'list<string>', n: 'list<int>', s: string, h: int, m: 'map<int>' }";
+        let conditions =
+            format!("conditions: {{ c: {{ parameters: {parameters}, when: \"{when}\" }} }}\n");
+        problems(&format!("model: m\ntypes: {{ user: {{}} }}\n{conditions}"), "")
+    };
+    for dear in [
+        "l.all(x, x in l)",
+        "l.all(x, !s.matches('(x+x+)+y|' + x))",
+        "l.all(x, s.contains(x))",
+        "l.map(x, s + s).size() >= 0",
+        "n.filter(x, x > h).size() > 0",
+        "l.all(x, l.size() == (l + l + l).size())",
+        "s.matches(s)",
+        "l.all(x, x.matches('a+b'))",
+    ] {
+        let found = with(dear);
+        assert!(found.contains("evaluating it may cost"), "{dear}: {found:?}");
+    }
+    for cheap in [
+        "h >= 8 && h < 18",
+        "s == 'a' || s.startsWith('b') || s.matches('^[a-z]+@example[.]com$')",
+        "s in l && h in n",
+        "l.exists(x, x == s)",
+        "l.all(x, x.startsWith(s) || x.size() > 3)",
+        "n.exists_one(x, x + 1 > h * 2)",
+        "'k' in m && m['k'] > h",
+    ] {
+        assert_eq!(with(cheap), "no problem", "{cheap}");
+    }
+}
+
+#[test]
 fn gates_that_double_are_refused() {
     let mut gates = "gates:\n  g0: self or no\n".to_owned();
     for i in 1..60 {
