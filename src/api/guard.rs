@@ -1,5 +1,5 @@
 //! The outermost layer: what holds for every method, whoever made the answer. Readiness, the bound on
-//! requests under way, the caller's deadline, panics, and an `ErrorInfo` on each error status that has
+//! requests under way, the deadline, panics, and an `ErrorInfo` on each error status that has
 //! none. Knows paths and statuses, no message.
 
 use std::future::Future;
@@ -19,8 +19,8 @@ use tonic::codegen::Bytes;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::Shared;
 use super::status::{ApiError, Refusal};
+use super::{Patience, Shared};
 use crate::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX};
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -97,11 +97,14 @@ where
         };
         // tonic's own timer stands outside of every layer and answers CANCELLED without details; this
         // one is made first with the same duration, and is polled first.
-        let deadline = timeout_of(request.headers()).map(|timeout| Instant::now() + timeout);
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(Deadline(deadline));
+        let now = Instant::now();
+        let own = timeout_of(request.headers());
+        if let Some(timeout) = own {
+            request.extensions_mut().insert(Deadline(now + timeout));
         }
-        let deadline = deadline.map(sleep_until);
+        // Headers alone take a place already, so a caller that sends nothing more must lose it again.
+        let Patience { request: default, request_max, .. } = self.shared.patience;
+        let deadline = Some(sleep_until(now + own.unwrap_or(default).min(request_max)));
         let inner = Some(self.inner.call(request));
         GuardFuture { refused: None, inner, deadline, permit }
     }

@@ -82,7 +82,7 @@ refusals! {
     StepsExceeded = ResourceExhausted "STEPS_EXCEEDED",
     /// Too many requests, streams or commits are under way; nothing was done.
     Overloaded = ResourceExhausted "OVERLOADED",
-    /// The caller's deadline passed.
+    /// The caller's deadline passed, or the service's own, or the answer was not read.
     DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
     /// The service is still reading its store, or it is stopping.
     NotReady = Unavailable "NOT_READY",

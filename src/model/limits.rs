@@ -22,6 +22,12 @@ pub const CONTEXT_DEPTH_MAX: usize = 16;
 pub const CARRIED_BYTES_MAX: usize = 1_024;
 /// Most requests under way at once in one process.
 pub const IN_FLIGHT_REQUESTS_MAX: usize = 1_024;
+/// Most requests under way at once on one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// How long a request may take until its answer begins, if it brings no deadline, in seconds.
+pub const REQUEST_SECONDS_DEFAULT: u64 = 30;
+/// How long a request may take until its answer begins, whatever deadline it brings, in seconds.
+pub const REQUEST_SECONDS_MAX: u64 = 300;
 /// Most lists that are being streamed at once in one process, a thread each.
 pub const STREAMS_MAX: usize = 64;
 /// Entries of a list that wait for a slow reader.
@@ -46,10 +52,6 @@ pub const PERMISSIONS_MAX: usize = 16_384;
 pub const CONDITION_BYTES_MAX: usize = 4 << 10;
 /// Deepest syntax tree of a CEL expression, in levels: evaluation recurses over it.
 pub const CONDITION_DEPTH_MAX: usize = 64;
-
-const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
-const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
-const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 /// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
 pub const OPEN_NAMES_MAX: usize = 400;
 /// Most commits that may wait for the writer; one more is refused.
@@ -60,3 +62,10 @@ pub const GROUP_COMMITS_MAX: usize = 256;
 pub const CHECKPOINT_CHANGES: u64 = 200_000;
 /// How many commits the log keeps behind the newest checkpoint.
 pub const LOG_KEPT_COMMITS: u64 = 10_000;
+
+const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
+const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
+// One connection alone cannot shed the requests of all others.
+const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
+const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);

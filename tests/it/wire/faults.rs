@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bailiwick::api::pb::v1 as pb;
-use bailiwick::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use bailiwick::model::limits::{
+    IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
+};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::Clock;
 use bailiwick::server::{BoundServer, ListenConfig, ServeError};
@@ -316,9 +318,12 @@ async fn open_calls(service: &Service, count: usize) -> Vec<impl Sized> {
 async fn more_requests_than_the_limit_are_shed_and_health_goes_on() {
     let service = Service::start().await;
     let mut client = AuthorizationServiceClient::new(service.channel().await);
-    let half = IN_FLIGHT_REQUESTS_MAX / 2;
-    let mut calls = open_calls(&service, half).await;
-    let last = open_calls(&service, IN_FLIGHT_REQUESTS_MAX - half).await;
+    let per_connection = STREAMS_PER_CONNECTION_MAX as usize;
+    let mut calls = Vec::new();
+    for _ in 1..IN_FLIGHT_REQUESTS_MAX / per_connection {
+        calls.extend(open_calls(&service, per_connection).await);
+    }
+    let last = open_calls(&service, per_connection).await;
     let status = client.check(question()).await.unwrap_err();
     assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
     service.wait_until(ServingStatus::Serving).await;
