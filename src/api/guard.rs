@@ -255,6 +255,7 @@ fn reason_of(bare: &Status) -> ApiError {
         Code::Internal if message.starts_with("failed to decode Protobuf message") => {
             keep(Refusal::MalformedRequest)
         }
+        // tonic says so of broken framing, which the caller made: no alarm for a fault of the service.
         Code::Internal => keep(Refusal::ProtocolError),
         Code::NotFound => keep(Refusal::NotFound),
         Code::InvalidArgument => keep(Refusal::InvalidField),

@@ -101,7 +101,7 @@ refusals! {
     /// The caller went away.
     Cancelled = Cancelled "CANCELLED",
     /// The caller breaks the gRPC protocol below the message.
-    ProtocolError = Internal "PROTOCOL_ERROR",
+    ProtocolError = InvalidArgument "PROTOCOL_ERROR",
     /// A fault of the service.
     Internal = Internal "INTERNAL",
 }

@@ -73,8 +73,14 @@ async fn broken_framing_is_a_protocol_error() {
     let cut = frame("\x0a\x04user").chars().take(7).collect::<String>();
     for body in [String::new(), cut, "\x01\0\0\0\0".to_owned(), "\x07\0\0\0\0".to_owned()] {
         let status = send(&mut channel, CHECK, &[], body.clone()).await;
-        assert_refused(&status, Code::Internal, "PROTOCOL_ERROR", "");
+        assert_refused(&status, Code::InvalidArgument, "PROTOCOL_ERROR", "");
     }
+    // No body at all: the stream ends with the headers.
+    let request = http::Request::post(CHECK).header("content-type", "application/grpc");
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    let response = channel.call(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = Status::from_header_map(response.headers()).expect("a status in the headers");
+    assert_refused(&status, Code::InvalidArgument, "PROTOCOL_ERROR", "");
 }
 
 #[tokio::test]
