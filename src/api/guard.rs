@@ -259,10 +259,19 @@ fn reason_of(bare: &Status) -> ApiError {
         Code::Internal => keep(Refusal::ProtocolError),
         Code::NotFound => keep(Refusal::NotFound),
         Code::InvalidArgument => keep(Refusal::InvalidField),
-        Code::Cancelled => keep(Refusal::Cancelled),
+        Code::Cancelled => caller_gone(message),
+        // The connection broke while the request was read, or nobody answered its pings.
+        Code::Unknown if message.starts_with("h2 protocol error") => caller_gone(message),
+        Code::Unavailable => caller_gone(message),
         Code::ResourceExhausted => keep(Refusal::Overloaded),
         _ => ApiError::internal(bare),
     }
+}
+
+/// Callers go away all the time: nothing that an operator is to be told of.
+fn caller_gone(cause: &str) -> ApiError {
+    tracing::debug!(cause, "a caller went away");
+    ApiError::new(Refusal::Cancelled, "the caller went away")
 }
 
 /// The `grpc-timeout` header: at most eight digits and a unit. A malformed one counts as none, as

@@ -1,7 +1,7 @@
 //! Callers that keep the service waiting: what they hold is given back, and others are served.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick::api::Patience;
@@ -79,6 +79,57 @@ fn begin(
 /// The status of an answer that is nothing but its status.
 async fn status_of(response: ResponseFuture) -> Status {
     Status::from_header_map(response.await.unwrap().headers()).expect("a status in the headers")
+}
+
+/// What the service logs on the threads that this is the dispatcher of.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn dispatch(&self) -> tracing::Dispatch {
+        let log = self.clone();
+        tracing_subscriber::fmt()
+            .with_env_filter("bailiwick=debug")
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .into()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_is_no_fault_of_the_service() {
+    let log = Log::default();
+    let _logging = tracing::dispatcher::set_default(&log.dispatch());
+    let address = serve(Patience::default()).await;
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // Half a question is sent, and the service has it: it answers what comes after it.
+    let (half, mut half_body) = begin(&mut client, CHECK, None);
+    half_body.send_data(question().slice(..9), false).unwrap();
+    let (whole, mut body) = begin(&mut client, CHECK, None);
+    body.send_data(question(), true).unwrap();
+    whole.await.unwrap();
+    connection.abort();
+    half.await.unwrap_err();
+    while !log.text().contains("a caller went away") {
+        assert!(!log.text().contains("ERROR"), "{}", log.text());
+        tokio::task::yield_now().await;
+    }
+    assert!(!log.text().contains("ERROR"), "{}", log.text());
 }
 
 #[tokio::test]
