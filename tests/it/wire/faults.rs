@@ -152,6 +152,22 @@ async fn reflection_lists_the_services_in_both_versions() {
             let mut names: Vec<_> = list.service.into_iter().map(|entry| entry.name).collect();
             names.sort();
             assert_eq!(names, expected);
+            // What the details of every error are made of: clients show them by it.
+            let symbol = "google.rpc.ErrorInfo".to_owned();
+            let symbol = ask(MessageRequest::FileContainingSymbol(symbol));
+            let mut answers = client.server_reflection_info(symbol).await.unwrap().into_inner();
+            let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+            let MessageResponse::FileDescriptorResponse(found) = answer else {
+                panic!("{answer:?}")
+            };
+            let file = found.file_descriptor_proto.first().unwrap().as_slice();
+            let file = <prost_types::FileDescriptorProto as prost::Message>::decode(file).unwrap();
+            assert!(file.message_type.iter().any(|message| message.name() == "ErrorInfo"));
+            for import in &file.dependency {
+                let import = ask(MessageRequest::FileByFilename(import.clone()));
+                let mut answers = client.server_reflection_info(import).await.unwrap().into_inner();
+                answers.message().await.expect("an import of the file");
+            }
             // The error comes in the trailers of a stream: it is explained there too.
             let symbol = ask(MessageRequest::FileContainingSymbol("no.Such".to_owned()));
             let mut answers = client.server_reflection_info(symbol).await.unwrap().into_inner();
