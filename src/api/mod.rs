@@ -22,7 +22,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use self::status::{ApiError, Refusal};
 use crate::model::limits::{
     IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
-    STREAMS_MAX,
+    STREAM_STALL_SECONDS, STREAMS_MAX,
 };
 use crate::pdp::Pdp;
 
@@ -34,6 +34,8 @@ pub struct Patience {
     pub request: Duration,
     /// Until the answer to any request begins, whatever deadline it brings.
     pub request_max: Duration,
+    /// While a list is not read, its buffer full.
+    pub stream_stall: Duration,
 }
 
 impl Default for Patience {
@@ -41,6 +43,7 @@ impl Default for Patience {
         Self {
             request: Duration::from_secs(REQUEST_SECONDS_DEFAULT),
             request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
+            stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
         }
     }
 }

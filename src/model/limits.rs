@@ -32,6 +32,8 @@ pub const REQUEST_SECONDS_MAX: u64 = 300;
 pub const STREAMS_MAX: usize = 64;
 /// Entries of a list that wait for a slow reader.
 pub const STREAM_BUFFER_ENTRIES: usize = 256;
+/// How long a list waits for its reader to take anything, in seconds.
+pub const STREAM_STALL_SECONDS: u64 = 30;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.

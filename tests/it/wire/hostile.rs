@@ -5,10 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick::api::Patience;
-use bailiwick::model::limits::{IN_FLIGHT_REQUESTS_MAX, STREAMS_PER_CONNECTION_MAX};
+use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::limits::{
+    IN_FLIGHT_REQUESTS_MAX, STREAM_BUFFER_ENTRIES, STREAMS_MAX, STREAMS_PER_CONNECTION_MAX,
+};
 use bailiwick::server::{BoundServer, ListenConfig};
 use bailiwick::store::memory::MemoryStore;
 use h2::client::{ResponseFuture, SendRequest};
+use pb::tuple_service_client::TupleServiceClient;
+use tokio::sync::oneshot;
 use tonic::codegen::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -16,11 +21,12 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::client::ask;
+use super::client::{ask, touch};
 use crate::support::SetClock;
 use crate::support::service::{assert_refused, pdp};
 
 const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
+const READ_TUPLES: &str = "/bailiwick.v1.TupleService/ReadTuples";
 const SHORT: Duration = Duration::from_millis(20);
 
 /// A service that waits for its callers as long as told; ends with the runtime.
@@ -163,9 +169,70 @@ async fn headers_without_a_body_lose_their_place() {
 
 #[tokio::test]
 async fn a_deadline_of_the_callers_own_is_bounded() {
-    let patience = Patience { request: SHORT, request_max: SHORT };
+    let patience = Patience { request: SHORT, request_max: SHORT, ..Patience::default() };
     let mut client = connect(serve(patience).await).await;
     let (response, _body) = begin(&mut client, CHECK, Some("99999999H"));
     let status = status_of(response).await;
     assert_refused(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "");
+}
+
+/// Reads a list to its end and returns the status there.
+async fn end_of(mut body: h2::RecvStream) -> Status {
+    while let Some(data) = body.data().await {
+        let length = data.unwrap().len();
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    let trailers = body.trailers().await.unwrap().expect("trailers");
+    Status::from_header_map(&trailers).expect("a status in the trailers")
+}
+
+#[tokio::test]
+async fn lists_that_nobody_reads_lose_their_place() {
+    let address = serve(Patience { stream_stall: SHORT, ..Patience::default() }).await;
+    let mut tuples = TupleServiceClient::new(channel(address).await);
+    let name = |i: usize| touch(&format!("doc:d{i}#viewer@user:ana"));
+    let changes = (0..2 * STREAM_BUFFER_ENTRIES).map(name).collect();
+    let request = pb::WriteTuplesRequest { changes, ..Default::default() };
+    tuples.write_tuples(request).await.unwrap();
+
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut nobody_reads = h2::client::Builder::new();
+    nobody_reads.initial_window_size(0).initial_connection_window_size(1 << 24);
+    let (mut client, mut connection) = nobody_reads.handshake(socket).await.unwrap();
+    let (read_now, mut reading) = oneshot::channel();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                size = &mut reading, if !reading.is_terminated() => {
+                    connection.set_initial_window_size(size.unwrap()).unwrap();
+                }
+                ended = &mut connection => return ended,
+            }
+        }
+    });
+    let mut lists = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        let (response, mut body) = begin(&mut client, READ_TUPLES, None);
+        body.send_data(framed(&pb::ReadTuplesRequest::default()), true).unwrap();
+        lists.push(response.await.unwrap().into_body());
+    }
+    // Every place is taken until the first is given back.
+    let filter = Some(pb::TupleFilter { scope: "doc:d1".into(), ..Default::default() });
+    let request = pb::ReadTuplesRequest { filter, ..Default::default() };
+    let mut attempts = 0..50_000;
+    while tuples.read_tuples(request.clone()).await.is_err() {
+        attempts.next().expect("the places of lists that nobody reads");
+    }
+    // A list that lost its place says so to whoever reads it after all.
+    read_now.send(1 << 20).unwrap();
+    let mut cut = 0;
+    for list in lists {
+        let status = end_of(list).await;
+        if status.code() != Code::Ok {
+            assert_refused(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "");
+            cut += 1;
+        }
+    }
+    assert!(cut > 0, "no list was cut short");
 }
