@@ -21,11 +21,12 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::client::{ask, touch};
+use super::client::{ask, item, touch};
 use crate::support::SetClock;
 use crate::support::service::{assert_refused, pdp};
 
 const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
+const BATCH_CHECK: &str = "/bailiwick.v1.AuthorizationService/BatchCheck";
 const READ_TUPLES: &str = "/bailiwick.v1.TupleService/ReadTuples";
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -235,4 +236,42 @@ async fn lists_that_nobody_reads_lose_their_place() {
         }
     }
     assert!(cut > 0, "no list was cut short");
+}
+
+#[test]
+fn a_batch_ends_where_its_caller_goes_away() {
+    let log = Log::default();
+    let dispatch = log.dispatch();
+    // With one thread for jobs, the test decides when the batch begins, and learns when it has ended.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&dispatch)))
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut client = connect(serve(Patience::default()).await).await;
+        let (begin_job, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let before = tokio::task::spawn_blocking(move || wait.recv());
+        let item = item("user:ana doc.view doc:d1");
+        let request = pb::BatchCheckRequest { items: vec![item; 100], ..Default::default() };
+        let (response, mut body) = begin(&mut client, BATCH_CHECK, None);
+        body.send_data(framed(&request), true).unwrap();
+        // One frame holds the batch. What is answered is behind the batch, and then behind the cancellation.
+        answered(&mut client).await;
+        drop((response, body));
+        answered(&mut client).await;
+        begin_job.send(()).unwrap();
+        before.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+    });
+    assert!(log.text().contains("a batch ends early"), "{}", log.text());
+}
+
+/// Asks a question and waits for its answer.
+async fn answered(client: &mut SendRequest<Bytes>) {
+    let (response, mut body) = begin(client, CHECK, None);
+    body.send_data(question(), true).unwrap();
+    let response = response.await.unwrap();
+    assert!(response.headers().get("grpc-status").is_none(), "a refusal");
 }
