@@ -19,8 +19,9 @@ use crate::engine::{CheckedContext, EngineError};
 use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::pdp::{Reading, Token};
 
-/// Up to this many items are cheaper to answer where the request was read than on another thread.
-const INLINE_ITEMS_MAX: usize = 32;
+/// Up to this many items are cheaper to answer where the request was read than on another thread. No
+/// bound: more are answered too.
+const INLINE_ITEMS: usize = 32;
 
 #[tonic::async_trait]
 impl pb::authorization_service_server::AuthorizationService for Adapter {
@@ -43,7 +44,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         // Dropped with this call: also when the caller cancels it, or its deadline ends it.
         let caller = Caller::default();
         let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
-        if request.items.len() <= INLINE_ITEMS_MAX {
+        if request.items.len() <= INLINE_ITEMS {
             return Ok(Response::new(batch(&reading, request, &wait)?));
         }
         let answers = tokio::task::spawn_blocking(move || batch(&reading, request, &wait));

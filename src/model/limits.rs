@@ -24,6 +24,16 @@ pub const CARRIED_BYTES_MAX: usize = 1_024;
 pub const IN_FLIGHT_REQUESTS_MAX: usize = 1_024;
 /// Most requests under way at once on one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Most bytes of one request's body that wait to be read.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Most bytes of all request bodies on one connection that wait to be read.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// How often a connection is pinged, in seconds.
+pub const KEEPALIVE_SECONDS: u64 = 30;
+/// How long the answer to a ping may take until the connection counts as dead, in seconds.
+pub const KEEPALIVE_ANSWER_SECONDS: u64 = 20;
+/// How long requests under way may take to end once the process is told to stop, in seconds.
+pub const DRAIN_SECONDS: u64 = 10;
 /// How long a request may take until its answer begins, if it brings no deadline, in seconds.
 pub const REQUEST_SECONDS_DEFAULT: u64 = 30;
 /// How long a request may take until its answer begins, whatever deadline it brings, in seconds.
@@ -71,3 +81,4 @@ const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 // One connection alone cannot shed the requests of all others.
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);
+const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
