@@ -14,19 +14,16 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::api::pb::v1 as pb;
-use crate::api::{GuardLayer, Shared, routes};
+use crate::api::{GuardLayer, Patience, Shared, routes};
+use crate::model::limits::{
+    CONNECTION_WINDOW_BYTES, DRAIN_SECONDS, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS,
+    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+};
 use crate::model::tuple::Time;
 use crate::pdp::{Clock, Pdp};
 
 /// The port that `serve` listens on and that the client commands ask, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 8470;
-/// How long requests under way may take to end once the process is told to stop.
-pub const DRAIN_SECONDS: u64 = 10;
-
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 
 /// Why the service could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +69,7 @@ pub struct ListenConfig {
 pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
+    patience: Patience,
 }
 
 /// What opens the store and recovers; runs on a thread where it may block.
@@ -90,7 +88,13 @@ impl BoundServer {
         let failed = |cause| ServeError::Bind { address: wanted, cause };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, patience: Patience::default() })
+    }
+
+    /// Waits for callers as long as this says, not as the limits do.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// The address that is bound, with its real port.
@@ -108,7 +112,7 @@ impl BoundServer {
         open: Opener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(self.patience));
         let health = HealthReporter::new();
         report(&health, ServingStatus::NotServing).await;
         let service = tonic_health::pb::health_server::HealthServer::new(
@@ -184,7 +188,8 @@ async fn listen(
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_interval(Some(Duration::from_secs(KEEPALIVE_SECONDS)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(KEEPALIVE_ANSWER_SECONDS)))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

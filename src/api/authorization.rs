@@ -1,5 +1,8 @@
 //! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use prost_types::Struct;
 use tonic::{Request, Response, Status};
 
@@ -16,8 +19,9 @@ use crate::engine::{CheckedContext, EngineError};
 use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::pdp::{Reading, Token};
 
-/// Up to this many items are cheaper to answer where the request was read than on another thread.
-const INLINE_ITEMS_MAX: usize = 32;
+/// Up to this many items are cheaper to answer where the request was read than on another thread. No
+/// bound: more are answered too.
+const INLINE_ITEMS: usize = 32;
 
 #[tonic::async_trait]
 impl pb::authorization_service_server::AuthorizationService for Adapter {
@@ -37,10 +41,13 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let request = request.into_inner();
         check_batch(&request)?;
         let reading = self.shared.pdp()?.read();
-        if request.items.len() <= INLINE_ITEMS_MAX {
-            return Ok(Response::new(batch(&reading, request, deadline)?));
+        // Dropped with this call: also when the caller cancels it, or its deadline ends it.
+        let caller = Caller::default();
+        let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
+        if request.items.len() <= INLINE_ITEMS {
+            return Ok(Response::new(batch(&reading, request, &wait)?));
         }
-        let answers = tokio::task::spawn_blocking(move || batch(&reading, request, deadline));
+        let answers = tokio::task::spawn_blocking(move || batch(&reading, request, &wait));
         let answers = answers.await.map_err(|error| ApiError::internal(&error))?;
         Ok(Response::new(answers?))
     }
@@ -105,17 +112,46 @@ fn check_batch(request: &pb::BatchCheckRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Says when it is dropped that nobody waits for an answer any more.
+#[derive(Default)]
+struct Caller {
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a caller still waits; asked by a job on another thread, which nothing else can stop.
+struct Wait {
+    deadline: Option<Deadline>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Wait {
+    fn goes_on(&self, answered: usize) -> Result<(), ApiError> {
+        if self.deadline.is_some_and(|Deadline(end)| tokio::time::Instant::now() >= end) {
+            return Err(deadline_exceeded());
+        }
+        if self.gone.load(Ordering::Relaxed) {
+            tracing::debug!(answered, "a batch ends early, as nobody waits for it");
+            return Err(ApiError::new(Refusal::Cancelled, "the caller went away"));
+        }
+        Ok(())
+    }
+}
+
 fn batch(
     reading: &Reading,
     request: pb::BatchCheckRequest,
-    deadline: Option<Deadline>,
+    wait: &Wait,
 ) -> Result<pb::BatchCheckResponse, ApiError> {
     let shared = checked("context", request.context)?;
     let mut results = Vec::with_capacity(request.items.len());
     for item in request.items {
-        if deadline.is_some_and(|Deadline(end)| tokio::time::Instant::now() >= end) {
-            return Err(deadline_exceeded());
-        }
+        wait.goes_on(results.len())?;
         results.push(result_of(check_item(reading, &shared, item)));
     }
     let token = reading.token();

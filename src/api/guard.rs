@@ -1,5 +1,5 @@
 //! The outermost layer: what holds for every method, whoever made the answer. Readiness, the bound on
-//! requests under way, the caller's deadline, panics, and an `ErrorInfo` on each error status that has
+//! requests under way, the deadline, panics, and an `ErrorInfo` on each error status that has
 //! none. Knows paths and statuses, no message.
 
 use std::future::Future;
@@ -19,8 +19,8 @@ use tonic::codegen::Bytes;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::Shared;
 use super::status::{ApiError, Refusal};
+use super::{Patience, Shared};
 use crate::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX};
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -97,11 +97,14 @@ where
         };
         // tonic's own timer stands outside of every layer and answers CANCELLED without details; this
         // one is made first with the same duration, and is polled first.
-        let deadline = timeout_of(request.headers()).map(|timeout| Instant::now() + timeout);
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(Deadline(deadline));
+        let now = Instant::now();
+        let own = timeout_of(request.headers());
+        if let Some(timeout) = own {
+            request.extensions_mut().insert(Deadline(now + timeout));
         }
-        let deadline = deadline.map(sleep_until);
+        // Headers alone take a place already, so a caller that sends nothing more must lose it again.
+        let Patience { request: default, request_max, .. } = self.shared.patience;
+        let deadline = Some(sleep_until(now + own.unwrap_or(default).min(request_max)));
         let inner = Some(self.inner.call(request));
         GuardFuture { refused: None, inner, deadline, permit }
     }
@@ -252,13 +255,23 @@ fn reason_of(bare: &Status) -> ApiError {
         Code::Internal if message.starts_with("failed to decode Protobuf message") => {
             keep(Refusal::MalformedRequest)
         }
+        // tonic says so of broken framing, which the caller made: no alarm for a fault of the service.
         Code::Internal => keep(Refusal::ProtocolError),
         Code::NotFound => keep(Refusal::NotFound),
         Code::InvalidArgument => keep(Refusal::InvalidField),
-        Code::Cancelled => keep(Refusal::Cancelled),
+        Code::Cancelled => caller_gone(message),
+        // The connection broke while the request was read, or nobody answered its pings.
+        Code::Unknown if message.starts_with("h2 protocol error") => caller_gone(message),
+        Code::Unavailable => caller_gone(message),
         Code::ResourceExhausted => keep(Refusal::Overloaded),
         _ => ApiError::internal(bare),
     }
+}
+
+/// Callers go away all the time: nothing that an operator is to be told of.
+fn caller_gone(cause: &str) -> ApiError {
+    tracing::debug!(cause, "a caller went away");
+    ApiError::new(Refusal::Cancelled, "the caller went away")
 }
 
 /// The `grpc-timeout` header: at most eight digits and a unit. A malformed one counts as none, as

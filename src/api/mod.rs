@@ -12,6 +12,7 @@ mod stream;
 mod tuples;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use guard::{Guard, GuardFuture, GuardLayer, GuardedBody};
 use tokio::sync::Semaphore;
@@ -19,8 +20,33 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use self::status::{ApiError, Refusal};
-use crate::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, STREAMS_MAX};
+use crate::model::limits::{
+    IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
+    STREAM_STALL_SECONDS, STREAMS_MAX,
+};
 use crate::pdp::Pdp;
+
+/// How long the service waits for its callers. A caller that keeps it waiting longer loses its place,
+/// so that nobody holds the places of others for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until the answer to a request without a deadline begins.
+    pub request: Duration,
+    /// Until the answer to any request begins, whatever deadline it brings.
+    pub request_max: Duration,
+    /// While a list is not read, its buffer full.
+    pub stream_stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(REQUEST_SECONDS_DEFAULT),
+            request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
+            stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
+        }
+    }
+}
 
 /// What all adapters of one service share.
 #[derive(Debug)]
@@ -28,19 +54,21 @@ pub struct Shared {
     pdp: OnceLock<Pdp>,
     in_flight: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    patience: Patience,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    /// What a service that is not ready yet shares.
+    #[must_use]
+    pub fn new(patience: Patience) -> Self {
         Self {
             pdp: OnceLock::new(),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            patience,
         }
     }
-}
 
-impl Shared {
     /// Ends NOT_READY: from now on this service answers. Counts once; later calls change nothing.
     pub fn make_ready(&self, pdp: Pdp) {
         let _ = self.pdp.set(pdp);
@@ -76,6 +104,8 @@ pub fn routes(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // No method names google.rpc.ErrorInfo, but every error carries it.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(
                 tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,

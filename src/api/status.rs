@@ -86,7 +86,7 @@ refusals! {
     StepsExceeded = ResourceExhausted "STEPS_EXCEEDED",
     /// Too many requests, streams or commits are under way; nothing was done.
     Overloaded = ResourceExhausted "OVERLOADED",
-    /// The caller's deadline passed.
+    /// The caller's deadline passed, or the service's own, or the answer was not read.
     DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
     /// The service is still reading its store, or it is stopping.
     NotReady = Unavailable "NOT_READY",
@@ -105,7 +105,7 @@ refusals! {
     /// The caller went away.
     Cancelled = Cancelled "CANCELLED",
     /// The caller breaks the gRPC protocol below the message.
-    ProtocolError = Internal "PROTOCOL_ERROR",
+    ProtocolError = InvalidArgument "PROTOCOL_ERROR",
     /// A fault of the service.
     Internal = Internal "INTERNAL",
 }

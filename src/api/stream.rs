@@ -3,9 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -35,22 +38,30 @@ where
         ApiError::new(Refusal::Overloaded, what).with("limit", &STREAMS_MAX)
     })?;
     let (opened, when_opened) = oneshot::channel();
-    let (sender, receiver) = mpsc::channel(STREAM_BUFFER_ENTRIES);
+    let (sender, receiver) = mpsc::channel(STREAM_BUFFER_ENTRIES + 1);
+    // The place of the last message is kept from the start: a reader that is too slow still learns that
+    // the list is cut short, and nobody waits to tell it.
+    let kept = sender.clone().try_reserve_owned();
+    let last = kept.map_err(|error| ApiError::internal(&error))?;
+    let pace = Pace { deadline, stall: shared.patience.stream_stall, runtime: Handle::current() };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let run = || {
             let list = match open() {
                 Ok(list) => list,
-                Err(error) => return drop(opened.send(Err(error))),
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return None;
+                }
             };
-            if opened.send(Ok(())).is_ok() {
-                send_all(&sender, deadline, list, entry, finish);
-            }
+            opened.send(Ok(())).ok()?;
+            send_all(&sender, &pace, list, entry, finish)
         };
         // Without this a panic would end the stream with OK, and a list must say that it is cut short.
-        if catch_unwind(AssertUnwindSafe(run)).is_err() {
-            let error = ApiError::internal(&"the producer of a list panicked");
-            let _ = sender.blocking_send(Err(error.into()));
+        let end = catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|_| Some(Err(ApiError::internal(&"the producer of a list panicked"))));
+        if let Some(end) = end {
+            last.send(end.map_err(Status::from));
         }
     });
     match when_opened.await {
@@ -60,23 +71,66 @@ where
     Ok(ReceiverStream::new(receiver))
 }
 
+/// Sends all entries and returns what is to be sent last; `None` if the caller is gone.
 fn send_all<T, E>(
     sender: &mpsc::Sender<Result<T, Status>>,
-    deadline: Option<Deadline>,
+    pace: &Pace,
     list: impl Iterator<Item = E>,
     entry: impl Fn(E) -> Result<T, ApiError>,
     finish: impl FnOnce(u64) -> T,
-) {
+) -> Option<Result<T, ApiError>> {
     let mut count = 0_u64;
     for item in list {
-        let late = deadline.is_some_and(|Deadline(end)| Instant::now() >= end);
-        let response = if late { Err(deadline_exceeded()) } else { entry(item) };
-        let ends = response.is_err();
-        // A failed send means that the caller is gone: nobody waits for the rest.
-        if sender.blocking_send(response.map_err(Status::from)).is_err() || ends {
-            return;
+        if pace.is_late() {
+            return Some(Err(deadline_exceeded()));
         }
-        count += 1;
+        let sent = match entry(item) {
+            Ok(response) => pace.send(sender, response),
+            Err(error) => return Some(Err(error)),
+        };
+        match sent {
+            Ok(()) => count += 1,
+            Err(Unsent::CallerGone) => return None,
+            Err(Unsent::Late(error)) => return Some(Err(error)),
+        }
     }
-    let _ = sender.blocking_send(Ok(finish(count)));
+    Some(Ok(finish(count)))
+}
+
+/// How long a producer goes on.
+struct Pace {
+    deadline: Option<Deadline>,
+    stall: Duration,
+    runtime: Handle,
+}
+
+enum Unsent {
+    CallerGone,
+    Late(ApiError),
+}
+
+impl Pace {
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|Deadline(end)| Instant::now() >= end)
+    }
+
+    /// Sends an entry; waits for a slow reader, but not for ever: it holds a thread and a place.
+    fn send<T>(&self, sender: &mpsc::Sender<Result<T, Status>>, response: T) -> Result<(), Unsent> {
+        let response = match sender.try_send(Ok(response)) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Unsent::CallerGone),
+            Err(TrySendError::Full(response)) => response,
+        };
+        let stalled = Instant::now() + self.stall;
+        let end = self.deadline.map_or(stalled, |Deadline(end)| end.min(stalled));
+        let sending = async { timeout_at(end, sender.send(response)).await };
+        match self.runtime.block_on(sending) {
+            Ok(sent) => sent.map_err(|_| Unsent::CallerGone),
+            Err(_) if self.is_late() => Err(Unsent::Late(deadline_exceeded())),
+            Err(_) => {
+                let what = format!("nothing of the list was read for {:?}", self.stall);
+                Err(Unsent::Late(ApiError::new(Refusal::DeadlineExceeded, what)))
+            }
+        }
+    }
 }

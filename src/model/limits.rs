@@ -22,10 +22,28 @@ pub const CONTEXT_DEPTH_MAX: usize = 16;
 pub const CARRIED_BYTES_MAX: usize = 1_024;
 /// Most requests under way at once in one process.
 pub const IN_FLIGHT_REQUESTS_MAX: usize = 1_024;
+/// Most requests under way at once on one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Most bytes of one request's body that wait to be read.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Most bytes of all request bodies on one connection that wait to be read.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// How often a connection is pinged, in seconds.
+pub const KEEPALIVE_SECONDS: u64 = 30;
+/// How long the answer to a ping may take until the connection counts as dead, in seconds.
+pub const KEEPALIVE_ANSWER_SECONDS: u64 = 20;
+/// How long requests under way may take to end once the process is told to stop, in seconds.
+pub const DRAIN_SECONDS: u64 = 10;
+/// How long a request may take until its answer begins, if it brings no deadline, in seconds.
+pub const REQUEST_SECONDS_DEFAULT: u64 = 30;
+/// How long a request may take until its answer begins, whatever deadline it brings, in seconds.
+pub const REQUEST_SECONDS_MAX: u64 = 300;
 /// Most lists that are being streamed at once in one process, a thread each.
 pub const STREAMS_MAX: usize = 64;
 /// Entries of a list that wait for a slow reader.
 pub const STREAM_BUFFER_ENTRIES: usize = 256;
+/// How long a list waits for its reader to take anything, in seconds.
+pub const STREAM_STALL_SECONDS: u64 = 30;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
@@ -50,10 +68,6 @@ pub const CONDITION_COST_MAX: u64 = 4_000_000;
 pub const CONDITION_COST_PER_STEP: u64 = 400;
 /// Deepest syntax tree of a CEL expression, in levels: evaluation recurses over it.
 pub const CONDITION_DEPTH_MAX: usize = 64;
-
-const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
-const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
-const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 /// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
 pub const OPEN_NAMES_MAX: usize = 400;
 /// Most expressions that one evaluation may have open at once, for the same reason. An unoptimized
@@ -67,3 +81,11 @@ pub const GROUP_COMMITS_MAX: usize = 256;
 pub const CHECKPOINT_CHANGES: u64 = 200_000;
 /// How many commits the log keeps behind the newest checkpoint.
 pub const LOG_KEPT_COMMITS: u64 = 10_000;
+
+const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
+const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
+// One connection alone cannot shed the requests of all others.
+const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
+const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);
+const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bailiwick::api::pb::v1 as pb;
-use bailiwick::model::limits::{IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use bailiwick::model::limits::{
+    IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
+};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::Clock;
 use bailiwick::server::{BoundServer, ListenConfig, ServeError};
@@ -71,8 +73,14 @@ async fn broken_framing_is_a_protocol_error() {
     let cut = frame("\x0a\x04user").chars().take(7).collect::<String>();
     for body in [String::new(), cut, "\x01\0\0\0\0".to_owned(), "\x07\0\0\0\0".to_owned()] {
         let status = send(&mut channel, CHECK, &[], body.clone()).await;
-        assert_refused(&status, Code::Internal, "PROTOCOL_ERROR", "");
+        assert_refused(&status, Code::InvalidArgument, "PROTOCOL_ERROR", "");
     }
+    // No body at all: the stream ends with the headers.
+    let request = http::Request::post(CHECK).header("content-type", "application/grpc");
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    let response = channel.call(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = Status::from_header_map(response.headers()).expect("a status in the headers");
+    assert_refused(&status, Code::InvalidArgument, "PROTOCOL_ERROR", "");
 }
 
 #[tokio::test]
@@ -144,6 +152,22 @@ async fn reflection_lists_the_services_in_both_versions() {
             let mut names: Vec<_> = list.service.into_iter().map(|entry| entry.name).collect();
             names.sort();
             assert_eq!(names, expected);
+            // What the details of every error are made of: clients show them by it.
+            let symbol = "google.rpc.ErrorInfo".to_owned();
+            let symbol = ask(MessageRequest::FileContainingSymbol(symbol));
+            let mut answers = client.server_reflection_info(symbol).await.unwrap().into_inner();
+            let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+            let MessageResponse::FileDescriptorResponse(found) = answer else {
+                panic!("{answer:?}")
+            };
+            let file = found.file_descriptor_proto.first().unwrap().as_slice();
+            let file = <prost_types::FileDescriptorProto as prost::Message>::decode(file).unwrap();
+            assert!(file.message_type.iter().any(|message| message.name() == "ErrorInfo"));
+            for import in &file.dependency {
+                let import = ask(MessageRequest::FileByFilename(import.clone()));
+                let mut answers = client.server_reflection_info(import).await.unwrap().into_inner();
+                answers.message().await.expect("an import of the file");
+            }
             // The error comes in the trailers of a stream: it is explained there too.
             let symbol = ask(MessageRequest::FileContainingSymbol("no.Such".to_owned()));
             let mut answers = client.server_reflection_info(symbol).await.unwrap().into_inner();
@@ -316,9 +340,12 @@ async fn open_calls(service: &Service, count: usize) -> Vec<impl Sized> {
 async fn more_requests_than_the_limit_are_shed_and_health_goes_on() {
     let service = Service::start().await;
     let mut client = AuthorizationServiceClient::new(service.channel().await);
-    let half = IN_FLIGHT_REQUESTS_MAX / 2;
-    let mut calls = open_calls(&service, half).await;
-    let last = open_calls(&service, IN_FLIGHT_REQUESTS_MAX - half).await;
+    let per_connection = STREAMS_PER_CONNECTION_MAX as usize;
+    let mut calls = Vec::new();
+    for _ in 1..IN_FLIGHT_REQUESTS_MAX / per_connection {
+        calls.extend(open_calls(&service, per_connection).await);
+    }
+    let last = open_calls(&service, per_connection).await;
     let status = client.check(question()).await.unwrap_err();
     assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
     service.wait_until(ServingStatus::Serving).await;

@@ -2,5 +2,6 @@
 
 mod client;
 mod faults;
+mod hostile;
 mod questions;
 mod tuples;
