@@ -64,18 +64,18 @@ impl Sizes {
         let part = |share: u64| (tuples / share).max(1);
         Self {
             users: part(10),
-            groups: part(100),
+            groups: part(20),
             devices: part(2),
             lines: part(20),
-            areas: part(200),
-            sites: part(1_000),
-            orgs: part(5_000),
+            areas: part(200).max(40),
+            sites: part(1_000).max(20),
+            orgs: part(5_000).max(10),
         }
     }
 }
 
-/// Roughly so many tuples: half of them parents of devices, a fifth memberships (two groups a user),
-/// the rest roles of users and of groups at every level.
+/// Roughly so many tuples: half of them parents of devices, a fifth memberships (two groups a user, four
+/// users a group), the rest roles of users and of groups at every level.
 pub(crate) fn tuples(count: u64) -> Vec<Tuple> {
     let sizes = Sizes::of(count);
     let mut random = fastrand::Rng::with_seed(7);

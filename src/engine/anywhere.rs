@@ -56,12 +56,13 @@ impl Eval<'_> {
     pub(super) fn scopes_with(&self, scopes: TypeId, subject: SubjectKey) -> Vec<ObjectId> {
         let (snapshot, now) = (self.view.snapshot, self.now);
         let roles = self.view.model().type_def(scopes);
-        let bound = snapshot.scopes_of(subject).filter(|binding| {
-            binding.is_live(now)
-                && snapshot.type_of(binding.scope) == Some(scopes)
-                && roles.is_some_and(|def| def.role(binding.role).is_some())
-        });
+        let bound = roles
+            .into_iter()
+            .flat_map(|def| &def.roles)
+            .flat_map(|role| snapshot.scopes_in(subject, role.name))
+            .filter(|b| b.is_live(now) && snapshot.type_of(b.scope) == Some(scopes));
         let mut found: Vec<ObjectId> = bound.map(|binding| binding.scope).collect();
+        found.sort_unstable();
         found.dedup();
         found
     }

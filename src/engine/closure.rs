@@ -1,8 +1,9 @@
 //! The plain subject sets that a subject is in, found from the subject upwards, breadth-first.
 //! Costs what the subject's groups cost, whoever else is in them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
 
 use super::value::{Value, Why};
 use crate::index::{Binding, ObjectId, SubjectKey};
@@ -12,7 +13,7 @@ use crate::model::limits::DEPTH_MAX;
 /// match(u, y#n) for each plain set `y#n` where it is not no.
 #[derive(Debug, Default)]
 pub(super) struct Closure {
-    sets: HashMap<(ObjectId, NameId), Value>,
+    sets: FxHashMap<(ObjectId, NameId), Value>,
     /// There may be more sets past the depth limit.
     truncated: bool,
 }

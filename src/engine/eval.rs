@@ -6,7 +6,10 @@
 //! round. The right side of `except` is solved to its own end before it is used; the model guarantees
 //! that it never asks for a goal that is still open.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::closure::Closure;
 use super::condition;
@@ -47,13 +50,15 @@ pub(super) struct Eval<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) plan: &'a Plan,
     pub(super) subject: SubjectKey,
+    /// All of the subject's type, for a plain object.
+    all_of_its_type: Option<SubjectKey>,
     pub(super) context: &'a Context,
     pub(super) now: Time,
     pub(super) missing: BTreeSet<String>,
-    goals: HashMap<Goal, Entry>,
+    goals: FxHashMap<Goal, Entry>,
     touched: Vec<Goal>,
-    closure: Option<Closure>,
-    conditions: HashMap<ConditionId, Value>,
+    closure: Option<Rc<Closure>>,
+    conditions: FxHashMap<ConditionId, Value>,
     steps: u64,
     /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
@@ -84,17 +89,22 @@ impl<'a> Eval<'a> {
         context: &'a Context,
         now: Time,
     ) -> Self {
+        let all_of_its_type = match subject {
+            SubjectKey::Object(id) => view.type_of(id).map(SubjectKey::All),
+            SubjectKey::All(_) | SubjectKey::Set(..) => None,
+        };
         Self {
             view,
             plan,
             subject,
+            all_of_its_type,
             context,
             now,
             missing: BTreeSet::new(),
-            goals: HashMap::new(),
+            goals: FxHashMap::default(),
             touched: Vec::new(),
             closure: None,
-            conditions: HashMap::new(),
+            conditions: FxHashMap::default(),
             steps: 0,
             open: 0,
             nesting: 0,
@@ -310,7 +320,7 @@ impl<'a> Eval<'a> {
     fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
         let direct = self.bindings(at, role, self.subject);
         let all = self
-            .all_of_its_type()
+            .all_of_its_type
             .filter(|_| self.admits(role, at, |form| matches!(form, SubjectForm::All(_))));
         let direct = all.map_or(direct, |all| direct.or(self.bindings(at, role, all)));
         let sets = self.admits(role, at, |form| matches!(form, SubjectForm::Set(..)));
@@ -322,14 +332,7 @@ impl<'a> Eval<'a> {
 
     /// The subject as tuples may name it: itself, and all of its type.
     pub(super) fn own_keys(&self) -> [Option<SubjectKey>; 2] {
-        [Some(self.subject), self.all_of_its_type()]
-    }
-
-    fn all_of_its_type(&self) -> Option<SubjectKey> {
-        match self.subject {
-            SubjectKey::Object(id) => self.view.type_of(id).map(SubjectKey::All),
-            SubjectKey::All(_) | SubjectKey::Set(..) => None,
-        }
+        [Some(self.subject), self.all_of_its_type]
     }
 
     /// Whether tuples of this role may carry a subject of this form.
@@ -350,29 +353,24 @@ impl<'a> Eval<'a> {
     /// subject in many groups makes it slow.
     fn sets(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
         let (snapshot, now) = (self.view.snapshot, self.now);
-        if snapshot.sets_bound(at, role).next().is_none() {
+        let count = snapshot.sets_bound_count(at, role);
+        if count == 0 {
             return Value::No;
         }
-        let own = self.closure().len() + 8;
-        let few = snapshot.sets_bound(at, role).nth(own).is_none();
-        let only_plain = self.admits_only_plain(role, at);
-        if few || !only_plain {
-            let live = snapshot.sets_bound(at, role).filter(|b| b.is_live(now));
-            return self.any(live, |eval, binding| {
-                let matched = eval.matches(binding.subject, depth);
-                if matched == Value::No {
-                    matched
-                } else {
-                    matched.and(eval.condition_of(&binding))
-                }
-            });
+        if self.admits_only_plain(role, at) {
+            let closure = self.closure();
+            if closure.len() < count {
+                let value = self.any(closure.iter(), |eval, (set, matched)| {
+                    matched.and(eval.bindings(at, role, set))
+                });
+                return value.or(closure.beyond());
+            }
         }
-        let mine: Vec<_> = self.closure().iter().collect();
-        let beyond = self.closure().beyond();
-        let value = self.any(mine.into_iter(), |eval, (set, matched)| {
-            matched.and(eval.bindings(at, role, set))
-        });
-        value.or(beyond)
+        let live = snapshot.sets_bound(at, role).filter(|b| b.is_live(now));
+        self.any(live, |eval, binding| match eval.matches(binding.subject, depth) {
+            Value::No => Value::No,
+            matched => matched.and(eval.condition_of(&binding)),
+        })
     }
 
     fn admits_only_plain(&self, role: NameId, at: ObjectId) -> bool {
@@ -402,20 +400,24 @@ impl<'a> Eval<'a> {
         self.goal(name, object, depth + 1)
     }
 
-    pub(super) fn closure(&mut self) -> &Closure {
-        if self.closure.is_none() {
-            let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
-            let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
-            let closure = Closure::walk(&start, |subject| {
-                let ups = snapshot.scopes_of(subject).filter(|b| b.is_live(now)).filter(|b| {
-                    snapshot.type_of(b.scope).is_some_and(|t| plan.is_plain(t, b.role))
-                });
-                let ups: Vec<Binding<'_>> = ups.collect();
-                ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
-            });
-            self.closure = Some(closure);
+    pub(super) fn closure(&mut self) -> Rc<Closure> {
+        if let Some(closure) = &self.closure {
+            return Rc::clone(closure);
         }
-        self.closure.get_or_insert_default()
+        let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
+        let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
+        let closure = Rc::new(Closure::walk(&start, |subject| {
+            // Role by role, so that a subject's other bindings, be they a million, cost nothing.
+            let in_roles =
+                plan.plain_roles().iter().flat_map(|role| snapshot.scopes_in(subject, *role));
+            let ups: Vec<Binding<'_>> = in_roles
+                .filter(|b| b.is_live(now))
+                .filter(|b| snapshot.type_of(b.scope).is_some_and(|t| plan.is_plain(t, b.role)))
+                .collect();
+            ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
+        }));
+        self.closure = Some(Rc::clone(&closure));
+        closure
     }
 
     /// The live tuples `s#relation@t`, t a plain object, with their t.

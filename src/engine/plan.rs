@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use rustc_hash::FxHashSet;
+
 use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
 
 /// Static knowledge about one model.
@@ -12,7 +14,9 @@ use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
 /// the subject, by as many steps as it has groups, whoever else is bound there.
 #[derive(Debug)]
 pub struct Plan {
-    plain: HashSet<(TypeId, NameId)>,
+    plain: FxHashSet<(TypeId, NameId)>,
+    /// The names in `plain`.
+    plain_roles: Vec<NameId>,
     bounded: HashSet<(TypeId, NameId)>,
 }
 
@@ -20,11 +24,20 @@ impl Plan {
     /// Looks the model through once. Costs a few passes over its definitions.
     #[must_use]
     pub fn new(model: &Model) -> Self {
-        Self { plain: plain_sets(model), bounded: bounded_names(model) }
+        let plain = plain_sets(model);
+        let mut plain_roles: Vec<NameId> = plain.iter().map(|(_, name)| *name).collect();
+        plain_roles.sort_unstable();
+        plain_roles.dedup();
+        Self { plain, plain_roles, bounded: bounded_names(model) }
     }
 
     pub(super) fn is_plain(&self, at: TypeId, name: NameId) -> bool {
         self.plain.contains(&(at, name))
+    }
+
+    /// The roles by whose tuples a subject comes into plain sets.
+    pub(super) fn plain_roles(&self) -> &[NameId] {
+        &self.plain_roles
     }
 
     /// Whether V(u, expr, s) above no implies that a tuple binds u, a set with u in it, or all of u's
@@ -48,8 +61,8 @@ fn is_here(expr: &Expr, name: NameId) -> bool {
     }
 }
 
-fn plain_sets(model: &Model) -> HashSet<(TypeId, NameId)> {
-    let mut plain = HashSet::new();
+fn plain_sets(model: &Model) -> FxHashSet<(TypeId, NameId)> {
+    let mut plain = FxHashSet::default();
     for (at, def) in types(model) {
         for role in &def.roles {
             if def.defs.get(&role.name).is_some_and(|d| is_here(&d.expr, role.name)) {

@@ -74,8 +74,8 @@ struct ByScope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct BySubject {
     subject: SubjectKey,
-    scope: ObjectId,
     role: NameId,
+    scope: ObjectId,
     source: u32,
 }
 
@@ -176,10 +176,15 @@ impl Snapshot {
         local.into_iter().chain(ranged.into_iter().flatten())
     }
 
+    /// How many tuples bind subject sets here. Costs one look-up.
+    #[must_use]
+    pub fn sets_bound_count(&self, scope: ObjectId, role: NameId) -> usize {
+        self.set_rows.get(&(scope, role)).map_or(0, |count| *count as usize)
+    }
+
     /// The tuples that bind subject sets here.
     pub fn sets_bound(&self, scope: ObjectId, role: NameId) -> impl Iterator<Item = Binding<'_>> {
-        let any = self.set_rows.contains_key(&(scope, role));
-        any.then(|| self.range(scope, role, FIRST_SET, LAST)).into_iter().flatten()
+        self.range(scope, role, FIRST_SET, LAST)
     }
 
     /// The tuples that bind anybody here.
@@ -204,6 +209,20 @@ impl Snapshot {
     /// The tuples in which this subject stands.
     pub fn scopes_of(&self, subject: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
         self.subject_range(subject, subject)
+    }
+
+    /// The tuples of one role in which this subject stands.
+    pub fn scopes_in(
+        &self,
+        subject: SubjectKey,
+        role: NameId,
+    ) -> impl Iterator<Item = Binding<'_>> {
+        let low = BySubject { subject, role, scope: ObjectId(0), source: 0 };
+        let high = BySubject { subject, role, scope: ObjectId(u32::MAX), source: u32::MAX };
+        self.by_subject
+            .range(low..)
+            .take_while(move |(key, _)| **key <= high)
+            .map(|(key, details)| subject_binding(key, details.as_deref()))
     }
 
     /// The tuples in which any subject set stands.
