@@ -69,7 +69,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let (permission, scope, of_type) =
             (request.permission, request.scope, request.subject_type);
         let open = move || Ok(reading.list_subjects(&permission, &scope, &of_type, context)?);
-        let entry = |item: Result<String, EngineError>| Ok(listed(item?));
+        let entry = |item: Result<Option<String>, EngineError>| Ok(item?.map(listed));
         let stream =
             produce(&self.shared, deadline, open, entry, move |count| complete(count, &token));
         Ok(Response::new(stream.await?))

@@ -21,12 +21,12 @@ use crate::model::limits::{STREAM_BUFFER_ENTRIES, STREAMS_MAX};
 pub(super) type Responses<T> = ReceiverStream<Result<T, Status>>;
 
 /// Opens a list on a thread of its own and sends its entries, then what `finish` makes of their
-/// number. An error before the first entry is the call's, a later one ends the stream.
+/// number. Between any two candidates it stops if the deadline has passed or the caller is gone. An error before the first entry is the call's, a later one ends the stream.
 pub(super) async fn produce<T, I, E>(
     shared: &Shared,
     deadline: Option<Deadline>,
     open: impl FnOnce() -> Result<I, ApiError> + Send + 'static,
-    entry: impl Fn(E) -> Result<T, ApiError> + Send + 'static,
+    entry: impl Fn(E) -> Result<Option<T>, ApiError> + Send + 'static,
     finish: impl FnOnce(u64) -> T + Send + 'static,
 ) -> Result<Responses<T>, ApiError>
 where
@@ -76,7 +76,7 @@ fn send_all<T, E>(
     sender: &mpsc::Sender<Result<T, Status>>,
     pace: &Pace,
     list: impl Iterator<Item = E>,
-    entry: impl Fn(E) -> Result<T, ApiError>,
+    entry: impl Fn(E) -> Result<Option<T>, ApiError>,
     finish: impl FnOnce(u64) -> T,
 ) -> Option<Result<T, ApiError>> {
     let mut count = 0_u64;
@@ -85,7 +85,10 @@ fn send_all<T, E>(
             return Some(Err(deadline_exceeded()));
         }
         let sent = match entry(item) {
-            Ok(response) => pace.send(sender, response),
+            Ok(Some(response)) => pace.send(sender, response),
+            // Nothing found: a caller that is gone would not show by itself.
+            Ok(None) if sender.is_closed() => return None,
+            Ok(None) => continue,
             Err(error) => return Some(Err(error)),
         };
         match sent {
@@ -132,5 +135,34 @@ impl Pace {
                 Err(Unsent::Late(ApiError::new(Refusal::DeadlineExceeded, what)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Candidates that are never among those looked for.
+    fn fruitless() -> impl Iterator<Item = ()> {
+        (0..10_000).map(|at| assert!(at < 9_999, "nobody stopped the search"))
+    }
+
+    fn search(
+        sender: &mpsc::Sender<Result<u64, Status>>,
+        deadline: Option<Deadline>,
+    ) -> Option<Result<u64, ApiError>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let pace =
+            Pace { deadline, stall: Duration::from_secs(1), runtime: runtime.handle().clone() };
+        send_all(sender, &pace, fruitless(), |()| Ok(None), |count| count)
+    }
+
+    #[test]
+    fn a_search_that_finds_nothing_ends_where_its_caller_does() {
+        let (sender, receiver) = mpsc::channel(1);
+        let late = search(&sender, Some(Deadline(Instant::now())));
+        assert_eq!(late, Some(Err(deadline_exceeded())));
+        drop(receiver);
+        assert_eq!(search(&sender, None), None);
     }
 }

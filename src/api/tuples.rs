@@ -54,7 +54,7 @@ impl pb::tuple_service_server::TupleService for Adapter {
         let reading = self.shared.pdp()?.read();
         let token = reading.token().clone();
         let open = move || Ok(reading.tuples(&filter)?);
-        let entry = |tuple: Tuple| Ok(listed(&tuple));
+        let entry = |tuple: Option<Tuple>| Ok(tuple.as_ref().map(listed));
         let stream =
             produce(&self.shared, deadline, open, entry, move |count| complete(count, &token));
         Ok(Response::new(stream.await?))

@@ -46,8 +46,9 @@ impl ListQuestion {
     }
 }
 
-/// The answer, computed as it is consumed: each item is one subject, in byte order; an error ends it.
-/// First `type:*` if all of the type may, those that no tuple names too.
+/// The answer, computed as it is consumed: an item per candidate, in byte order, its name if it may and
+/// `None` if not, so that whoever consumes it can stop between any two. An error ends it. First comes
+/// `type:*`, for all of the type, those that no tuple names too.
 #[derive(Debug)]
 pub struct SubjectList {
     snapshot: Snapshot,
@@ -135,33 +136,20 @@ impl SubjectList {
 }
 
 impl Iterator for SubjectList {
-    type Item = Result<String, EngineError>;
+    type Item = Result<Option<String>, EngineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
         }
-        if std::mem::take(&mut self.everyone_next) {
-            match self.everyone_may() {
-                Ok(true) => return Some(Ok(format!("{}:*", self.question.subject_type_name))),
-                Ok(false) => {}
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        loop {
+        let (text, may) = if std::mem::take(&mut self.everyone_next) {
+            (format!("{}:*", self.question.subject_type_name), self.everyone_may())
+        } else {
             let (text, id) = self.candidates.next()?;
-            match self.may(|_| Some(SubjectKey::Object(id))) {
-                Ok(true) => return Some(Ok(text.to_string())),
-                Ok(false) => {}
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(error));
-                }
-            }
-        }
+            (text.to_string(), self.may(|_| Some(SubjectKey::Object(id))))
+        };
+        self.failed = may.is_err();
+        Some(may.map(|may| may.then_some(text)))
     }
 }
 

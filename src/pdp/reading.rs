@@ -118,7 +118,8 @@ impl Reading {
     }
 }
 
-/// Stored tuples, one by one.
+/// Stored tuples: an item per tuple looked at, `None` if it does not match, so that whoever consumes
+/// them can stop between any two.
 #[derive(Debug)]
 pub struct TupleList {
     snapshot: Snapshot,
@@ -130,21 +131,14 @@ pub struct TupleList {
 }
 
 impl Iterator for TupleList {
-    type Item = Tuple;
+    type Item = Option<Tuple>;
 
-    fn next(&mut self) -> Option<Tuple> {
+    fn next(&mut self) -> Option<Option<Tuple>> {
         let Self { snapshot, part, matcher, now, position } = self;
-        for (at, binding) in snapshot.after((*part)?, *position) {
-            *position = Some(at);
-            if !binding.is_live(*now) {
-                continue;
-            }
-            let tuple = snapshot.tuple(&binding)?;
-            if matcher.matches(&tuple.key) {
-                return Some(tuple);
-            }
-        }
-        None
+        let (at, binding) = snapshot.after((*part)?, *position).next()?;
+        *position = Some(at);
+        let tuple = snapshot.tuple(&binding).filter(|_| binding.is_live(*now));
+        Some(tuple.filter(|tuple| matcher.matches(&tuple.key)))
     }
 }
 

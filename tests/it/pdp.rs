@@ -21,7 +21,7 @@ permissions: { act: { at: [org], is: admin }, see: { at: [org], is: 'admin or vi
 
 fn all(pdp: &Pdp) -> Vec<String> {
     let tuples = pdp.read().tuples(&TupleFilter::default()).unwrap();
-    let mut texts: Vec<String> = tuples.map(|tuple| tuple.key.to_string()).collect();
+    let mut texts: Vec<String> = tuples.flatten().map(|tuple| tuple.key.to_string()).collect();
     texts.sort();
     texts
 }

@@ -62,7 +62,7 @@ fn lists_name_just_those_whom_the_oracle_allows() {
                 );
                 let list =
                     SubjectList::new(snapshot.clone(), Arc::clone(&plan), asked.unwrap(), NOW);
-                let listed: Result<Vec<String>, _> = list.collect();
+                let listed: Result<Vec<String>, _> = list.filter_map(Result::transpose).collect();
                 let value = |subject: &str| {
                     let u = Subject::parse(subject).unwrap();
                     let (context, tuples) = (&question.context, &world.tuples);
