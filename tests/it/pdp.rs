@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::{Pdp, TupleFilter, WriteChange, WriteError};
 use bailiwick::store::memory::MemoryStore;
-use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
+use bailiwick::store::{Store, StoreError};
 
+use crate::support::store::HookedStore;
 use crate::support::{World, create, delete, files_of, model, touch, tuple};
 
 const MODEL: &str = "
@@ -196,65 +196,24 @@ fn another_model_is_a_commit_and_one_that_does_not_fit_is_refused() {
     assert!(larger.allows("user:ana see org:a"));
 }
 
-/// A store whose appends fail once they are told to.
-#[derive(Debug, Default)]
-struct Failing {
-    inner: MemoryStore,
-    fails: AtomicBool,
-}
-
-impl Store for Failing {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
-        if self.fails.load(Ordering::SeqCst) {
-            let source = Arc::new(std::io::Error::other("no more disk"));
-            return Err(StoreError::Io { doing: "sync".into(), source });
-        }
-        self.inner.append(expected, group)
-    }
-
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
-        self.inner.read(from)
-    }
-
-    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
-        self.inner.wait_beyond(revision, timeout)
-    }
-
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
-        self.inner.checkpoint()
-    }
-
-    fn write_checkpoint(
-        &self,
-        state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
-    ) -> Result<(), StoreError> {
-        self.inner.write_checkpoint(state, tuples)
-    }
-
-    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)
-    }
-}
-
 #[test]
 fn a_failed_sync_latches_and_what_it_held_is_never_read() {
-    let store = Arc::new(Failing::default());
-    let world = World::on(Arc::clone(&store) as Arc<dyn Store>, MODEL);
+    let fails = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&fails);
+    let store = HookedStore::new(move || {
+        if !told.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let source = Arc::new(std::io::Error::other("no more disk"));
+        Err(StoreError::Io { doing: "sync".into(), source })
+    });
+    let world = World::on(Arc::new(store), MODEL);
     world.put(&["org:a#viewer@user:ana"]);
-    store.fails.store(true, Ordering::SeqCst);
+    fails.store(true, Ordering::SeqCst);
     let error = world.write(vec![touch("org:a#admin@user:ana")]);
     assert!(matches!(error, Err(WriteError::OutcomeUnknown(_))), "{error:?}");
     assert!(!world.allows("user:ana act org:a"), "pending is dropped");
-    store.fails.store(false, Ordering::SeqCst);
+    fails.store(false, Ordering::SeqCst);
     let error = world.write(vec![touch("org:a#admin@user:ana")]);
     assert!(matches!(error, Err(WriteError::Unavailable(_))), "{error:?}");
     assert!(world.allows("user:ana see org:a"), "reads go on");

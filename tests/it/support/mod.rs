@@ -1,6 +1,7 @@
 //! What the tests share: models from text, a service without a wire, a clock that a test sets.
 
 pub(crate) mod service;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

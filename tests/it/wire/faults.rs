@@ -3,17 +3,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
     IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
 };
-use bailiwick::model::tuple::{Revision, Time, Tuple};
+use bailiwick::model::tuple::Time;
 use bailiwick::pdp::Clock;
 use bailiwick::server::{BoundServer, ListenConfig, ServeError};
 use bailiwick::store::memory::MemoryStore;
-use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
 use pb::authorization_service_client::AuthorizationServiceClient;
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -25,6 +23,7 @@ use tower::Service as _;
 
 use crate::support::SetClock;
 use crate::support::service::{Service, assert_refused, pdp};
+use crate::support::store::HookedStore;
 
 const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -244,45 +243,6 @@ async fn a_panic_is_an_internal_error_and_the_service_goes_on() {
     client.check(question()).await.unwrap();
 }
 
-/// A store whose appends wait until they are let through.
-#[derive(Debug)]
-struct StuckStore {
-    inner: MemoryStore,
-    gate: Mutex<mpsc::Receiver<()>>,
-}
-
-impl Store for StuckStore {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
-        let _ = self.gate.lock().unwrap().recv();
-        self.inner.append(expected, group)
-    }
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
-        self.inner.read(from)
-    }
-    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
-        self.inner.wait_beyond(revision, timeout)
-    }
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
-        self.inner.checkpoint()
-    }
-    fn write_checkpoint(
-        &self,
-        state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
-    ) -> Result<(), StoreError> {
-        self.inner.write_checkpoint(state, tuples)
-    }
-    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)
-    }
-}
-
 /// The same over HTTP/2 itself: tonic's client has a timer of its own, which would answer first.
 async fn send_bare(
     address: std::net::SocketAddr,
@@ -309,7 +269,12 @@ async fn send_bare(
 async fn the_callers_deadline_is_kept_and_explained() {
     let (open, gate) = mpsc::sync_channel(4);
     open.send(()).unwrap();
-    let store = StuckStore { inner: MemoryStore::new(), gate: Mutex::new(gate) };
+    // Appends wait until they are let through.
+    let gate = Mutex::new(gate);
+    let store = HookedStore::new(move || {
+        let _ = gate.lock().unwrap().recv();
+        Ok(())
+    });
     let service = Service::start_on(Arc::new(store), Arc::new(SetClock::default())).await;
     // One change: TOUCH doc:d1#viewer@user:ana.
     let tuple = "\x0a\x06doc:d1\x12\x06viewer\x1a\x08user:ana";
