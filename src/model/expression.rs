@@ -234,7 +234,7 @@ impl Parser<'_> {
 }
 
 /// One term stands for itself.
-fn single(mut terms: Vec<Term>, many: fn(Vec<Term>) -> Term) -> Term {
+pub(super) fn single<T>(mut terms: Vec<T>, many: fn(Vec<T>) -> T) -> T {
     match terms.pop() {
         Some(only) if terms.is_empty() => only,
         Some(last) => {

@@ -1,6 +1,7 @@
 //! Builds nodes of the general form in their smallest shape: constants are folded, single terms stand
 //! for themselves. Each rule holds for no, unknown and yes alike.
 
+use crate::model::expression::single;
 use crate::model::form::Expr;
 
 pub(super) fn yes() -> Expr {
@@ -52,17 +53,6 @@ pub(super) fn except(term: Expr, taken: Expr) -> Expr {
         term
     } else {
         Expr::Except(Box::new(term), Box::new(taken))
-    }
-}
-
-fn single(mut terms: Vec<Expr>, many: fn(Vec<Expr>) -> Expr) -> Expr {
-    match terms.pop() {
-        Some(only) if terms.is_empty() => only,
-        Some(last) => {
-            terms.push(last);
-            many(terms)
-        }
-        None => many(terms),
     }
 }
 
