@@ -101,7 +101,13 @@ enum Command {
     Write(write::Args),
     Read(read::Args),
     /// Check, test and print a model directory
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  bailiwick model check models/virta
+  bailiwick model matrix models/energyhub --format markdown"
+    )]
     Model(ModelCommand),
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Eval<'a> {
     goals: FxHashMap<Goal, Entry>,
     touched: Vec<Goal>,
     closure: Option<Rc<Closure>>,
+    /// What was missing on the way to the sets in `closure`; told only if such a set is asked for.
+    closure_missing: BTreeSet<String>,
     conditions: FxHashMap<ConditionId, Value>,
     steps: u64,
     /// Goals that are open, and expressions: the recursion's depth.
@@ -104,6 +106,7 @@ impl<'a> Eval<'a> {
             goals: FxHashMap::default(),
             touched: Vec::new(),
             closure: None,
+            closure_missing: BTreeSet::new(),
             conditions: FxHashMap::default(),
             steps: 0,
             open: 0,
@@ -361,7 +364,10 @@ impl<'a> Eval<'a> {
             let closure = self.closure();
             if closure.len() < count {
                 let value = self.any(closure.iter(), |eval, (set, matched)| {
-                    matched.and(eval.bindings(at, role, set))
+                    match eval.bindings(at, role, set) {
+                        Value::No => Value::No,
+                        bound => bound.and(eval.told(matched)),
+                    }
                 });
                 return value.or(closure.beyond());
             }
@@ -392,7 +398,8 @@ impl<'a> Eval<'a> {
             return Value::No;
         };
         if self.plan.is_plain(set_type, name) {
-            return self.closure().value(object, name);
+            let value = self.closure().value(object, name);
+            return self.told(value);
         }
         if depth >= DEPTH_MAX {
             return Value::Unknown(Why::DEPTH);
@@ -406,6 +413,7 @@ impl<'a> Eval<'a> {
         }
         let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
         let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
+        let before = std::mem::take(&mut self.missing);
         let closure = Rc::new(Closure::walk(&start, |subject| {
             // Role by role, so that a subject's other bindings, be they a million, cost nothing.
             let in_roles =
@@ -417,7 +425,16 @@ impl<'a> Eval<'a> {
             ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
         }));
         self.closure = Some(Rc::clone(&closure));
+        self.closure_missing = std::mem::replace(&mut self.missing, before);
         closure
+    }
+
+    /// A value out of the closure: if it is unknown, what was missing for it matters now.
+    fn told(&mut self, value: Value) -> Value {
+        if matches!(value, Value::Unknown(_)) {
+            self.missing.extend(self.closure_missing.iter().cloned());
+        }
+        value
     }
 
     /// The live tuples `s#relation@t`, t a plain object, with their t.

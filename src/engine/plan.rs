@@ -9,9 +9,10 @@ use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
 
 /// Static knowledge about one model.
 ///
-/// Invariant *plain*: for `(T, n)` in `plain`, V(u, n, y) at any y of type T is V(u, here(n), y), and
-/// each subject set that n's tuples may carry is plain too. So the sets a subject is in are found from
-/// the subject, by as many steps as it has groups, whoever else is bound there.
+/// Invariant *plain*: for `(T, n)` in `plain`, tuples may carry `y#n` as their subject; V(u, n, y) at any
+/// y of type T is V(u, here(n), y); and each subject set that n's tuples may carry is plain too. So the
+/// sets a subject is in are found from the subject, by as many steps as it has groups, whoever else is
+/// bound there.
 #[derive(Debug)]
 pub struct Plan {
     plain: FxHashSet<(TypeId, NameId)>,
@@ -62,9 +63,17 @@ fn is_here(expr: &Expr, name: NameId) -> bool {
 }
 
 fn plain_sets(model: &Model) -> FxHashSet<(TypeId, NameId)> {
+    let roles = model.types.iter().flat_map(|def| &def.roles);
+    let forms = roles.flat_map(|role| &role.bound_by);
+    let carried: FxHashSet<(TypeId, NameId)> = forms
+        .filter_map(|form| match form {
+            SubjectForm::Set(at, name) => Some((*at, *name)),
+            SubjectForm::Object(_) | SubjectForm::All(_) => None,
+        })
+        .collect();
     let mut plain = FxHashSet::default();
     for (at, def) in types(model) {
-        for role in &def.roles {
+        for role in def.roles.iter().filter(|role| carried.contains(&(at, role.name))) {
             if def.defs.get(&role.name).is_some_and(|d| is_here(&d.expr, role.name)) {
                 plain.insert((at, role.name));
             }

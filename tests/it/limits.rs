@@ -195,3 +195,34 @@ fn a_wide_question_ends_in_an_error_not_in_a_long_wait() {
         Err(EngineError::StepsExceeded { limit: 1_000_000 })
     );
 }
+
+#[test]
+fn only_what_could_decide_is_missing() {
+    let world = World::new(
+        "
+model: missing
+types: { user: {}, group: {}, doc: {} }
+conditions:
+  hours: { parameters: { hour: int }, when: 'hour < 18' }
+  network: { parameters: { ip: string }, when: 'ip == \"here\"' }
+roles:
+  - { at: [group], names: [member], bound_by: [user], conditions: [network] }
+  - { at: [doc], names: [viewer], bound_by: [user, 'group#member'], conditions: [hours] }
+permissions: { view: { at: [doc], is: viewer } }
+",
+    );
+    let with = |text: &str, condition: &str| {
+        let name = bailiwick::model::names::Name::parse(condition).unwrap();
+        let condition =
+            bailiwick::model::tuple::TupleCondition { name, context: Default::default() };
+        let tuple = crate::support::tuple(text);
+        let tuple = bailiwick::model::tuple::Tuple { condition: Some(condition), ..tuple };
+        world.write(vec![bailiwick::pdp::WriteChange::Touch(tuple)]).unwrap();
+    };
+    with("group:far#member@user:ana", "network");
+    with("doc:d#viewer@user:ana", "hours");
+    world.put(&["doc:d#viewer@group:near#member", "doc:e#viewer@group:far#member"]);
+    let missing = |question: &str| world.check(question).unwrap().missing().to_vec();
+    assert_eq!(missing("user:ana view doc:d"), ["hour"]);
+    assert_eq!(missing("user:ana view doc:e"), ["ip"]);
+}
