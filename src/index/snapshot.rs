@@ -431,12 +431,6 @@ impl Snapshot {
         let def = self.type_of(binding.scope).and_then(|t| self.model.type_def(t));
         def.and_then(|def| def.edge(binding.role)).is_some_and(|edge| edge.is_parent)
     }
-
-    /// The source of a binding: empty for what is granted here.
-    #[must_use]
-    pub fn source_of(&self, binding: &Binding<'_>) -> &str {
-        self.sources.get(binding.source as usize).map_or("", |source| source)
-    }
 }
 
 /// Which tuples to go through.

@@ -91,6 +91,14 @@ impl std::fmt::Debug for HeadFile {
     }
 }
 
+impl Drop for HeadFile {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that ours has just forked holds the same open file until its
+        // exec, and the lock with it. What fails here fails at closing too.
+        let _ = self.file.unlock();
+    }
+}
+
 impl HeadFile {
     /// Makes the file, durably, and locks it. It gets its name last, and never another's place.
     ///
@@ -303,4 +311,24 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::first_record;
+    use super::*;
+
+    #[test]
+    fn the_lock_ends_with_its_owner_whoever_else_has_the_file_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let sync = Syncer::default();
+        let record = first_record(Identity::fresh());
+        let head_file = HeadFile::create(dir.path(), record, &sync).unwrap();
+        // The same open file, as a forked process has it until its exec.
+        let _forked = head_file.file.try_clone().unwrap();
+        let held = HeadFile::open(dir.path(), &sync);
+        assert!(matches!(held, Err(StoreError::Locked { .. })), "{held:?}");
+        drop(head_file);
+        assert!(HeadFile::open(dir.path(), &sync).unwrap().is_some());
+    }
 }
