@@ -11,7 +11,7 @@ use crate::engine::{Decision, Grant, Reason};
 use crate::model::limits::{CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
-use crate::pdp::{TupleFilter, WriteChange};
+use crate::pdp::{IdempotencyKey, Must, Precondition, TupleFilter, WriteChange};
 
 /// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the range of a protobuf timestamp.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -216,6 +216,33 @@ pub(super) fn change_from_wire(
         // Only the identity counts, so that what was read can be sent back as it is.
         pb::Operation::Delete => Ok(WriteChange::Delete(key_from_wire(&path, &tuple)?)),
     }
+}
+
+/// The `position`th precondition of a commit.
+pub(super) fn precondition_from_wire(
+    position: usize,
+    wire: pb::Precondition,
+) -> Result<Precondition, ApiError> {
+    use pb::precondition::Condition;
+    let (must, filter) = match wire.condition {
+        Some(Condition::MustMatch(filter)) => (Must::Match, filter),
+        Some(Condition::MustNotMatch(filter)) => (Must::NotMatch, filter),
+        None => {
+            let what = "it is empty: expected `must_match` or `must_not_match`";
+            let field = format!("preconditions[{position}]");
+            return Err(ApiError::field(Refusal::InvalidField, &field, what));
+        }
+    };
+    Ok(Precondition { must, filter: filter_from_wire(filter) })
+}
+
+/// An idempotency key; on the wire an empty one is none.
+pub(super) fn key_of_request(wire: &str) -> Result<Option<IdempotencyKey>, ApiError> {
+    if wire.is_empty() {
+        return Ok(None);
+    }
+    let key = IdempotencyKey::parse(wire);
+    key.map(Some).map_err(|error| ApiError::syntax("idempotency_key", &error))
 }
 
 /// A filter; on the wire an empty field is one that is not set.

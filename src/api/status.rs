@@ -9,8 +9,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::pb;
 use crate::engine::{EngineError, QuestionError};
 use crate::index::HierarchyError;
+use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
-use crate::pdp::{FilterError, WriteError};
+use crate::pdp::{FilterError, WriteError, precondition_path};
 
 /// The domain of every `google.rpc.ErrorInfo` that the service sends.
 pub const ERROR_DOMAIN: &str = "bailiwick.dev";
@@ -58,7 +59,7 @@ refusals! {
     ContextTooLarge = InvalidArgument "CONTEXT_TOO_LARGE",
     /// A batch has too many items.
     BatchTooLarge = InvalidArgument "BATCH_TOO_LARGE",
-    /// A commit has too many changes, or takes too many bytes.
+    /// A commit has too many changes or preconditions, or takes too many bytes.
     CommitTooLarge = InvalidArgument "COMMIT_TOO_LARGE",
     /// A commit changes nothing.
     EmptyCommit = InvalidArgument "EMPTY_COMMIT",
@@ -66,6 +67,8 @@ refusals! {
     RepeatedTuple = InvalidArgument "REPEATED_TUPLE",
     /// The model does not admit the tuple.
     TupleNotAdmitted = InvalidArgument "TUPLE_NOT_ADMITTED",
+    /// A precondition of the commit does not hold; nothing was written.
+    PreconditionFailed = FailedPrecondition "PRECONDITION_FAILED",
     /// The parents of a scope would lead back to it.
     HierarchyCycle = FailedPrecondition "HIERARCHY_CYCLE",
     /// The chain of parents would be longer than the limit.
@@ -80,6 +83,12 @@ refusals! {
     ListHasNoEnd = FailedPrecondition "LIST_HAS_NO_END",
     /// A tuple to create is there already.
     TupleExists = AlreadyExists "TUPLE_EXISTS",
+    /// The idempotency key was used for another request; nothing was written.
+    IdempotencyKeyReused = AlreadyExists "IDEMPOTENCY_KEY_REUSED",
+    /// More tuples would have to be looked at than the limit to know whether preconditions hold.
+    PreconditionTooBroad = ResourceExhausted "PRECONDITION_TOO_BROAD",
+    /// The service holds more objects than it has ids for.
+    IndexFull = ResourceExhausted "INDEX_FULL",
     /// The request message is larger than the limit.
     RequestTooLarge = ResourceExhausted "REQUEST_TOO_LARGE",
     /// One question takes more evaluation steps than the limit.
@@ -195,7 +204,7 @@ fn unknown_of(kind: &str) -> Refusal {
 
 fn unknown(
     message: String,
-    field: &'static str,
+    field: &str,
     kind: &'static str,
     value: &str,
     nearest: Option<&str>,
@@ -251,17 +260,40 @@ impl From<EngineError> for ApiError {
 
 impl From<FilterError> for ApiError {
     fn from(error: FilterError) -> Self {
-        let message = error.to_string();
-        match error {
-            FilterError::Syntax { field, .. } => {
-                Self::new(Refusal::InvalidField, message).with("field", &field)
-            }
-            FilterError::Unknown { field, kind, value, nearest } => {
-                let hint = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));
-                let message = message + &hint.unwrap_or_default();
-                unknown(message, field, kind, &value, nearest.as_deref())
-            }
+        of_filter(&error, "filter")
+    }
+}
+
+/// A fault of the filter that stands at this path.
+fn of_filter(error: &FilterError, path: &str) -> ApiError {
+    let (field, message) = (error.field_at(path), error.at(path));
+    match error {
+        FilterError::Syntax { .. } => {
+            ApiError::new(Refusal::InvalidField, message).with("field", &field)
         }
+        FilterError::Unknown { kind, value, nearest, .. } => {
+            let hint = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));
+            let message = message + &hint.unwrap_or_default();
+            unknown(message, &field, kind, value, nearest.as_deref())
+        }
+    }
+}
+
+/// A tuple that the model does not admit, at `path`. A misspelt name is told as in a question.
+fn of_tuple(message: String, path: &str, error: &NotAdmitted) -> ApiError {
+    let misfit = error.misfit();
+    let field = format!("{path}.{}", misfit.field);
+    let nearest = misfit.nearest.as_deref();
+    if matches!(error, NotAdmitted::Unknown(_)) {
+        return unknown(message, &field, misfit.kind, &misfit.value, nearest);
+    }
+    let refused = ApiError::new(Refusal::TupleNotAdmitted, message)
+        .with("field", &field)
+        .with("kind", &misfit.kind)
+        .with("value", &misfit.value);
+    match nearest {
+        Some(nearest) => refused.with("nearest", &nearest),
+        None => refused,
     }
 }
 
@@ -271,30 +303,51 @@ impl From<WriteError> for ApiError {
         let about = |refusal, change: usize| {
             Self::new(refusal, message.clone()).with("field", &format!("changes[{change}].tuple"))
         };
+        let on = |refusal, precondition: usize, must| {
+            Self::new(refusal, message.clone())
+                .with("field", &precondition_path(precondition, must))
+                .with("precondition", &precondition)
+        };
+        let too_large = |field: &'static str, unit, limit: usize| {
+            Self::new(Refusal::CommitTooLarge, message.clone())
+                .with("field", &field)
+                .with(unit, &limit)
+        };
         match error {
             WriteError::Empty => Self::new(Refusal::EmptyCommit, message).with("field", &"changes"),
-            WriteError::TooManyChanges { limit, .. } => Self::new(Refusal::CommitTooLarge, message)
-                .with("field", &"changes")
-                .with("limit", &limit),
-            WriteError::TooLarge { limit, .. } => Self::new(Refusal::CommitTooLarge, message)
-                .with("field", &"changes")
-                .with("limit_bytes", &limit),
+            WriteError::TooManyChanges { limit, .. } => too_large("changes", "limit", limit),
+            WriteError::TooManyPreconditions { limit, .. } => {
+                too_large("preconditions", "limit", limit)
+            }
+            WriteError::TooLarge { limit, .. } => too_large("changes", "limit_bytes", limit),
+            WriteError::Filter { precondition, must, error } => {
+                of_filter(&error, &precondition_path(precondition, must))
+                    .with("precondition", &precondition)
+            }
+            WriteError::PreconditionFailed { precondition, must, tuple } => {
+                let refused = on(Refusal::PreconditionFailed, precondition, must);
+                tuple.iter().fold(refused, |refused, tuple| refused.with("tuple", tuple))
+            }
+            WriteError::PreconditionTooBroad { precondition, must, limit } => {
+                on(Refusal::PreconditionTooBroad, precondition, must).with("limit", &limit)
+            }
+            WriteError::KeyReused { revision } => Self::new(Refusal::IdempotencyKeyReused, message)
+                .with("field", &"idempotency_key")
+                .with("revision", &revision),
             WriteError::Repeated { change, tuple } => {
                 about(Refusal::RepeatedTuple, change).with("tuple", &tuple)
             }
-            WriteError::NotAdmitted { change, .. } => about(Refusal::TupleNotAdmitted, change),
+            WriteError::NotAdmitted { change, error } => {
+                of_tuple(message, &format!("changes[{change}].tuple"), &error)
+            }
+            WriteError::IndexFull { change } => about(Refusal::IndexFull, change),
             WriteError::AlreadyExists { change, tuple } => {
                 about(Refusal::TupleExists, change).with("tuple", &tuple)
             }
-            WriteError::Hierarchy { change, error } => match error {
-                HierarchyError::Cycle { .. } => about(Refusal::HierarchyCycle, change),
-                HierarchyError::TooDeep { limit, .. } => {
-                    about(Refusal::HierarchyTooDeep, change).with("limit", &limit)
-                }
-                HierarchyError::SecondParent { other, .. } => {
-                    about(Refusal::SecondParent, change).with("parent", &other)
-                }
-            },
+            WriteError::Hierarchy { change, error } => {
+                let (refusal, key, value) = of_hierarchy(&error);
+                about(refusal, change).with(key, &value)
+            }
             WriteError::Unstorable { .. } => {
                 Self::new(Refusal::InvalidField, message).with("field", &"changes")
             }
@@ -310,6 +363,19 @@ impl From<WriteError> for ApiError {
                 tracing::warn!(%cause, "a write was refused");
                 Self::new(Refusal::StoreUnavailable, "the store takes no more writes")
             }
+        }
+    }
+}
+
+/// The row of a broken rule of the hierarchy, and the pair that a program needs of it.
+fn of_hierarchy(error: &HierarchyError) -> (Refusal, &'static str, String) {
+    match error {
+        HierarchyError::Cycle { path, .. } => (Refusal::HierarchyCycle, "path", path.clone()),
+        HierarchyError::TooDeep { limit, .. } => {
+            (Refusal::HierarchyTooDeep, "limit", limit.to_string())
+        }
+        HierarchyError::SecondParent { other, .. } => {
+            (Refusal::SecondParent, "parent", other.clone())
         }
     }
 }

@@ -4,15 +4,16 @@ use tonic::{Request, Response, Status};
 
 use super::Adapter;
 use super::convert::{
-    change_from_wire, filter_from_wire, require_latest, require_unset, tuple_to_wire,
+    change_from_wire, filter_from_wire, key_of_request, precondition_from_wire, require_latest,
+    require_unset, tuple_to_wire,
 };
 use super::guard::Deadline;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use super::stream::{Responses, produce};
-use crate::model::limits::COMMIT_CHANGES_MAX;
+use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
-use crate::pdp::{Token, WriteError};
+use crate::pdp::{Token, WriteError, WriteRequest};
 
 #[tonic::async_trait]
 impl pb::tuple_service_server::TupleService for Adapter {
@@ -21,18 +22,30 @@ impl pb::tuple_service_server::TupleService for Adapter {
         request: Request<pb::WriteTuplesRequest>,
     ) -> Result<Response<pb::WriteTuplesResponse>, Status> {
         let request = request.into_inner();
-        require_unset("preconditions", !request.preconditions.is_empty())?;
-        require_unset("idempotency_key", !request.idempotency_key.is_empty())?;
+        // Before they are converted.
         let count = request.changes.len();
         if count > COMMIT_CHANGES_MAX {
             let error = WriteError::TooManyChanges { count, limit: COMMIT_CHANGES_MAX };
             return Err(ApiError::from(error).into());
         }
+        let count = request.preconditions.len();
+        if count > PRECONDITIONS_MAX {
+            let error = WriteError::TooManyPreconditions { count, limit: PRECONDITIONS_MAX };
+            return Err(ApiError::from(error).into());
+        }
         let changes = request.changes.into_iter().enumerate();
-        let changes: Vec<_> = changes
-            .map(|(position, change)| change_from_wire(position, change))
-            .collect::<Result<_, _>>()?;
-        let written = self.shared.pdp()?.write(changes).await.map_err(ApiError::from)?;
+        let preconditions = request.preconditions.into_iter().enumerate();
+        let request = WriteRequest {
+            key: key_of_request(&request.idempotency_key)?,
+            preconditions: preconditions
+                .map(|(position, wire)| precondition_from_wire(position, wire))
+                .collect::<Result<_, _>>()?,
+            changes: changes
+                .map(|(position, wire)| change_from_wire(position, wire))
+                .collect::<Result<_, _>>()?,
+            validate_only: request.validate_only,
+        };
+        let written = self.shared.pdp()?.commit(request).await.map_err(ApiError::from)?;
         Ok(Response::new(pb::WriteTuplesResponse {
             revision: written.token.revision.0,
             token: written.token.to_string(),

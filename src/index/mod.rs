@@ -6,8 +6,10 @@
 
 mod hierarchy;
 mod objects;
+mod part;
 mod snapshot;
 
 pub use hierarchy::{HierarchyError, check_parents};
 pub use objects::ObjectId;
-pub use snapshot::{Binding, Details, NotIndexable, Part, Position, Snapshot, SubjectKey};
+pub use part::{Part, Position};
+pub use snapshot::{Binding, Details, NotIndexable, Snapshot, SubjectKey};

@@ -8,6 +8,9 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 
 use super::objects::{ObjectId, Objects};
+use super::part::{
+    Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_subject, subject_bounds,
+};
 use crate::model::form::{ConditionId, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Time, Tuple, TupleCondition, TupleKey};
@@ -63,27 +66,7 @@ impl<'a> Binding<'a> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct ByScope {
-    scope: ObjectId,
-    role: NameId,
-    subject: SubjectKey,
-    source: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct BySubject {
-    subject: SubjectKey,
-    role: NameId,
-    scope: ObjectId,
-    source: u32,
-}
-
 type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
-
-const FIRST: SubjectKey = SubjectKey::Object(ObjectId(0));
-const FIRST_SET: SubjectKey = SubjectKey::Set(ObjectId(0), NameId(0));
-const LAST: SubjectKey = SubjectKey::Set(ObjectId(u32::MAX), NameId(u32::MAX));
 
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
 ///
@@ -244,25 +227,20 @@ impl Snapshot {
         part: Part,
         position: Option<Position>,
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
-        let (by_scope, by_subject) = match part {
-            Part::All | Part::Scope(_) => (Some(self.scope_after(part, position)), None),
-            Part::Subject(subject) => (None, Some(self.subject_after(subject, position))),
+        let (by_scope, by_subject) = match part.bounds() {
+            Bounds::Scope(low, high) => (Some(self.scope_after(low, high, position)), None),
+            Bounds::Subject(low, high) => (None, Some(self.subject_after(low, high, position))),
         };
         by_scope.into_iter().flatten().chain(by_subject.into_iter().flatten())
     }
 
     fn scope_after(
         &self,
-        part: Part,
+        low: ByScope,
+        high: ByScope,
         position: Option<Position>,
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
-        let (first, last) = match part {
-            Part::Scope(scope) => (scope, scope),
-            Part::All | Part::Subject(_) => (ObjectId(0), ObjectId(u32::MAX)),
-        };
-        let low = ByScope { scope: first, role: NameId(0), subject: FIRST, source: 0 };
         let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(at.0));
-        let high = ByScope { scope: last, role: NameId(u32::MAX), subject: LAST, source: u32::MAX };
         self.by_scope
             .range((low, Bound::Unbounded))
             .take_while(move |(key, _)| **key <= high)
@@ -271,10 +249,10 @@ impl Snapshot {
 
     fn subject_after(
         &self,
-        subject: SubjectKey,
+        low: BySubject,
+        high: BySubject,
         position: Option<Position>,
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
-        let (low, high) = subject_bounds(subject, subject);
         let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(by_subject(&at.0)));
         let from_low = self.by_subject.range((low, Bound::Unbounded));
         from_low.take_while(move |(key, _)| **key <= high).map(|(key, details)| {
@@ -433,38 +411,10 @@ impl Snapshot {
     }
 }
 
-/// Which tuples to go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Every tuple.
-    All,
-    /// Those of this scope.
-    Scope(ObjectId),
-    /// Those in which this subject stands.
-    Subject(SubjectKey),
-}
-
-/// A place in the index's own order of tuples, valid for later revisions of the same process too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(ByScope);
-
 /// A tuple that the model does not admit reached the index, or ids are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tuple names what the model does not have, or the index is full")]
 pub struct NotIndexable;
-
-fn by_subject(key: &ByScope) -> BySubject {
-    let ByScope { scope, role, subject, source } = *key;
-    BySubject { subject, scope, role, source }
-}
-
-fn subject_bounds(from: SubjectKey, to: SubjectKey) -> (BySubject, BySubject) {
-    let (scope, role) = (ObjectId(u32::MAX), NameId(u32::MAX));
-    (
-        BySubject { subject: from, scope: ObjectId(0), role: NameId(0), source: 0 },
-        BySubject { subject: to, scope, role, source: u32::MAX },
-    )
-}
 
 fn subject_binding<'a>(key: &BySubject, details: Option<&'a Details>) -> Binding<'a> {
     let BySubject { subject, scope, role, source } = *key;

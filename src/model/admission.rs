@@ -7,26 +7,74 @@ use super::form::{
 };
 use super::limits::CONTEXT_BYTES_MAX;
 use super::names::{Name, Object, Subject, quoted};
-use super::suggest::did_you_mean;
+use super::suggest::nearest;
 use super::tuple::{Tuple, TupleCondition};
 use super::values::convert;
 
-/// Why the model refuses a tuple. The message names the value, what was expected, and the nearest known
-/// name.
+/// Why the model refuses a tuple.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
     /// A type, role, relation, name or condition that the model does not have: a typo.
     #[error("{0}")]
-    Unknown(String),
+    Unknown(Misfit),
     /// The model has the role or relation, but not at this type of scope, or not for this subject.
     #[error("{0}")]
-    NotBindable(String),
+    NotBindable(Misfit),
     /// A fact that the scope's type does not declare, or no value of it.
     #[error("{0}")]
-    NotAFact(String),
+    NotAFact(Misfit),
     /// The tuple may not carry this condition, or not with these values.
     #[error("{0}")]
-    Condition(String),
+    Condition(Misfit),
+}
+
+impl NotAdmitted {
+    /// What does not fit.
+    #[must_use]
+    pub fn misfit(&self) -> &Misfit {
+        let (Self::Unknown(misfit)
+        | Self::NotBindable(misfit)
+        | Self::NotAFact(misfit)
+        | Self::Condition(misfit)) = self;
+        misfit
+    }
+}
+
+/// A value of a tuple that does not fit the model. Its text names the value, what was expected, and the
+/// nearest known name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where it stands: `scope`, `role`, `subject` or `condition`.
+    pub field: &'static str,
+    /// What it was taken for: `type`, `role`, `name`, `condition`, `parameter`, `subject` or `fact`.
+    pub kind: &'static str,
+    /// The value, cut for quoting.
+    pub value: String,
+    /// The nearest known name.
+    pub nearest: Option<String>,
+    message: String,
+}
+
+impl Misfit {
+    fn new(field: &'static str, kind: &'static str, value: &str, message: String) -> Self {
+        Self { field, kind, value: quoted(value), nearest: None, message }
+    }
+
+    /// Names the nearest of these to the value, if one is near.
+    fn near<'a>(self, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let near = nearest(&self.value, known).map(str::to_owned);
+        Self { nearest: near, ..self }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether the model lets this tuple be stored.
@@ -36,7 +84,7 @@ pub enum NotAdmitted {
 /// or the condition is not allowed there.
 pub fn admit(model: &Model, tuple: &Tuple) -> Result<(), NotAdmitted> {
     let key = &tuple.key;
-    let (_, def) = type_of(model, key.scope.type_name())?;
+    let (_, def) = type_of(model, "scope", key.scope.type_name())?;
     let role = model.name_id(key.role.as_str());
     if role == Some(HAS) {
         return fact(model, def, key.scope.type_name(), tuple);
@@ -69,12 +117,17 @@ impl<'m> Bindable<'m> {
     }
 }
 
-fn type_of<'m>(model: &'m Model, name: &str) -> Result<(TypeId, &'m TypeDef), NotAdmitted> {
+fn type_of<'m>(
+    model: &'m Model,
+    field: &'static str,
+    name: &str,
+) -> Result<(TypeId, &'m TypeDef), NotAdmitted> {
     let found = model.type_id(name).and_then(|id| Some((id, model.type_def(id)?)));
     found.ok_or_else(|| {
         let names = model.types.iter().filter_map(|def| def.name.as_ref());
-        let near = did_you_mean(name, names.map(Name::as_str));
-        NotAdmitted::Unknown(format!("`{}` is no type of the model{near}", quoted(name)))
+        let message = format!("`{}` is no type of the model", quoted(name));
+        let misfit = Misfit::new(field, "type", name, message);
+        NotAdmitted::Unknown(misfit.near(names.map(Name::as_str)))
     })
 }
 
@@ -87,28 +140,31 @@ fn not_here(model: &Model, def: &TypeDef, tuple: &Tuple) -> NotAdmitted {
         roles.chain(def.edges.iter().map(|edge| edge.relation)).collect::<Vec<_>>()
     };
     let known: Vec<&str> = names(def).into_iter().map(|name| model.name_of(name)).collect();
-    let near = did_you_mean(role, known.iter().copied());
+    let misfit = |message| Misfit::new("role", "role", role, message).near(known.iter().copied());
     let elsewhere =
         model.name_id(role).is_some_and(|name| model.types.iter().any(|d| bound(d, name)));
     if elsewhere {
-        return NotAdmitted::NotBindable(format!("`{role}` cannot be bound on `{scope}`{near}"));
+        return NotAdmitted::NotBindable(misfit(format!("`{role}` cannot be bound on `{scope}`")));
     }
-    NotAdmitted::Unknown(format!("`{role}` is no role or relation of `{scope}`{near}"))
+    NotAdmitted::Unknown(misfit(format!("`{role}` is no role or relation of `{scope}`")))
 }
 
 fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotAdmitted> {
     let subject = &tuple.key.subject;
     let form = match subject {
-        Subject::Object(object) => SubjectForm::Object(type_of(model, object.type_name())?.0),
-        Subject::All(type_name) => SubjectForm::All(type_of(model, type_name.as_str())?.0),
+        Subject::Object(object) => {
+            SubjectForm::Object(type_of(model, "subject", object.type_name())?.0)
+        }
+        Subject::All(of) => SubjectForm::All(type_of(model, "subject", of.as_str())?.0),
         Subject::Set(object, name) => {
-            let (id, def) = type_of(model, object.type_name())?;
+            let (id, def) = type_of(model, "subject", object.type_name())?;
             let known = model.name_id(name.as_str()).filter(|name| def.defs.contains_key(name));
             let Some(known) = known else {
                 let names = def.defs.keys().filter(|name| is_named(model, **name));
-                let near = did_you_mean(name.as_str(), names.map(|name| model.name_of(*name)));
-                let message = format!("`{name}` is no name on `{}`{near}", object.type_name());
-                return Err(NotAdmitted::Unknown(message));
+                let message = format!("`{name}` is no name on `{}`", object.type_name());
+                let misfit = Misfit::new("subject", "name", name.as_str(), message);
+                let misfit = misfit.near(names.map(|name| model.name_of(*name)));
+                return Err(NotAdmitted::Unknown(misfit));
             };
             SubjectForm::Set(id, known)
         }
@@ -128,9 +184,9 @@ fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotA
         return Ok(());
     }
     let (role, scope) = (&tuple.key.role, tuple.key.scope.type_name());
-    let subject = quoted(&subject.to_string());
+    let (text, subject) = (subject.to_string(), quoted(&subject.to_string()));
     let message = format!("`{subject}` cannot be bound to `{role}` on `{scope}`: {expected}");
-    Err(NotAdmitted::NotBindable(message))
+    Err(NotAdmitted::NotBindable(Misfit::new("subject", "subject", &text, message)))
 }
 
 fn is_named(model: &Model, name: NameId) -> bool {
@@ -159,12 +215,13 @@ fn listed(mut forms: Vec<String>) -> String {
 }
 
 fn fact(model: &Model, def: &TypeDef, scope: &str, tuple: &Tuple) -> Result<(), NotAdmitted> {
-    let refused = |message| Err(NotAdmitted::NotAFact(message));
+    let misfit = |value: &str, message| Misfit::new("subject", "fact", value, message);
     let feature = match &tuple.key.subject {
         Subject::Object(object) if object.type_name() == "feature" => object,
         other => {
-            let other = quoted(&other.to_string());
-            return refused(format!("`{other}` is no fact: expected `feature:...`"));
+            let other = other.to_string();
+            let message = format!("`{}` is no fact: expected `feature:...`", quoted(&other));
+            return Err(NotAdmitted::NotAFact(misfit(&other, message)));
         }
     };
     let (text, member) = match feature.id().split_once(':') {
@@ -173,34 +230,41 @@ fn fact(model: &Model, def: &TypeDef, scope: &str, tuple: &Tuple) -> Result<(), 
     };
     let declared = || def.facts.iter().filter_map(|id| model.fact(*id));
     let Some(found) = declared().find(|fact| fact.name.as_str() == text) else {
-        let near = did_you_mean(text, declared().map(|fact| fact.name.as_str()));
-        return refused(format!("`{}` is no fact of `{scope}`{near}", quoted(text)));
+        let message = format!("`{}` is no fact of `{scope}`", quoted(text));
+        let near = declared().map(|fact| fact.name.as_str());
+        return Err(NotAdmitted::NotAFact(misfit(text, message).near(near)));
     };
-    if let Some(message) = misfit(&found.kind, text, member, feature) {
-        return refused(message);
+    if let Some(wrong) = wrong_member(&found.kind, text, member, feature) {
+        return Err(NotAdmitted::NotAFact(wrong));
     }
     if tuple.condition.is_some() {
-        return Err(NotAdmitted::Condition("a fact carries no condition".to_owned()));
+        let message = "a fact carries no condition".to_owned();
+        return Err(NotAdmitted::Condition(Misfit::new("condition", "condition", "", message)));
     }
     Ok(())
 }
 
 /// What is wrong with a fact's member, if something is.
-fn misfit(kind: &FactKind, text: &str, member: Option<&str>, feature: &Object) -> Option<String> {
-    let member = member.filter(|member| !member.is_empty());
+fn wrong_member(
+    kind: &FactKind,
+    text: &str,
+    member: Option<&str>,
+    feature: &Object,
+) -> Option<Misfit> {
+    let value = member.unwrap_or_default();
+    let misfit = |message| Some(Misfit::new("subject", "fact", value, message));
     match kind {
         FactKind::Flag if feature.id() == text => None,
-        FactKind::Flag => Some(format!("`{text}` is a flag: expected `feature:{text}`")),
-        FactKind::Set if member.is_some() => None,
-        FactKind::Set => Some(format!("`{text}` is a set: expected `feature:{text}:MEMBER`")),
+        FactKind::Flag => misfit(format!("`{text}` is a flag: expected `feature:{text}`")),
+        FactKind::Set if !value.is_empty() => None,
+        FactKind::Set => misfit(format!("`{text}` is a set: expected `feature:{text}:MEMBER`")),
         FactKind::OneOf(values) if values.contains(feature) => None,
         FactKind::OneOf(values) => {
             let skip = text.len() + 1;
             let known: Vec<&str> = values.iter().filter_map(|v| v.id().get(skip..)).collect();
-            let value = member.unwrap_or_default();
-            let near = did_you_mean(value, known.iter().copied());
-            let (value, known) = (quoted(value), known.join(", "));
-            Some(format!("`{value}` is no value of `{text}`: expected one of {known}{near}"))
+            let (shown, expected) = (quoted(value), known.join(", "));
+            let message = format!("`{shown}` is no value of `{text}`: expected one of {expected}");
+            misfit(message).map(|misfit| misfit.near(known))
         }
     }
 }
@@ -211,35 +275,40 @@ fn condition(
     allowed: &[ConditionId],
     role: &Name,
 ) -> Result<(), NotAdmitted> {
-    let Some(id) = model.condition_id(held.name.as_str()) else {
-        let near =
-            did_you_mean(held.name.as_str(), model.conditions.iter().map(|c| c.name.as_str()));
-        let message = format!("`{}` is no condition of the model{near}", held.name);
-        return Err(NotAdmitted::Unknown(message));
+    let name = held.name.as_str();
+    let Some(id) = model.condition_id(name) else {
+        let message = format!("`{name}` is no condition of the model");
+        let misfit = Misfit::new("condition", "condition", name, message);
+        let misfit = misfit.near(model.conditions.iter().map(|c| c.name.as_str()));
+        return Err(NotAdmitted::Unknown(misfit));
     };
-    let refused = |message| Err(NotAdmitted::Condition(message));
     if !allowed.contains(&id) {
-        return refused(format!("a tuple of `{role}` cannot carry the condition `{}`", held.name));
+        let message = format!("a tuple of `{role}` cannot carry the condition `{name}`");
+        let misfit = Misfit::new("condition", "condition", name, message);
+        return Err(NotAdmitted::Condition(misfit));
     }
+    let parameter = |value: &str, message| Misfit::new("condition", "parameter", value, message);
     let Some(def) = model.condition(id) else { return Ok(()) };
     let mut bytes = 0_usize;
     for (name, value) in &held.context {
         let Some(kind) = def.parameters.get(name) else {
-            let near = did_you_mean(name, def.parameters.keys().map(String::as_str));
             let (shown, of) = (quoted(name), &held.name);
-            return refused(format!("`{shown}` is no parameter of the condition `{of}`{near}"));
+            let message = format!("`{shown}` is no parameter of the condition `{of}`");
+            let misfit = parameter(name, message);
+            let misfit = misfit.near(def.parameters.keys().map(String::as_str));
+            return Err(NotAdmitted::Condition(misfit));
         };
         let text = value.to_string();
         bytes = bytes.saturating_add(name.len()).saturating_add(text.len());
         if !kind.admits(value) {
-            let text = quoted(&text);
-            return refused(format!(
-                "`{text}` does not fit the parameter `{name}`: expected {kind}"
-            ));
+            let shown = quoted(&text);
+            let message = format!("`{shown}` does not fit the parameter `{name}`: expected {kind}");
+            return Err(NotAdmitted::Condition(parameter(&text, message)));
         }
     }
     if bytes > CONTEXT_BYTES_MAX {
-        return refused(format!("the context is larger than {CONTEXT_BYTES_MAX} bytes"));
+        let message = format!("the context is larger than {CONTEXT_BYTES_MAX} bytes");
+        return Err(NotAdmitted::Condition(parameter("", message)));
     }
     Ok(())
 }

@@ -10,6 +10,16 @@ pub const DEPTH_MAX: usize = 32;
 pub const COMMIT_CHANGES_MAX: usize = 10_000;
 /// Largest encoded commit, in bytes.
 pub const COMMIT_BYTES_MAX: usize = 1 << 20;
+/// Most preconditions of one commit.
+pub const PRECONDITIONS_MAX: usize = 100;
+/// Most tuples that one commit's preconditions may look at, together.
+pub const PRECONDITION_TUPLES_MAX: usize = 10_000;
+/// Longest idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// How long an idempotency key is kept after its commit, in seconds.
+pub const IDEMPOTENCY_KEY_SECONDS: u64 = 24 * 60 * 60;
+/// Most idempotency keys that are kept; the oldest is forgotten for one more.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 /// Largest request message, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Most items in one BatchCheck.

@@ -1,10 +1,11 @@
 //! What can go wrong without a wire: typed, one enum per operation.
 
 use crate::index::HierarchyError;
+use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
 use crate::store::StoreError;
 
-/// Why a commit was refused. `change` is the position of the offending change, from 0.
+/// Why a commit was refused. `change` and `precondition` are positions in the request, from 0.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -19,8 +20,59 @@ pub enum WriteError {
         /// The bound.
         limit: usize,
     },
+    /// Too many preconditions.
+    #[error("preconditions: there are {count}, the limit is {limit}")]
+    TooManyPreconditions {
+        /// How many.
+        count: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// A precondition's filter is malformed, or names what the model does not have.
+    #[error("{}", .error.at(&precondition_path(*precondition, *must)))]
+    Filter {
+        /// Which precondition.
+        precondition: usize,
+        /// Which kind of it.
+        must: Must,
+        /// What is wrong with its filter.
+        error: FilterError,
+    },
+    /// A precondition does not hold.
+    #[error("{}: {}", precondition_path(*precondition, *must), not_held(.tuple.as_deref()))]
+    PreconditionFailed {
+        /// Which precondition.
+        precondition: usize,
+        /// Which kind of it.
+        must: Must,
+        /// A tuple that matches and must not.
+        tuple: Option<String>,
+    },
+    /// Whether the preconditions hold takes more tuples than may be looked at.
+    #[error(
+        "{}: {limit} tuples do not decide whether the preconditions hold; name a scope, a subject or \
+         a role, so that fewer can match",
+        precondition_path(*precondition, *must)
+    )]
+    PreconditionTooBroad {
+        /// The precondition at which the bound was reached.
+        precondition: usize,
+        /// Which kind of it.
+        must: Must,
+        /// The bound.
+        limit: usize,
+    },
+    /// The idempotency key stands for another request.
+    #[error(
+        "idempotency_key: it was used for another request, committed as revision {revision}; \
+         a new request takes a new key"
+    )]
+    KeyReused {
+        /// What the first request was committed as.
+        revision: u64,
+    },
     /// The same identity twice in one commit.
-    #[error("changes[{change}]: `{tuple}` is changed twice")]
+    #[error("changes[{change}].tuple: `{tuple}` is changed twice")]
     Repeated {
         /// Which change.
         change: usize,
@@ -28,15 +80,21 @@ pub enum WriteError {
         tuple: String,
     },
     /// The model does not admit the tuple.
-    #[error("changes[{change}]: {reason}")]
+    #[error("changes[{change}].tuple.{}: {error}", .error.misfit().field)]
     NotAdmitted {
         /// Which change.
         change: usize,
-        /// Why, naming the tuple.
-        reason: String,
+        /// Why, naming the value.
+        error: Box<NotAdmitted>,
+    },
+    /// Object ids are used up; nothing was written.
+    #[error("changes[{change}].tuple: the service holds more objects than it has ids for")]
+    IndexFull {
+        /// Which change.
+        change: usize,
     },
     /// A tuple to create is there already.
-    #[error("changes[{change}]: `{tuple}` exists already")]
+    #[error("changes[{change}].tuple: `{tuple}` exists already")]
     AlreadyExists {
         /// Which change.
         change: usize,
@@ -44,7 +102,7 @@ pub enum WriteError {
         tuple: String,
     },
     /// Parents would be cyclic, too deep, or more than one.
-    #[error("changes[{change}]: {error}")]
+    #[error("changes[{change}].tuple: {error}")]
     Hierarchy {
         /// Which change.
         change: usize,
@@ -80,6 +138,36 @@ pub enum WriteError {
     Unavailable(String),
 }
 
+/// What a precondition asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Must {
+    /// Some live tuple matches.
+    Match,
+    /// No live tuple matches.
+    NotMatch,
+}
+
+impl std::fmt::Display for Must {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Match => "must_match",
+            Self::NotMatch => "must_not_match",
+        })
+    }
+}
+
+/// Where a precondition stands in the request.
+pub(crate) fn precondition_path(precondition: usize, must: Must) -> String {
+    format!("preconditions[{precondition}].{must}")
+}
+
+fn not_held(tuple: Option<&str>) -> String {
+    match tuple {
+        Some(tuple) => format!("`{tuple}` is there"),
+        None => "no live tuple matches".to_owned(),
+    }
+}
+
 /// Why a list cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -103,6 +191,27 @@ pub enum FilterError {
         /// The nearest known name.
         nearest: Option<String>,
     },
+}
+
+impl FilterError {
+    /// The field, where the filter stands at this path and not at `filter`.
+    #[must_use]
+    pub fn field_at(&self, path: &str) -> String {
+        let (Self::Syntax { field, .. } | Self::Unknown { field, .. }) = self;
+        format!("{path}{}", field.strip_prefix("filter").unwrap_or_default())
+    }
+
+    /// The text, where the filter stands at this path and not at `filter`.
+    #[must_use]
+    pub fn at(&self, path: &str) -> String {
+        let field = self.field_at(path);
+        match self {
+            Self::Syntax { error, .. } => format!("{field}: {error}"),
+            Self::Unknown { kind, value, .. } => {
+                format!("{field}: the model has no {kind} `{value}`")
+            }
+        }
+    }
 }
 
 /// Why the service cannot start.

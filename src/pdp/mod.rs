@@ -1,9 +1,14 @@
 //! Layer 3: the service without a wire. Binds each read to one revision and one moment, and owns the
 //! one writer. Knows nothing of protobuf, sockets or settings.
 
+mod checkpoint;
 mod error;
+mod keys;
+mod pending;
+mod precondition;
 mod reading;
 mod recover;
+mod request;
 mod token;
 mod writer;
 
@@ -11,20 +16,26 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-pub use error::{FilterError, OpenError, WriteError};
+pub use checkpoint::Upkeep;
+pub(crate) use error::precondition_path;
+pub use error::{FilterError, Must, OpenError, WriteError};
+pub use keys::IdempotencyKey;
 pub use reading::{Reading, TupleFilter};
+pub use request::{Precondition, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
-pub use writer::{WriteChange, Written};
 
 use crate::engine::Plan;
 use crate::index::Snapshot;
 use crate::model::form::Model;
-use crate::model::limits::{COMMIT_CHANGES_MAX, WAITING_COMMITS_MAX};
+use crate::model::limits::WAITING_COMMITS_MAX;
 use crate::model::tuple::Time;
 use crate::store::{Head, Identity, ModelFiles, Store};
-use writer::{Job, Writer};
+use checkpoint::Checkpointer;
+use recover::Recovered;
+use request::Job;
+use writer::Writer;
 
 /// Where `now` comes from. The service never lets it run back.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -99,7 +110,21 @@ impl Pdp {
         files: ModelFiles,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let (published, replayed) =
+        Self::open_with(store, model, files, clock, Upkeep::default())
+    }
+
+    /// The same with checkpoints as often as told.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        store: Arc<dyn Store>,
+        model: Model,
+        files: ModelFiles,
+        clock: Arc<dyn Clock>,
+        upkeep: Upkeep,
+    ) -> Result<Self, OpenError> {
+        let Recovered { published, keyed, replayed } =
             recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
         let shared = Arc::new(Shared {
             published: ArcSwap::from_pointee(published),
@@ -108,7 +133,8 @@ impl Pdp {
             last_now: AtomicI64::new(i64::MIN),
         });
         let (jobs, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
-        let writer = Writer::new(store, Arc::clone(&shared), waiting, replayed);
+        let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, replayed);
+        let writer = Writer::new(store, Arc::clone(&shared), waiting, keyed, checkpointer);
         let thread = std::thread::Builder::new()
             .name("bailiwick-writer".into())
             .spawn(move || writer.run())
@@ -134,15 +160,18 @@ impl Pdp {
     /// # Errors
     /// See [`WriteError`].
     pub async fn write(&self, changes: Vec<WriteChange>) -> Result<Written, WriteError> {
-        if changes.is_empty() {
-            return Err(WriteError::Empty);
-        }
-        if changes.len() > COMMIT_CHANGES_MAX {
-            let (count, limit) = (changes.len(), COMMIT_CHANGES_MAX);
-            return Err(WriteError::TooManyChanges { count, limit });
-        }
-        let (reply, answer) = oneshot::channel();
-        self.send(Job { changes, reply })?;
+        self.commit(WriteRequest { changes, ..WriteRequest::default() }).await
+    }
+
+    /// The same on the request's terms: its preconditions are judged in the order of the log, and a
+    /// repeat of its key is answered as the first request was, without a second commit.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. Whoever drops the future does not know the outcome either; a repeat with the
+    /// same key tells.
+    pub async fn commit(&self, request: WriteRequest) -> Result<Written, WriteError> {
+        let (job, answer) = Job::new(request)?;
+        self.send(job)?;
         match answer.await {
             Ok(outcome) => {
                 outcome.map(|(head, changed)| Written { token: self.shared.token(head), changed })

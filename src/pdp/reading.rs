@@ -144,7 +144,7 @@ impl Iterator for TupleList {
 
 /// A filter whose names are known to be the model's.
 #[derive(Debug)]
-struct Matcher {
+pub(super) struct Matcher {
     scope_type: Option<String>,
     scope: Option<Object>,
     role: Option<Name>,
@@ -154,7 +154,7 @@ struct Matcher {
 }
 
 impl Matcher {
-    fn resolve(model: &Model, filter: &TupleFilter) -> Result<Self, FilterError> {
+    pub(super) fn resolve(model: &Model, filter: &TupleFilter) -> Result<Self, FilterError> {
         let type_of = |field, name: &Option<String>| match name {
             Some(name) => known_type(model, field, name).map(Some),
             None => Ok(None),
@@ -185,18 +185,24 @@ impl Matcher {
         })
     }
 
-    /// The smallest part of the snapshot that holds all that match.
-    fn part(&self, snapshot: &Snapshot) -> Option<Part> {
-        if let Some(subject) = &self.subject {
-            return snapshot.find_subject(subject).map(Part::Subject);
-        }
-        match &self.scope {
-            Some(scope) => snapshot.find(scope.as_str()).map(Part::Scope),
-            None => Some(Part::All),
-        }
+    /// The smallest part of the snapshot that holds all that match. `None`: nothing does, as no tuple
+    /// names an object of the filter.
+    pub(super) fn part(&self, snapshot: &Snapshot) -> Option<Part> {
+        let Self { scope, role, subject, .. } = self;
+        let scope = scope.as_ref().map(|scope| snapshot.find(scope.as_str()));
+        let subject = subject.as_ref().map(|subject| snapshot.find_subject(subject));
+        let role = role.as_ref().and_then(|role| snapshot.model().name_id(role.as_str()));
+        Some(match (scope, subject, role) {
+            (Some(scope), Some(subject), Some(role)) => Part::Bound(scope?, role, subject?),
+            (_, Some(subject), Some(role)) => Part::SubjectRole(subject?, role),
+            (_, Some(subject), None) => Part::Subject(subject?),
+            (Some(scope), None, Some(role)) => Part::Role(scope?, role),
+            (Some(scope), None, None) => Part::Scope(scope?),
+            (None, None, _) => Part::All,
+        })
     }
 
-    fn matches(&self, key: &TupleKey) -> bool {
+    pub(super) fn matches(&self, key: &TupleKey) -> bool {
         self.scope_type.as_ref().is_none_or(|wanted| wanted == key.scope.type_name())
             && self.scope.as_ref().is_none_or(|wanted| *wanted == key.scope)
             && self.role.as_ref().is_none_or(|wanted| *wanted == key.role)

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::checkpoint::weight_of;
+use super::keys::KeyedCommits;
 use super::{Clock, OpenError, Published};
 use crate::engine::Plan;
 use crate::index::{Part, Snapshot, check_parents};
@@ -10,10 +12,19 @@ use crate::model::admission::admit;
 use crate::model::form::Model;
 use crate::model::names::quoted;
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
-use crate::store::{Commit, Head, ModelFiles, Store, StoreError};
+use crate::store::{CheckpointEntry, Commit, Head, ModelFiles, Store, StoreError};
+
+/// What a store holds, ready to be served.
+pub(super) struct Recovered {
+    pub(super) published: Published,
+    /// The commits whose requests may be repeated.
+    pub(super) keyed: KeyedCommits,
+    /// How many changes were replayed from the log.
+    pub(super) replayed: u64,
+}
 
 /// Reads the store under this model and puts the model in force if the store's last one is another.
-/// Costs what the store holds. Also gives how many changes were replayed from the log.
+/// Costs what the store holds.
 ///
 /// # Errors
 /// The store fails, or what it holds does not fit the model; then nothing was written.
@@ -22,12 +33,13 @@ pub(super) fn recover(
     model: &Arc<Model>,
     files: ModelFiles,
     clock: &dyn Clock,
-) -> Result<(Published, u64), OpenError> {
+) -> Result<Recovered, OpenError> {
     let mut recovery = Recovery {
         snapshot: Snapshot::empty(Arc::clone(model)),
         misfits: HashMap::new(),
         time: Time(i64::MIN),
         digest: None,
+        keyed: KeyedCommits::default(),
         replayed: 0,
     };
     recovery.read(store)?;
@@ -37,17 +49,20 @@ pub(super) fn recover(
     let mut time = recovery.time;
     if recovery.digest.as_deref() != Some(files.digest.as_str()) {
         recovery.check_hierarchy(now)?;
-        let commit = Commit { time: now, changes: Vec::new(), model: Some(files.clone()) };
-        head = activate(store, head, commit)?;
+        let model = Some(files.clone());
+        let commit = Commit { time: now, changes: Vec::new(), model, request: None };
+        head = activate(store, head, &commit)?;
+        recovery.keyed.note(head, &commit);
         time = now;
     }
     let plan = Arc::new(Plan::new(model));
-    let (snapshot, files) = (recovery.snapshot, Arc::new(files));
-    Ok((Published { snapshot, plan, files, head, time }, recovery.replayed))
+    let Recovery { snapshot, keyed, replayed, .. } = recovery;
+    let published = Published { snapshot, plan, files: Arc::new(files), head, time };
+    Ok(Recovered { published, keyed, replayed })
 }
 
-fn activate(store: &dyn Store, head: Head, commit: Commit) -> Result<Head, StoreError> {
-    let heads = store.append(head.revision, &[commit])?;
+fn activate(store: &dyn Store, head: Head, commit: &Commit) -> Result<Head, StoreError> {
+    let heads = store.append(head.revision, std::slice::from_ref(commit))?;
     Ok(heads.last().copied().unwrap_or(head))
 }
 
@@ -57,6 +72,7 @@ struct Recovery {
     misfits: HashMap<TupleKey, (Tuple, String)>,
     time: Time,
     digest: Option<String>,
+    keyed: KeyedCommits,
     /// Changes read from the log, beside the checkpoint.
     replayed: u64,
 }
@@ -64,17 +80,21 @@ struct Recovery {
 impl Recovery {
     fn read(&mut self, store: &dyn Store) -> Result<(), OpenError> {
         let mut next = Revision(1);
-        if let Some((state, tuples)) = store.checkpoint()? {
-            for tuple in tuples {
-                self.apply(&Change::Put(tuple?))?;
+        if let Some((state, entries)) = store.checkpoint()? {
+            for entry in entries {
+                match entry? {
+                    CheckpointEntry::Tuple(tuple) => self.apply(&Change::Put(tuple))?,
+                    CheckpointEntry::Keyed(commit) => self.keyed.keep(commit),
+                }
             }
             next = state.head.revision.next();
             self.time = state.time;
             self.digest = state.model.map(|model| model.digest);
         }
         for commit in store.read(next)? {
-            let (_, commit) = commit?;
-            self.replayed += commit.changes.len() as u64;
+            let (head, commit) = commit?;
+            self.replayed += weight_of(&commit);
+            self.keyed.note(head, &commit);
             for change in &commit.changes {
                 self.apply(change)?;
             }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::record::{chained, decode_commit, encode_commit, encode_tuple};
-use super::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
-use crate::model::tuple::{Revision, Tuple};
+use super::{
+    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Promised, Store, StoreError, Stored,
+};
+use crate::model::tuple::Revision;
 
 /// A store that ends with the process.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct State {
     /// *Dense*: every revision from `first` to the head, and no other.
     records: BTreeMap<u64, Record>,
     first: Revision,
-    checkpoint: Option<Arc<(CheckpointHead, Vec<Tuple>)>>,
+    checkpoint: Option<Arc<(CheckpointHead, Vec<CheckpointEntry>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,7 +85,7 @@ impl Store for MemoryStore {
         Ok(heads)
     }
 
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
         let state = self.state();
         let from = from.max(Revision(1));
         if from < state.first {
@@ -92,13 +94,12 @@ impl Store for MemoryStore {
         if from > state.head.revision.next() {
             return Err(StoreError::Beyond { asked: from.0, head: state.head.revision.0 });
         }
-        let records: Vec<_> =
-            state.records.range(from.0..).map(|(at, record)| (*at, record.body.clone())).collect();
-        Ok(Box::new(
-            records
-                .into_iter()
-                .map(|(revision, body)| Ok((Revision(revision), decode_commit(&body)?))),
-        ))
+        let records = state.records.range(from.0..).map(|(at, Record { checksum, body })| {
+            (Head { revision: Revision(*at), checksum: *checksum }, body.clone())
+        });
+        let records: Vec<_> = records.collect();
+        let decoded = |(head, body): (Head, Arc<[u8]>)| Ok((head, decode_commit(&body)?));
+        Ok(Box::new(records.into_iter().map(decoded)))
     }
 
     fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
@@ -107,22 +108,24 @@ impl Store for MemoryStore {
         waited.unwrap_or_else(PoisonError::into_inner).0.head
     }
 
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+    fn checkpoint(
+        &self,
+    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
         let Some(checkpoint) = self.state().checkpoint.clone() else { return Ok(None) };
         let head = checkpoint.0.clone();
         let mut at = 0;
-        let tuples = std::iter::from_fn(move || {
-            let tuple = checkpoint.1.get(at)?;
+        let entries = std::iter::from_fn(move || {
+            let entry = checkpoint.1.get(at)?;
             at += 1;
-            Some(Ok(tuple.clone()))
+            Some(Ok(entry.clone()))
         });
-        Ok(Some((head, Box::new(tuples))))
+        Ok(Some((head, Box::new(entries))))
     }
 
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError> {
         let revision = state.head.revision;
         let logged = {
@@ -134,11 +137,19 @@ impl Store for MemoryStore {
             return Ok(());
         }
         let mut kept = Vec::new();
-        for tuple in tuples {
-            encode_tuple(&tuple)?;
-            kept.push(tuple);
+        let mut promised = Promised::by(state);
+        for entry in entries {
+            if let CheckpointEntry::Tuple(tuple) = &entry {
+                encode_tuple(tuple)?;
+            }
+            if !promised.take(&entry) {
+                return Err(super::broken_promise(state));
+            }
+            kept.push(entry);
         }
-        super::check_count(state, kept.len() as u64)?;
+        if !promised.is_kept() {
+            return Err(super::broken_promise(state));
+        }
         self.state().checkpoint = Some(Arc::new((state.clone(), kept)));
         Ok(())
     }

@@ -31,6 +31,40 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// The model that is in force from this commit on, if it changes: its files, by name.
     pub model: Option<ModelFiles>,
+    /// What it was asked for with, if its caller may repeat it.
+    pub request: Option<KeyedRequest>,
+}
+
+/// 128 bits of a SHA-256: two texts with the same one cost somebody 2^64 hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A request with an idempotency key, and what it was answered beside its revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyedRequest {
+    /// Of the key.
+    pub key: Fingerprint,
+    /// Of the request without its key.
+    pub body: Fingerprint,
+    /// How many of its changes changed something.
+    pub changed: u32,
+}
+
+/// A commit with an idempotency key, as much of it as a repeat is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyedCommit {
+    /// The request.
+    pub request: KeyedRequest,
+    /// Where the log stood after it.
+    pub head: Head,
+    /// Its time.
+    pub time: Time,
 }
 
 /// The files of a model directory, as text, by name in order.
@@ -92,6 +126,17 @@ pub struct CheckpointHead {
     pub model: Option<ModelFiles>,
     /// How many tuples follow.
     pub tuple_count: u64,
+    /// How many keyed commits follow the tuples.
+    pub keyed_count: u64,
+}
+
+/// What a checkpoint holds beside its head: all tuples, then all keyed commits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckpointEntry {
+    /// A stored tuple.
+    Tuple(Tuple),
+    /// A commit whose request may still be repeated.
+    Keyed(KeyedCommit),
 }
 
 /// An iterator over what the store holds; an error ends it.
@@ -217,26 +262,28 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// error the outcome is unknown, and every later append is refused until the store is reopened.
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError>;
 
-    /// The commits from this revision on (0 counts as 1), oldest first, each proved by its
-    /// predecessor's checksum, up to the head as it stands at this call. From the head's successor
-    /// on there are none.
+    /// The commits from this revision on (0 counts as 1), oldest first, each with where the log stood
+    /// after it and proved by its predecessor's checksum, up to the head as it stands at this call. From
+    /// the head's successor on there are none.
     ///
     /// # Errors
     /// `Truncated`, `Beyond`; the iterator ends in `Truncated` if it is overtaken, in `Corrupt` if a
     /// record is damaged.
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError>;
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError>;
 
     /// Follows the log: returns as soon as the durable head is beyond `revision`, and at the timeout
     /// in any case, with the head as it then stands. [`read`](Self::read) gives what came. Blocks the
     /// thread.
     fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head;
 
-    /// The newest checkpoint and its tuples, if there is one. The tuples are the whole state only if
-    /// the iterator ends without an error.
+    /// The newest checkpoint and what it holds, if there is one. That is the whole state only if the
+    /// iterator ends without an error.
     ///
     /// # Errors
     /// It cannot be read or does not prove itself.
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError>;
+    fn checkpoint(
+        &self,
+    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError>;
 
     /// Writes the state as of `state.head`, which the caller guarantees to be what the commits up to
     /// there make, and puts it in place of an older checkpoint once it is durable. Tuples in order of
@@ -245,11 +292,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// I/O, or `Unstorable`: the log does not hold `state.head`, the checkpoint in force is newer, or
-    /// the tuples are not `state.tuple_count`. The older checkpoint is still in force.
+    /// the entries are not as many of each kind as `state` says, the tuples first. The older checkpoint
+    /// is still in force.
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError>;
 
     /// Forgets commits before this revision; those after the newest checkpoint always stay, and all
@@ -294,14 +342,46 @@ fn is_new_checkpoint(
     }
 }
 
-/// # Errors
-/// `Unstorable`: the checkpoint's head promises another number of tuples.
-fn check_count(state: &CheckpointHead, tuples: u64) -> Result<(), StoreError> {
-    if tuples == state.tuple_count {
-        return Ok(());
+/// What a checkpoint's head promises and has not come yet.
+#[derive(Debug)]
+struct Promised {
+    tuples: u64,
+    keyed: u64,
+}
+
+impl Promised {
+    fn by(state: &CheckpointHead) -> Self {
+        Self { tuples: state.tuple_count, keyed: state.keyed_count }
     }
-    Err(StoreError::unstorable(format!(
-        "a checkpoint of {tuples} tuples, whose head says {}",
-        state.tuple_count
-    )))
+
+    /// Takes the next entry; false: it is one too many, or a tuple after a keyed commit.
+    fn take(&mut self, entry: &CheckpointEntry) -> bool {
+        let left = match entry {
+            CheckpointEntry::Tuple(_) => &mut self.tuples,
+            CheckpointEntry::Keyed(_) if self.tuples > 0 => return false,
+            CheckpointEntry::Keyed(_) => &mut self.keyed,
+        };
+        left.checked_sub(1).map(|fewer| *left = fewer).is_some()
+    }
+
+    /// Whether all have come.
+    fn is_kept(&self) -> bool {
+        self.tuples == 0 && self.keyed == 0
+    }
+}
+
+fn broken_promise(state: &CheckpointHead) -> StoreError {
+    let CheckpointHead { tuple_count, keyed_count, .. } = state;
+    StoreError::unstorable(format!(
+        "a checkpoint that has not just the {tuple_count} tuples and after them the {keyed_count} \
+         keyed commits that its head says"
+    ))
+}
+
+/// Whether a commit of its own could be stored: what [`Store::append`] would say of it.
+///
+/// # Errors
+/// `CommitTooLarge`, `Unstorable`.
+pub fn check_storable(commit: &Commit) -> Result<(), StoreError> {
+    record::encode_commit(commit).map(drop)
 }

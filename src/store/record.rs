@@ -4,17 +4,24 @@
 //! An encoded commit or checkpoint head is one byte of format, then a protobuf message. A field is
 //! only ever added, with a number that was never used; anything else is a new format byte, whose
 //! reader stands beside this one. `FROZEN` in the tests must decode for ever.
+//!
+//! A checkpoint in which keyed commits follow the tuples has format 2, so that a program that does not
+//! know of them says so, and does not take them for tuples.
 
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::{CheckpointHead, Commit, Head, ModelFiles, StoreError};
+use super::{
+    CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest, ModelFiles, StoreError,
+};
 use crate::model::limits::COMMIT_BYTES_MAX;
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
 
 /// The format that this file writes.
 const FORMAT: u8 = 1;
+/// The format of the head of a checkpoint with keyed commits.
+const FORMAT_KEYED: u8 = 2;
 
 /// Deepest nesting of a stored context, in levels. The JSON reader stops at 128; what cannot be read
 /// back must not be written.
@@ -28,6 +35,30 @@ struct CommitRecord {
     changes: Vec<ChangeRecord>,
     #[prost(message, optional, tag = "3")]
     model: Option<ModelRecord>,
+    #[prost(message, optional, tag = "4")]
+    request: Option<RequestRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    body: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    changed: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyedRecord {
+    #[prost(message, optional, tag = "1")]
+    request: Option<RequestRecord>,
+    #[prost(uint64, tag = "2")]
+    revision: u64,
+    #[prost(fixed64, tag = "3")]
+    checksum: u64,
+    #[prost(sint64, tag = "4")]
+    time: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -96,6 +127,8 @@ struct CheckpointRecord {
     model: Option<ModelRecord>,
     #[prost(uint64, tag = "5")]
     tuple_count: u64,
+    #[prost(uint64, tag = "6")]
+    keyed_count: u64,
 }
 
 /// The checksum of a commit: it covers the predecessor's, the number and every byte. It guards
@@ -128,12 +161,13 @@ pub(super) fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
         time: commit.time.0,
         changes: changes.collect::<Result<_, StoreError>>()?,
         model: commit.model.as_ref().map(model_record),
+        request: commit.request.as_ref().map(request_record),
     };
     let bytes = 1 + record.encoded_len();
     if bytes > COMMIT_BYTES_MAX {
         return Err(StoreError::CommitTooLarge { bytes, limit: COMMIT_BYTES_MAX });
     }
-    Ok(framed(&record))
+    Ok(framed(FORMAT, &record))
 }
 
 /// The commit of these bytes.
@@ -141,7 +175,7 @@ pub(super) fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
 /// # Errors
 /// `Corrupt`: another format, or not what [`encode_commit`] makes.
 pub(super) fn decode_commit(bytes: &[u8]) -> Result<Commit, StoreError> {
-    let record: CommitRecord = unframed(bytes, "a commit")?;
+    let record: CommitRecord = unframed(bytes, "a commit", FORMAT)?;
     let changes = record.changes.into_iter().map(|change| match (change.put, change.delete) {
         (Some(put), None) => Ok(Change::Put(tuple(put)?)),
         (None, Some(delete)) => Ok(Change::Delete(tuple(delete)?.key)),
@@ -151,6 +185,7 @@ pub(super) fn decode_commit(bytes: &[u8]) -> Result<Commit, StoreError> {
         time: Time(record.time),
         changes: changes.collect::<Result<_, StoreError>>()?,
         model: record.model.map(model_files),
+        request: record.request.as_ref().map(request).transpose()?,
     })
 }
 
@@ -170,15 +205,44 @@ pub(super) fn decode_tuple(bytes: &[u8]) -> Result<Tuple, StoreError> {
     tuple(TupleRecord::decode(bytes).map_err(|e| StoreError::corrupt(format!("a tuple: {e}")))?)
 }
 
+/// The encoded keyed commit of a checkpoint, without a format byte.
+pub(super) fn encode_keyed(commit: &KeyedCommit) -> Vec<u8> {
+    let record = KeyedRecord {
+        request: Some(request_record(&commit.request)),
+        revision: commit.head.revision.0,
+        checksum: commit.head.checksum,
+        time: commit.time.0,
+    };
+    record.encode_to_vec()
+}
+
+/// The keyed commit of these bytes.
+///
+/// # Errors
+/// `Corrupt`: not what [`encode_keyed`] makes.
+pub(super) fn decode_keyed(bytes: &[u8]) -> Result<KeyedCommit, StoreError> {
+    let wrong = |e| StoreError::corrupt(format!("a keyed commit: {e}"));
+    let record = KeyedRecord::decode(bytes).map_err(wrong)?;
+    let missing = || StoreError::corrupt("a keyed commit has no request");
+    Ok(KeyedCommit {
+        request: request(record.request.as_ref().ok_or_else(missing)?)?,
+        head: Head { revision: Revision(record.revision), checksum: record.checksum },
+        time: Time(record.time),
+    })
+}
+
 /// The encoded head of a checkpoint.
 pub(super) fn encode_checkpoint(state: &CheckpointHead) -> Vec<u8> {
-    framed(&CheckpointRecord {
+    let format = if state.keyed_count == 0 { FORMAT } else { FORMAT_KEYED };
+    let record = CheckpointRecord {
         revision: state.head.revision.0,
         checksum: state.head.checksum,
         time: state.time.0,
         model: state.model.as_ref().map(model_record),
         tuple_count: state.tuple_count,
-    })
+        keyed_count: state.keyed_count,
+    };
+    framed(format, &record)
 }
 
 /// The head of a checkpoint of these bytes.
@@ -186,29 +250,30 @@ pub(super) fn encode_checkpoint(state: &CheckpointHead) -> Vec<u8> {
 /// # Errors
 /// `Corrupt`: another format, or not what [`encode_checkpoint`] makes.
 pub(super) fn decode_checkpoint(bytes: &[u8]) -> Result<CheckpointHead, StoreError> {
-    let record: CheckpointRecord = unframed(bytes, "a checkpoint")?;
+    let record: CheckpointRecord = unframed(bytes, "a checkpoint", FORMAT_KEYED)?;
     Ok(CheckpointHead {
         head: Head { revision: Revision(record.revision), checksum: record.checksum },
         time: Time(record.time),
         model: record.model.map(model_files),
         tuple_count: record.tuple_count,
+        keyed_count: record.keyed_count,
     })
 }
 
-fn framed(record: &impl Message) -> Vec<u8> {
+fn framed(format: u8, record: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + record.encoded_len());
-    bytes.push(FORMAT);
+    bytes.push(format);
     bytes.extend(record.encode_to_vec());
     bytes
 }
 
-fn unframed<M: Message + Default>(bytes: &[u8], what: &str) -> Result<M, StoreError> {
+fn unframed<M: Message + Default>(bytes: &[u8], what: &str, newest: u8) -> Result<M, StoreError> {
     match bytes.split_first() {
-        Some((&FORMAT, message)) => {
+        Some((format, message)) if (FORMAT..=newest).contains(format) => {
             M::decode(message).map_err(|e| StoreError::corrupt(format!("{what}: {e}")))
         }
         Some((format, _)) => Err(StoreError::corrupt(format!(
-            "{what} has format {format}, this program reads {FORMAT}"
+            "{what} has format {format}, this program reads up to {newest}"
         ))),
         None => Err(StoreError::corrupt(format!("{what} has no bytes"))),
     }
@@ -289,6 +354,20 @@ fn condition(record: &ConditionRecord) -> Result<TupleCondition, StoreError> {
     Ok(TupleCondition { name, context })
 }
 
+fn request_record(request: &KeyedRequest) -> RequestRecord {
+    let KeyedRequest { key, body, changed } = request;
+    RequestRecord { key: key.0.to_vec(), body: body.0.to_vec(), changed: *changed }
+}
+
+fn request(record: &RequestRecord) -> Result<KeyedRequest, StoreError> {
+    let fingerprint = |bytes: &[u8]| {
+        let wrong = |_| StoreError::corrupt("a request's fingerprint has not 16 bytes");
+        bytes.try_into().map(Fingerprint).map_err(wrong)
+    };
+    let (key, body) = (fingerprint(&record.key)?, fingerprint(&record.body)?);
+    Ok(KeyedRequest { key, body, changed: record.changed })
+}
+
 fn model_record(model: &ModelFiles) -> ModelRecord {
     let file =
         |(name, text): &(String, String)| FileRecord { name: name.clone(), text: text.clone() };
@@ -301,110 +380,4 @@ fn model_files(record: ModelRecord) -> ModelFiles {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample_tuple() -> Tuple {
-        let mut tuple =
-            Tuple::plain(TupleKey::parse("org:acme#technician@group:ops#member").unwrap());
-        tuple.key.source = "ldap".to_owned();
-        tuple.expires_at = Some(Time(-7));
-        let context = serde_json::from_str(r#"{"a":[0.1,null,true],"b":18446744073709551615}"#);
-        tuple.condition =
-            Some(TupleCondition { name: Name::parse("hours").unwrap(), context: context.unwrap() });
-        tuple.grantor = "user:ana".to_owned();
-        tuple.reason = "on call".to_owned();
-        tuple
-    }
-
-    fn sample_commit() -> Commit {
-        let files = vec![("model.yaml".to_owned(), "model: x\n".to_owned())];
-        let all = TupleKey::parse("org:acme#viewer@user:*").unwrap();
-        Commit {
-            time: Time(1_700_000_000_000_000),
-            changes: vec![Change::Put(sample_tuple()), Change::Delete(all)],
-            model: Some(ModelFiles { digest: "d1".to_owned(), files }),
-        }
-    }
-
-    fn sample_checkpoint() -> CheckpointHead {
-        CheckpointHead {
-            head: Head { revision: Revision(300), checksum: 0x0123_4567_89ab_cdef },
-            time: Time(1_700_000_000_000_000),
-            model: sample_commit().model,
-            tuple_count: 1_000,
-        }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<char> = hex.chars().filter(char::is_ascii_hexdigit).collect();
-        digits
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
-            .collect()
-    }
-
-    /// Written by format 1. Never change these: they are what lies on users' disks.
-    const FROZEN_COMMIT: &str = "\
-        01088080f28183898506127e0a7c0a086f72673a61636d65120a746563686e696369616e1a106772\
-        6f75703a6f7073236d656d62657222046c646170280d32370a05686f757273122e7b2261223a5b30\
-        2e312c6e756c6c2c747275655d2c2262223a31383434363734343037333730393535313631357d3a\
-        08757365723a616e6142076f6e2063616c6c121c121a0a086f72673a61636d651206766965776572\
-        1a06757365723a2a1a1d0a02643112170a0a6d6f64656c2e79616d6c12096d6f64656c3a20780a";
-    const FROZEN_TUPLE: &str = "\
-        0a086f72673a61636d65120a746563686e696369616e1a1067726f75703a6f7073236d656d626572\
-        22046c646170280d32370a05686f757273122e7b2261223a5b302e312c6e756c6c2c747275655d2c\
-        2262223a31383434363734343037333730393535313631357d3a08757365723a616e6142076f6e20\
-        63616c6c";
-    const FROZEN_CHECKPOINT: &str = "\
-        0108ac0211efcdab8967452301188080f28183898506221d0a02643112170a0a6d6f64656c2e7961\
-        6d6c12096d6f64656c3a20780a28e807";
-
-    #[test]
-    fn old_bytes_decode_for_ever() {
-        assert_eq!(decode_commit(&bytes(FROZEN_COMMIT)).unwrap(), sample_commit());
-        assert_eq!(decode_tuple(&bytes(FROZEN_TUPLE)).unwrap(), sample_tuple());
-        assert_eq!(decode_checkpoint(&bytes(FROZEN_CHECKPOINT)).unwrap(), sample_checkpoint());
-    }
-
-    #[test]
-    fn the_written_format_is_the_frozen_one() {
-        assert_eq!(hex(&encode_commit(&sample_commit()).unwrap()), FROZEN_COMMIT);
-        assert_eq!(hex(&encode_tuple(&sample_tuple()).unwrap()), FROZEN_TUPLE);
-        assert_eq!(hex(&encode_checkpoint(&sample_checkpoint())), FROZEN_CHECKPOINT);
-        let head = chained(sample_checkpoint().head, &bytes(FROZEN_COMMIT));
-        assert_eq!(head, Head { revision: Revision(301), checksum: 0xa916_ef5d_2763_b5e1 });
-    }
-
-    #[test]
-    fn another_format_and_cut_bytes_are_refused() {
-        let good = bytes(FROZEN_COMMIT);
-        let mut other = good.clone();
-        other[0] = 2;
-        let e = decode_commit(&other).unwrap_err().to_string();
-        assert!(e.contains("format 2, this program reads 1"), "{e}");
-        assert!(decode_commit(&[]).is_err());
-        // A cut between two fields is a shorter message; the log's checksum is what sees that.
-        for length in 1..good.len() {
-            assert!(decode_commit(&good[..length]).ok() != Some(sample_commit()), "{length}");
-        }
-    }
-
-    #[test]
-    fn every_double_comes_back_exactly() {
-        let mut random = fastrand::Rng::with_seed(5);
-        for _ in 0..20_000 {
-            let Some(value) = serde_json::Number::from_f64(f64::from_bits(random.u64(..))) else {
-                continue;
-            };
-            let mut tuple = sample_tuple();
-            let context = [("x".to_owned(), serde_json::Value::Number(value))].into();
-            tuple.condition = Some(TupleCondition { name: Name::parse("c").unwrap(), context });
-            assert_eq!(decode_tuple(&encode_tuple(&tuple).unwrap()).unwrap(), tuple);
-        }
-    }
-}
+mod tests;

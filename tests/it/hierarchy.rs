@@ -29,7 +29,7 @@ fn a_circle_is_refused_with_its_path() {
     world.put(&["org:a#parent@org:b", "org:b#parent@org:c"]);
     let message = refusal(&world, &["org:c#parent@org:a"]);
     assert!(message.contains("org:c -> org:a -> org:b -> org:c"), "{message}");
-    assert!(message.starts_with("changes[0]: "), "{message}");
+    assert!(message.starts_with("changes[0].tuple: "), "{message}");
     assert!(refusal(&world, &["org:x#parent@org:x"]).contains("org:x -> org:x"));
     // Nothing of a refused commit stays.
     assert!(

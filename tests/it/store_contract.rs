@@ -9,11 +9,13 @@ use bailiwick::model::names::Name;
 use bailiwick::model::tuple::{Change, Revision, Time, TupleCondition};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
-use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError};
+use bailiwick::store::{
+    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError,
+};
 
 use crate::store_world::{
-    checkpoint, commit, commits, compare_checkpoint, compare_log, grow, rich_tuple, state_at_head,
-    tuple,
+    checkpoint, commit, commits, compare_checkpoint, compare_log, entries, grow, request,
+    rich_tuple, state_at_head, tuple,
 };
 
 /// Long enough that only a hang reaches it.
@@ -101,7 +103,12 @@ fn an_append_elsewhere_than_at_the_head_is_a_conflict() {
 fn commit_of_bytes(bytes: usize) -> Commit {
     let mut tuple = tuple(1);
     tuple.reason = "x".repeat(bytes - 100);
-    let sized = |tuple| Commit { time: Time(0), changes: vec![Change::Put(tuple)], model: None };
+    let sized = |tuple| Commit {
+        time: Time(0),
+        changes: vec![Change::Put(tuple)],
+        model: None,
+        request: Some(request(3)),
+    };
     let store = MemoryStore::new();
     // The encoding's own bytes are not the test's business: it asks the error for them.
     let mut probe = tuple.clone();
@@ -131,7 +138,7 @@ fn a_commit_is_bounded_and_the_bound_is_exact() {
         drop(store);
         store = open();
         let read: Vec<_> = store.read(Revision(1)).unwrap().map(Result::unwrap).collect();
-        assert!(read == [(Revision(1), largest)]);
+        assert!(read == [(store.head(), largest)]);
     });
 }
 
@@ -165,7 +172,8 @@ fn a_context_too_deep_to_be_read_back_is_refused() {
             let name = Name::parse("c").unwrap();
             let context = [("x".to_owned(), value)].into();
             tuple.condition = Some(TupleCondition { name, context });
-            Commit { time: Time(0), changes: vec![Change::Put(tuple)], model: None }
+            let changes = vec![Change::Put(tuple)];
+            Commit { time: Time(0), changes, model: None, request: None }
         };
         let e = store.append(Revision(0), &[with(nested(64))]).unwrap_err();
         assert!(e.to_string().contains("deeper than 64 levels"), "{e}");
@@ -226,11 +234,12 @@ fn a_checkpoint_comes_back_and_a_newer_one_takes_its_place() {
             compare_checkpoint(&*store, &state).unwrap();
             compare_log(&*store, 1).unwrap();
         }
-        let rich: Vec<_> = (1..500).map(rich_tuple).collect();
+        let rich: Vec<_> = (1..500).map(|n| CheckpointEntry::Tuple(rich_tuple(n))).collect();
         let state = state_at_head(&*store, rich.len() as u64);
+        let state = CheckpointHead { keyed_count: 0, ..state };
         store.write_checkpoint(&state, &mut rich.iter().cloned()).unwrap();
-        let (_, tuples) = store.checkpoint().unwrap().unwrap();
-        assert!(tuples.map(Result::unwrap).eq(rich));
+        let (_, found) = store.checkpoint().unwrap().unwrap();
+        assert!(found.map(Result::unwrap).eq(rich));
     });
 }
 
@@ -242,27 +251,34 @@ fn a_checkpoint_that_the_log_contradicts_is_refused() {
         grow(&*store, 10);
         let good = checkpoint(&*store, 10);
         grow(&*store, 1);
-        let next = state_at_head(&*store, 3);
+        let next = state_at_head(&*store, 6);
         let head = |revision, checksum| Head { revision: Revision(revision), checksum };
         let wrong = [
             none,
             CheckpointHead { head: head(5, 1), ..next.clone() },
             CheckpointHead { head: head(11, 1), ..next.clone() },
             CheckpointHead { head: head(12, next.head.checksum), ..next.clone() },
-            CheckpointHead { tuple_count: 4, ..next.clone() },
-            CheckpointHead { tuple_count: 2, ..next.clone() },
+            CheckpointHead { tuple_count: 7, ..next.clone() },
+            CheckpointHead { tuple_count: 5, ..next.clone() },
+            CheckpointHead { keyed_count: 3, ..next.clone() },
+            CheckpointHead { keyed_count: 1, ..next.clone() },
+            CheckpointHead { tuple_count: 5, keyed_count: 3, ..next.clone() },
         ];
         for state in wrong {
-            let e = store.write_checkpoint(&state, &mut (0..3).map(tuple)).unwrap_err();
+            let e = store.write_checkpoint(&state, &mut entries(&next)).unwrap_err();
             assert!(matches!(e, StoreError::Unstorable { .. }), "{state:?}: {e}");
         }
+        let mut backwards: Vec<_> = entries(&next).collect();
+        backwards.reverse();
+        let e = store.write_checkpoint(&next, &mut backwards.into_iter()).unwrap_err();
+        assert!(e.to_string().contains("the 6 tuples and after them the 2 keyed commits"), "{e}");
         // The same revision again: done already.
         store.write_checkpoint(&good, &mut std::iter::empty()).unwrap();
         compare_checkpoint(&*store, &good).unwrap();
         drop(store);
         store = open();
         compare_checkpoint(&*store, &good).unwrap();
-        store.write_checkpoint(&next, &mut (0..3).map(tuple)).unwrap();
+        store.write_checkpoint(&next, &mut entries(&next)).unwrap();
         compare_checkpoint(&*store, &next).unwrap();
     });
 }
@@ -272,11 +288,11 @@ fn an_older_checkpoint_may_still_be_read_while_a_newer_takes_its_place() {
     on_each(|open| {
         let store = open();
         grow(&*store, 1);
-        checkpoint(&*store, 5_000);
-        let (_, tuples) = store.checkpoint().unwrap().unwrap();
+        let state = checkpoint(&*store, 5_000);
+        let (_, found) = store.checkpoint().unwrap().unwrap();
         grow(&*store, 1);
         checkpoint(&*store, 1);
-        assert!(tuples.map(Result::unwrap).eq((0..5_000).map(tuple)));
+        assert!(found.map(Result::unwrap).eq(entries(&state)));
     });
 }
 
@@ -334,7 +350,8 @@ fn writers_readers_and_upkeep_do_not_disturb_one_another() {
                     // The number follows from the revision: a second one of it changes nothing.
                     let mut state = state_at_head(&*store, 0);
                     state.tuple_count = state.head.revision.0 * 3;
-                    store.write_checkpoint(&state, &mut (0..state.tuple_count).map(tuple)).unwrap();
+                    state.keyed_count = state.head.revision.0 * 2;
+                    store.write_checkpoint(&state, &mut entries(&state)).unwrap();
                     compare_checkpoint(&*store, &state).unwrap();
                     store.truncate(Revision(count * 15)).unwrap();
                 }
@@ -352,8 +369,8 @@ fn writers_readers_and_upkeep_do_not_disturb_one_another() {
                 };
                 for item in items {
                     match item {
-                        Ok((revision, found)) => {
-                            assert_eq!(revision, Revision(next));
+                        Ok((head, found)) => {
+                            assert_eq!(head.revision, Revision(next));
                             assert!(found == commit(next));
                             next += 1;
                         }
@@ -379,7 +396,7 @@ fn a_restored_directory_goes_on_from_its_checkpoint() {
     assert_eq!(identity.store_id, origin.identity().store_id);
     assert_ne!(identity.lineage, origin.identity().lineage);
     let restore = |identity: &Identity| {
-        SledStore::restore(dir.path(), identity, &state, &mut (0..900).map(tuple))
+        SledStore::restore(dir.path(), identity, &state, &mut entries(&state))
     };
     let mut store = restore(&identity).unwrap();
     for _ in 0..2 {

@@ -12,9 +12,11 @@ use std::process::{Command, Stdio};
 
 use bailiwick::model::tuple::{Change, Revision, Time};
 use bailiwick::store::sled::SledStore;
-use bailiwick::store::{Commit, Head, Identity, Store, StoreError};
+use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError};
 
-use crate::store_world::{checkpoint, commits, compare_log, grow, state_at_head, tuple};
+use crate::store_world::{
+    checkpoint, commits, compare_checkpoint, compare_log, entries, grow, state_at_head, tuple,
+};
 
 const CHILD_DIR: &str = "BAILIWICK_TEST_CHILD_DIR";
 const SEED: &str = "BAILIWICK_TEST_SEED";
@@ -71,12 +73,16 @@ fn nothing_is_put_where_sled_never_syncs() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledStore::open_or_create(dir.path()).unwrap();
     let changes = (0..10_000).map(|n| Change::Put(tuple(n))).collect();
-    store.append(Revision(0), &[Commit { time: Time(0), changes, model: None }]).unwrap();
+    store
+        .append(Revision(0), &[Commit { time: Time(0), changes, model: None, request: None }])
+        .unwrap();
     for at in 1..10 {
         let mut tuple = tuple(at);
         tuple.reason = "r".repeat((1 << 20) - 200);
         let changes = vec![Change::Put(tuple)];
-        store.append(Revision(at), &[Commit { time: Time(0), changes, model: None }]).unwrap();
+        store
+            .append(Revision(at), &[Commit { time: Time(0), changes, model: None, request: None }])
+            .unwrap();
     }
     assert_no_blobs(dir.path());
     checkpoint(&store, 20_000);
@@ -174,7 +180,7 @@ struct Sample {
     head: Head,
     identity: Identity,
     first: u64,
-    tuples: u64,
+    checkpoint: CheckpointHead,
 }
 
 impl Sample {
@@ -183,8 +189,7 @@ impl Sample {
         let store = SledStore::open_or_create(dir.path()).unwrap();
         grow(&store, 60);
         grow(&store, 30);
-        let tuples = 4_000;
-        checkpoint(&store, tuples);
+        let checkpoint = checkpoint(&store, 4_000);
         store.truncate(Revision(40)).unwrap();
         for _ in 0..20 {
             grow(&store, 1);
@@ -193,7 +198,7 @@ impl Sample {
         drop(store);
         // Opened once more: sled then has its own `snap` file of the whole.
         drop(SledStore::open(dir.path()).unwrap());
-        Self { dir, head, identity, first: 40, tuples }
+        Self { dir, head, identity, first: 40, checkpoint }
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -216,14 +221,7 @@ impl Sample {
         let store = SledStore::open(dir)?;
         assert_eq!(store.head(), self.head, "shorter, or other content, without an error");
         assert_eq!(store.identity(), self.identity);
-        let (head, tuples) = store.checkpoint()?.expect("the checkpoint is gone without an error");
-        assert_eq!((head.head.revision, head.tuple_count), (Revision(90), self.tuples));
-        let mut count = 0;
-        for found in tuples {
-            assert_eq!(found?, tuple(count));
-            count += 1;
-        }
-        assert_eq!(count, self.tuples, "tuples are gone without an error");
+        compare_checkpoint(&store, &self.checkpoint)?;
         compare_log(&store, self.first)?;
         // What opened can also go on.
         grow(&store, 3);
@@ -431,12 +429,12 @@ fn assert_whole(store: &SledStore) {
         Err(e) => panic!("{e}"),
     };
     compare_log(store, first).unwrap();
-    let Some((head, tuples)) = store.checkpoint().unwrap() else {
+    let Some((head, found)) = store.checkpoint().unwrap() else {
         return assert_eq!(first, 1);
     };
     assert!(first <= head.head.revision.0 + 1 && head.head.revision <= store.head().revision);
     assert_eq!(head.tuple_count, head.head.revision.0 % 500);
-    assert!(tuples.map(Result::unwrap).eq((0..head.tuple_count).map(tuple)));
+    assert!(found.map(Result::unwrap).eq(entries(&head)));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use bailiwick::model::names::{Name, Subject};
 use bailiwick::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
-use bailiwick::store::{CheckpointHead, Commit, Head, ModelFiles, Store, StoreError};
+use bailiwick::store::{
+    CheckpointEntry, CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest,
+    ModelFiles, Store, StoreError,
+};
 
 /// Tuple number `n`; the numbers' order is the keys' order.
 pub(crate) fn tuple(n: u64) -> Tuple {
@@ -25,7 +28,30 @@ pub(crate) fn rich_tuple(n: u64) -> Tuple {
     tuple
 }
 
-/// The commit of this revision. Every seventh spans several parts of the log, some carry a model.
+/// A request with an idempotency key.
+pub(crate) fn request(n: u64) -> KeyedRequest {
+    let fingerprint = |n: u64| Fingerprint(u128::from(n).wrapping_mul(u128::MAX / 7).to_be_bytes());
+    KeyedRequest {
+        key: fingerprint(n),
+        body: fingerprint(n + 1),
+        changed: u32::from(n.to_be_bytes()[7]),
+    }
+}
+
+/// What a checkpoint keeps of a commit with an idempotency key.
+fn keyed(n: u64) -> KeyedCommit {
+    let head = Head { revision: Revision(n + 1), checksum: n.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+    KeyedCommit { request: request(n), head, time: Time(n as i64) }
+}
+
+/// What a checkpoint of this head holds.
+pub(crate) fn entries(state: &CheckpointHead) -> impl Iterator<Item = CheckpointEntry> + use<> {
+    let tuples = (0..state.tuple_count).map(|n| CheckpointEntry::Tuple(tuple(n)));
+    tuples.chain((0..state.keyed_count).map(|n| CheckpointEntry::Keyed(keyed(n))))
+}
+
+/// The commit of this revision. Every seventh spans several parts of the log, some carry a model, some
+/// an idempotency key.
 pub(crate) fn commit(revision: u64) -> Commit {
     let count = if revision.is_multiple_of(7) { 150 } else { 1 + revision % 3 };
     let mut changes: Vec<Change> =
@@ -41,7 +67,8 @@ pub(crate) fn commit(revision: u64) -> Commit {
             ("tests.yaml".to_owned(), String::new()),
         ],
     });
-    Commit { time: Time(1_000 + revision as i64), changes, model }
+    let request = revision.is_multiple_of(5).then(|| request(revision));
+    Commit { time: Time(1_000 + revision as i64), changes, model, request }
 }
 
 /// The commits of these revisions.
@@ -59,13 +86,14 @@ pub(crate) fn grow(store: &dyn Store, count: u64) -> Head {
 /// A checkpoint's head at the store's head.
 pub(crate) fn state_at_head(store: &dyn Store, tuple_count: u64) -> CheckpointHead {
     let head = store.head();
-    CheckpointHead { head, time: Time(5), model: commit(11).model, tuple_count }
+    let keyed_count = tuple_count / 3;
+    CheckpointHead { head, time: Time(5), model: commit(11).model, tuple_count, keyed_count }
 }
 
-/// Writes a checkpoint of `count` tuples at the head.
+/// Writes a checkpoint of `count` tuples, and a third as many keyed commits, at the head.
 pub(crate) fn checkpoint(store: &dyn Store, count: u64) -> CheckpointHead {
     let state = state_at_head(store, count);
-    store.write_checkpoint(&state, &mut (0..count).map(tuple)).unwrap();
+    store.write_checkpoint(&state, &mut entries(&state)).unwrap();
     state
 }
 
@@ -73,8 +101,8 @@ pub(crate) fn checkpoint(store: &dyn Store, count: u64) -> CheckpointHead {
 pub(crate) fn compare_log(store: &dyn Store, from: u64) -> Result<(), StoreError> {
     let mut next = from;
     for item in store.read(Revision(from))? {
-        let (revision, found) = item?;
-        assert_eq!(revision, Revision(next));
+        let (head, found) = item?;
+        assert_eq!(head.revision, Revision(next));
         assert!(found == commit(next), "commit {next} came back as another");
         next += 1;
     }
@@ -87,13 +115,9 @@ pub(crate) fn compare_checkpoint(
     store: &dyn Store,
     expected: &CheckpointHead,
 ) -> Result<(), StoreError> {
-    let (head, tuples) = store.checkpoint()?.expect("there is a checkpoint");
+    let (head, found) = store.checkpoint()?.expect("there is a checkpoint");
     assert_eq!(head, *expected);
-    let mut count = 0;
-    for found in tuples {
-        assert_eq!(found?, tuple(count));
-        count += 1;
-    }
-    assert_eq!(count, expected.tuple_count);
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    assert!(found.into_iter().eq(entries(expected)), "other entries came back");
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! Every variant of every error has a row in the table, and every row is fit to be sent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::model::admission::admit;
 use crate::model::names::Name;
+use crate::model::tuple::{Tuple, TupleKey};
+use crate::model::{SourceFiles, load};
+use crate::pdp::Must;
 
 /// Every variant of an error beside its row. The match has no other use than to fail to compile when
 /// a variant is added that the list lacks.
@@ -93,18 +97,71 @@ fn every_error_of_a_filter_has_its_row() {
     });
 }
 
+/// What a small model says of a tuple that it does not admit.
+fn not_admitted(tuple: &str) -> WriteError {
+    let mut files = SourceFiles::default();
+    let types = "types: { user: {}, org: {} }";
+    let roles = "roles: [ { at: [org], names: [admin], bound_by: [user] } ]";
+    files.insert("model.yaml", format!("model: m\n{types}\n{roles}\n"));
+    let model = load(&files, &BTreeMap::new()).expect("a model");
+    let tuple = Tuple::plain(TupleKey::parse(tuple).expect("a tuple"));
+    let error = Box::new(admit(&model, &tuple).expect_err("it does not fit"));
+    WriteError::NotAdmitted { change: 1, error }
+}
+
+#[test]
+fn a_misspelt_name_in_a_tuple_is_told_as_in_a_question() {
+    let cases = [
+        ("ogr:a#admin@user:b", "UNKNOWN_TYPE", "scope", "type", "ogr", Some("org")),
+        ("org:a#amdin@user:b", "UNKNOWN_ROLE", "role", "role", "amdin", Some("admin")),
+        ("org:a#admin@usr:b", "UNKNOWN_TYPE", "subject", "type", "usr", Some("user")),
+        ("org:a#admin@org:b#zzz", "UNKNOWN_NAME", "subject", "name", "zzz", None),
+        ("org:a#admin@org:b", "TUPLE_NOT_ADMITTED", "subject", "subject", "org:b", None),
+    ];
+    for (tuple, reason, field, kind, value, nearest) in cases {
+        let status = Status::from(ApiError::from(not_admitted(tuple)));
+        let info = status.get_details_error_info().expect("an ErrorInfo");
+        assert_eq!((status.code(), info.reason.as_str()), (Code::InvalidArgument, reason));
+        let path = format!("changes[1].tuple.{field}");
+        assert!(status.message().starts_with(&format!("{path}: `{value}` ")), "{status:?}");
+        let mut expected = vec![("field", path.as_str()), ("kind", kind), ("value", value)];
+        expected.extend(nearest.map(|nearest| ("nearest", nearest)));
+        let expected = expected.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        assert_eq!(info.metadata, expected, "{tuple}");
+    }
+}
+
 #[test]
 fn every_error_of_a_write_has_its_row() {
     let tuple = || "org:a#admin@user:b".to_owned();
     let hierarchy = |error| WriteError::Hierarchy { change: 1, error };
+    let must = Must::NotMatch;
     table!(WriteError {
         WriteError::Empty => WriteError::Empty => InvalidArgument "EMPTY_COMMIT",
         WriteError::TooManyChanges { .. } => WriteError::TooManyChanges { count: 2, limit: 1 }
             => InvalidArgument "COMMIT_TOO_LARGE",
+        WriteError::TooManyPreconditions { .. }
+            => WriteError::TooManyPreconditions { count: 2, limit: 1 }
+            => InvalidArgument "COMMIT_TOO_LARGE",
+        WriteError::Filter { .. } => WriteError::Filter {
+                precondition: 1,
+                must: Must::Match,
+                error: FilterError::Syntax { field: "filter.scope", error: syntax() },
+            } => InvalidArgument "INVALID_FIELD",
+        WriteError::PreconditionFailed { .. }
+            => WriteError::PreconditionFailed { precondition: 1, must, tuple: Some(tuple()) }
+            => FailedPrecondition "PRECONDITION_FAILED",
+        WriteError::PreconditionTooBroad { .. }
+            => WriteError::PreconditionTooBroad { precondition: 1, must, limit: 9 }
+            => ResourceExhausted "PRECONDITION_TOO_BROAD",
+        WriteError::KeyReused { .. } => WriteError::KeyReused { revision: 7 }
+            => AlreadyExists "IDEMPOTENCY_KEY_REUSED",
         WriteError::Repeated { .. } => WriteError::Repeated { change: 1, tuple: tuple() }
             => InvalidArgument "REPEATED_TUPLE",
-        WriteError::NotAdmitted { .. } => WriteError::NotAdmitted { change: 1, reason: tuple() }
+        WriteError::NotAdmitted { .. } => not_admitted("org:a#admin@org:b")
             => InvalidArgument "TUPLE_NOT_ADMITTED",
+        WriteError::IndexFull { .. } => WriteError::IndexFull { change: 1 }
+            => ResourceExhausted "INDEX_FULL",
         WriteError::AlreadyExists { .. } => WriteError::AlreadyExists { change: 1, tuple: tuple() }
             => AlreadyExists "TUPLE_EXISTS",
         WriteError::Hierarchy { error: HierarchyError::Cycle { .. }, .. }

@@ -2,8 +2,9 @@
 //! a rename. Knows no log; the head file, which names the one in force, is its caller's.
 //!
 //! Items: block number from 0 on (8 bytes, big-endian) -> block, as `block` makes them. The stream's
-//! first entry is the checkpoint's head, every other a tuple. The last item proves that all is there:
-//! key 2^64-1 -> number of blocks, 8 | number of tuples, 8 | seal, 4.
+//! first entry is the checkpoint's head; it says how many tuples follow, and how many keyed commits
+//! after them. The last item proves that all is there:
+//! key 2^64-1 -> number of blocks, 8 | number of tuples and keyed commits, 8 | seal, 4.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,12 @@ use std::path::{Path, PathBuf};
 use super::engine::{Engine, Item, Items, Syncer};
 use super::files::{io_error, remove_dir, sync_dir};
 use super::head_file::CheckpointMark;
-use crate::model::tuple::{Revision, Tuple};
+use crate::model::tuple::Revision;
 use crate::store::block::{BlockReader, BlockWriter};
-use crate::store::record::{decode_checkpoint, decode_tuple, encode_checkpoint, encode_tuple};
-use crate::store::{CheckpointHead, StoreError, check_count};
+use crate::store::record::{
+    decode_checkpoint, decode_keyed, decode_tuple, encode_checkpoint, encode_keyed, encode_tuple,
+};
+use crate::store::{CheckpointEntry, CheckpointHead, Promised, StoreError, broken_promise};
 
 /// How the names of checkpoint directories begin; the revision follows.
 pub(super) const NAME_PREFIX: &str = "checkpoint-";
@@ -43,18 +46,18 @@ impl Checkpoint {
     /// Writes one, durably, under its name. It takes force when the head file names it.
     ///
     /// # Errors
-    /// `Io`; `Unstorable`: not as many tuples as the head says.
+    /// `Io`; `Unstorable`: not as many entries of each kind as the head says.
     pub(super) fn write(
         dir: &Path,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
         sync: &Syncer,
     ) -> Result<Self, StoreError> {
         let (new, path) = (dir.join(NAME_NEW), path(dir, state.head.revision));
         // Leftovers of an attempt that was cut off.
         remove_dir(&new)?;
         remove_dir(&path)?;
-        let written = Self::write_blocks(&new, state, tuples, sync);
+        let written = Self::write_blocks(&new, state, entries, sync);
         let (engine, blocks, seal) = written.inspect_err(|_| {
             // Best effort: a disk that is full needs the room, and the next attempt clears it too.
             let _ = remove_dir(&new);
@@ -68,7 +71,7 @@ impl Checkpoint {
     fn write_blocks(
         dir: &Path,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
         sync: &Syncer,
     ) -> Result<(Engine, u64, u32), StoreError> {
         let mut sink = Sink {
@@ -78,13 +81,20 @@ impl Checkpoint {
             blocks: 0,
         };
         sink.push(encode_checkpoint(state))?;
-        let mut count = 0;
-        for tuple in tuples {
-            sink.push(encode_tuple(&tuple)?)?;
-            count += 1;
+        let mut promised = Promised::by(state);
+        for entry in entries {
+            if !promised.take(&entry) {
+                return Err(broken_promise(state));
+            }
+            sink.push(match &entry {
+                CheckpointEntry::Tuple(tuple) => encode_tuple(tuple)?,
+                CheckpointEntry::Keyed(commit) => encode_keyed(commit),
+            })?;
         }
-        check_count(state, count)?;
-        sink.finish(count)
+        if !promised.is_kept() {
+            return Err(broken_promise(state));
+        }
+        sink.finish(state.tuple_count.saturating_add(state.keyed_count))
     }
 
     /// Opens the one that the head file names. Its blocks are proved when they are read.
@@ -122,11 +132,11 @@ impl Checkpoint {
         path(dir, self.mark.head.revision)
     }
 
-    /// Its head, and its tuples.
+    /// Its head, and what it holds.
     ///
     /// # Errors
-    /// `Corrupt`, also from the tuples, whose end proves the number of blocks and tuples.
-    pub(super) fn read(&self) -> Result<(CheckpointHead, Tuples), StoreError> {
+    /// `Corrupt`, also from the entries, whose end proves the number of blocks and of entries.
+    pub(super) fn read(&self) -> Result<(CheckpointHead, Contents), StoreError> {
         let mut entries = Entries {
             items: self.engine.range(&[]),
             reader: BlockReader::default(),
@@ -143,8 +153,8 @@ impl Checkpoint {
                 "the checkpoint is not of the revision it is named for",
             ));
         }
-        let left = head.tuple_count;
-        Ok((head, Tuples { entries: Some(entries), left }))
+        let left = Promised::by(&head);
+        Ok((head, Contents { entries: Some(entries), left }))
     }
 }
 
@@ -173,14 +183,14 @@ impl Sink {
         self.engine.put(std::mem::take(&mut self.batch))
     }
 
-    fn finish(mut self, tuples: u64) -> Result<(Engine, u64, u32), StoreError> {
+    fn finish(mut self, entries: u64) -> Result<(Engine, u64, u32), StoreError> {
         let (last, seal) = std::mem::take(&mut self.writer).finish();
         if let Some(block) = last {
             self.put(block)?;
         }
         let mut end = Vec::with_capacity(END_BYTES);
         end.extend(self.blocks.to_be_bytes());
-        end.extend(tuples.to_be_bytes());
+        end.extend(entries.to_be_bytes());
         end.extend(seal.to_be_bytes());
         self.batch.push((END_KEY.to_vec(), end));
         self.engine.put(self.batch)?;
@@ -192,9 +202,9 @@ impl Sink {
 
 fn parse_end(value: &[u8]) -> Option<(u64, u64, u32)> {
     let (blocks, rest) = value.split_first_chunk::<8>()?;
-    let (tuples, rest) = rest.split_first_chunk::<8>()?;
+    let (entries, rest) = rest.split_first_chunk::<8>()?;
     let seal = rest.try_into().ok()?;
-    Some((u64::from_be_bytes(*blocks), u64::from_be_bytes(*tuples), u32::from_be_bytes(seal)))
+    Some((u64::from_be_bytes(*blocks), u64::from_be_bytes(*entries), u32::from_be_bytes(seal)))
 }
 
 struct Entries {
@@ -232,34 +242,37 @@ impl Entries {
     }
 }
 
-/// The tuples of a checkpoint; an error ends them.
-pub(super) struct Tuples {
+/// What a checkpoint holds beside its head; an error ends it.
+pub(super) struct Contents {
     entries: Option<Entries>,
-    left: u64,
+    left: Promised,
 }
 
-impl Tuples {
-    fn read_one(&mut self) -> Result<Option<Tuple>, StoreError> {
+impl Contents {
+    fn read_one(&mut self) -> Result<Option<CheckpointEntry>, StoreError> {
         let Some(entries) = &mut self.entries else { return Ok(None) };
-        let tuple = entries.next_entry()?.map(decode_tuple).transpose()?;
-        let left = self.left.checked_sub(u64::from(tuple.is_some()));
-        match (left, &tuple) {
-            (Some(left), Some(_)) => self.left = left,
-            (Some(0), None) => {}
-            _ => return Err(StoreError::corrupt("the checkpoint has another number of tuples")),
+        let are_tuples = self.left.tuples > 0;
+        let entry = match entries.next_entry()? {
+            None => None,
+            Some(bytes) if are_tuples => Some(CheckpointEntry::Tuple(decode_tuple(bytes)?)),
+            Some(bytes) => Some(CheckpointEntry::Keyed(decode_keyed(bytes)?)),
+        };
+        let fits = entry.as_ref().map_or(self.left.is_kept(), |entry| self.left.take(entry));
+        if !fits {
+            return Err(StoreError::corrupt("the checkpoint has another number of entries"));
         }
-        Ok(tuple)
+        Ok(entry)
     }
 }
 
-impl Iterator for Tuples {
-    type Item = Result<Tuple, StoreError>;
+impl Iterator for Contents {
+    type Item = Result<CheckpointEntry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let tuple = self.read_one().transpose();
-        if !matches!(tuple, Some(Ok(_))) {
+        let entry = self.read_one().transpose();
+        if !matches!(entry, Some(Ok(_))) {
             self.entries = None;
         }
-        tuple
+        entry
     }
 }

@@ -41,8 +41,8 @@ use self::head_file::{HeadFile, HeadRecord};
 use self::log::Records;
 use self::open::Opened;
 use super::record::{decode_commit, encode_commit};
-use super::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
-use crate::model::tuple::{Revision, Tuple};
+use super::{CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
+use crate::model::tuple::Revision;
 
 const LOG: &str = "log";
 /// Items after which a batch of a group is given to the engine; a commit is always within one. One
@@ -106,16 +106,16 @@ impl SledStore {
     /// A restore gives it [`Identity::restored`]; a follower, its writer's own identity.
     ///
     /// # Errors
-    /// `Refused`: the directory is not empty; `Unstorable`: the head is at revision 0, or the tuples
-    /// are not `state.tuple_count`; `Locked`, `Io`. A directory left half made is refused later on.
+    /// `Refused`: the directory is not empty; `Unstorable`: the head is at revision 0, or the entries
+    /// are not those that `state` says; `Locked`, `Io`. A directory left half made is refused later on.
     pub fn restore(
         dir: &Path,
         identity: &Identity,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<Self, StoreError> {
         let sync = Syncer::default();
-        Ok(Self::assemble(dir, open::restore(dir, identity, state, tuples, &sync)?, sync))
+        Ok(Self::assemble(dir, open::restore(dir, identity, state, entries, &sync)?, sync))
     }
 
     fn open_with(dir: &Path, may_create: bool, sync: Syncer) -> Result<Self, StoreError> {
@@ -232,7 +232,7 @@ impl Store for SledStore {
         }
     }
 
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
         let from = from.max(Revision(1));
         let (head, first) = (self.head(), self.first());
         if from < first {
@@ -252,16 +252,18 @@ impl Store for SledStore {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+    fn checkpoint(
+        &self,
+    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
         let Some(checkpoint) = self.checkpoint_in_force() else { return Ok(None) };
-        let (head, tuples) = checkpoint.read()?;
-        Ok(Some((head, Box::new(tuples))))
+        let (head, entries) = checkpoint.read()?;
+        Ok(Some((head, Box::new(entries))))
     }
 
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError> {
         let _upkeep = locked(&self.upkeep);
         let old = self.checkpoint_in_force();
@@ -275,7 +277,7 @@ impl Store for SledStore {
         if !super::is_new_checkpoint(state.head, in_force, logged)? {
             return Ok(());
         }
-        let new = Arc::new(Checkpoint::write(&self.dir, state, tuples, &self.syncer)?);
+        let new = Arc::new(Checkpoint::write(&self.dir, state, entries, &self.syncer)?);
         self.change_head_file(|record| record.checkpoint = Some(new.mark()))?;
         *locked(&self.checkpoint) = Some(new);
         // Whoever still reads the old one has its file open.
@@ -314,19 +316,19 @@ struct Commits<'a> {
 }
 
 impl Commits<'_> {
-    fn read_one(&mut self) -> Result<(Revision, Commit), StoreError> {
+    fn read_one(&mut self) -> Result<(Head, Commit), StoreError> {
         let missing = || StoreError::corrupt(format!("commit {} is missing", self.next.0));
         let record = self.records.next().unwrap_or_else(|| Err(missing()))?;
         if record.head.revision == self.head.revision && record.head != self.head {
             return Err(StoreError::corrupt("the last commit is not the one that was written"));
         }
         self.next = record.head.revision.next();
-        Ok((record.head.revision, decode_commit(&record.body)?))
+        Ok((record.head, decode_commit(&record.body)?))
     }
 }
 
 impl Iterator for Commits<'_> {
-    type Item = Result<(Revision, Commit), StoreError>;
+    type Item = Result<(Head, Commit), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over || self.next > self.head.revision {

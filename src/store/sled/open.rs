@@ -9,8 +9,8 @@ use super::engine::{Engine, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
 use super::log::{self, Records};
 use super::{EMPTY, LOG, files};
-use crate::model::tuple::{Revision, Tuple};
-use crate::store::{CheckpointHead, Head, Identity, RESTORE, StoreError};
+use crate::model::tuple::Revision;
+use crate::store::{CheckpointEntry, CheckpointHead, Head, Identity, RESTORE, StoreError};
 
 /// A directory that has proved itself.
 pub(super) struct Opened {
@@ -85,7 +85,7 @@ pub(super) fn restore(
     dir: &Path,
     identity: &Identity,
     state: &CheckpointHead,
-    tuples: &mut dyn Iterator<Item = Tuple>,
+    entries: &mut dyn Iterator<Item = CheckpointEntry>,
     sync: &Syncer,
 ) -> Result<Opened, StoreError> {
     if state.head.revision == EMPTY.revision {
@@ -96,7 +96,7 @@ pub(super) fn restore(
     let record = HeadRecord { stage: Stage::Restoring, ..first_record(identity.clone()) };
     let mut head_file = HeadFile::create(dir, record, sync)?;
     let engine = Engine::create(&dir.join(LOG), sync)?;
-    let checkpoint = Checkpoint::write(dir, state, tuples, sync)?;
+    let checkpoint = Checkpoint::write(dir, state, entries, sync)?;
     head_file.replace(|record| {
         record.stage = Stage::Whole;
         record.head = state.head;

@@ -19,7 +19,18 @@ use crate::store::{CheckpointHead, Commit, Identity, Store, StoreError};
 
 fn commit(n: u64) -> Commit {
     let key = TupleKey::parse(&format!("org:acme#technician@user:u{n}")).unwrap();
-    Commit { time: Time(1), changes: vec![Change::Put(Tuple::plain(key))], model: None }
+    Commit {
+        time: Time(1),
+        changes: vec![Change::Put(Tuple::plain(key))],
+        model: None,
+        request: None,
+    }
+}
+
+/// The head of a checkpoint of nothing.
+fn empty_state(store: &SledStore) -> CheckpointHead {
+    let head = store.head();
+    CheckpointHead { head, time: Time(1), model: None, tuple_count: 0, keyed_count: 0 }
 }
 
 /// A store whose syncs are counted, and fail while `fails` is set.
@@ -73,8 +84,7 @@ fn a_checkpoint_that_cannot_be_synced_leaves_the_older_one_in_force() {
     let (fails, syncs) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let mut store = open(dir.path(), &fails, &syncs);
     let checkpoint = |store: &SledStore| {
-        let state =
-            CheckpointHead { head: store.head(), time: Time(1), model: None, tuple_count: 0 };
+        let state = empty_state(store);
         store.write_checkpoint(&state, &mut std::iter::empty())
     };
     let in_force = |store: &SledStore| store.checkpoint().unwrap().unwrap().0.head.revision;
@@ -137,7 +147,7 @@ fn leftovers_are_removed_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledStore::open_or_create(dir.path()).unwrap();
     store.append(Revision(0), &[commit(1)]).unwrap();
-    let state = CheckpointHead { head: store.head(), time: Time(1), model: None, tuple_count: 0 };
+    let state = empty_state(&store);
     store.write_checkpoint(&state, &mut std::iter::empty()).unwrap();
     drop(store);
     for name in ["checkpoint.new", "checkpoint-7", "checkpoint-0", "lost+found"] {

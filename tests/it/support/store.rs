@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use bailiwick::model::tuple::{Revision, Tuple};
+use bailiwick::model::tuple::Revision;
 use bailiwick::store::memory::MemoryStore;
-use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
+use bailiwick::store::{
+    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored,
+};
 
 type Hook = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
@@ -42,7 +44,7 @@ impl Store for HookedStore {
         self.inner.append(expected, group)
     }
 
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
         self.inner.read(from)
     }
 
@@ -50,16 +52,18 @@ impl Store for HookedStore {
         self.inner.wait_beyond(revision, timeout)
     }
 
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+    fn checkpoint(
+        &self,
+    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
         self.inner.checkpoint()
     }
 
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError> {
-        self.inner.write_checkpoint(state, tuples)
+        self.inner.write_checkpoint(state, entries)
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {

@@ -5,3 +5,4 @@ mod faults;
 mod hostile;
 mod questions;
 mod tuples;
+mod writes;

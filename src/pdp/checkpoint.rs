@@ -1,0 +1,116 @@
+//! Checkpoints beside the writer: when one is due, and the thread that writes it. Knows no commit.
+
+use std::sync::Arc;
+
+use imbl::Vector;
+
+use super::Published;
+use crate::index::Part;
+use crate::model::limits::{CHECKPOINT_CHANGES, LOG_KEPT_COMMITS};
+use crate::model::tuple::Revision;
+use crate::store::{CheckpointEntry, CheckpointHead, Commit, KeyedCommit, Store, StoreError};
+
+/// How often the state is written whole, and how much of the log stays behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upkeep {
+    /// After this many changes since the last checkpoint a new one is written.
+    pub checkpoint_changes: u64,
+    /// How many commits the log keeps behind the newest checkpoint.
+    pub log_kept_commits: u64,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self { checkpoint_changes: CHECKPOINT_CHANGES, log_kept_commits: LOG_KEPT_COMMITS }
+    }
+}
+
+/// How many changes a commit counts for: what a restart replays of it. An empty one costs too.
+pub(super) fn weight_of(commit: &Commit) -> u64 {
+    commit.changes.len().max(1) as u64
+}
+
+/// Writes checkpoints, one at a time.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    store: Arc<dyn Store>,
+    upkeep: Upkeep,
+    /// Changes that a restart would replay, those replayed at this start included.
+    changes: u64,
+    /// The checkpoint being written: whether it succeeded.
+    thread: Option<std::thread::JoinHandle<bool>>,
+}
+
+impl Checkpointer {
+    pub(super) fn new(store: Arc<dyn Store>, upkeep: Upkeep, replayed: u64) -> Self {
+        Self { store, upkeep, changes: replayed, thread: None }
+    }
+
+    /// Counts durable commits.
+    pub(super) fn count(&mut self, commits: &[Commit]) {
+        let changes: u64 = commits.iter().map(weight_of).sum();
+        self.changes = self.changes.saturating_add(changes);
+    }
+
+    /// Whether one should be begun now.
+    pub(super) fn is_due(&mut self) -> bool {
+        if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return false;
+        }
+        if let Some(thread) = self.thread.take()
+            && !thread.join().unwrap_or(false)
+        {
+            // Tried again, though not at once: the disk may be full.
+            self.changes = self.changes.saturating_add(self.upkeep.checkpoint_changes / 2);
+        }
+        self.changes >= self.upkeep.checkpoint_changes
+    }
+
+    /// Begins one, from a state that stays as it is while commits go on.
+    pub(super) fn begin(&mut self, published: Arc<Published>, keyed: Vector<KeyedCommit>) {
+        self.changes = 0;
+        let (store, kept) = (Arc::clone(&self.store), self.upkeep.log_kept_commits);
+        let write = move || {
+            let written = write_checkpoint(store.as_ref(), &published, keyed, kept);
+            written
+                .inspect_err(|error| {
+                    tracing::error!(%error, "no checkpoint was written; the older one stays");
+                })
+                .is_ok()
+        };
+        let spawned = std::thread::Builder::new().name("bailiwick-checkpoint".into()).spawn(write);
+        match spawned {
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => tracing::error!(%error, "the checkpoint's thread could not be started"),
+        }
+    }
+
+    /// Waits for the one being written, if there is one.
+    pub(super) fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// Writes the state as a checkpoint and lets the log forget what is far behind it.
+fn write_checkpoint(
+    store: &dyn Store,
+    published: &Published,
+    keyed: Vector<KeyedCommit>,
+    kept: u64,
+) -> Result<(), StoreError> {
+    let Published { snapshot, files, head, time, .. } = published;
+    let state = CheckpointHead {
+        head: *head,
+        time: *time,
+        model: Some(files.as_ref().clone()),
+        tuple_count: snapshot.len() as u64,
+        keyed_count: keyed.len() as u64,
+    };
+    let tuples =
+        snapshot.after(Part::All, None).filter_map(|(_, binding)| snapshot.tuple(&binding));
+    let keyed = keyed.into_iter().map(CheckpointEntry::Keyed);
+    store.write_checkpoint(&state, &mut tuples.map(CheckpointEntry::Tuple).chain(keyed))?;
+    store.truncate(Revision(head.revision.0.saturating_sub(kept)))
+}

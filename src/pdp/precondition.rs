@@ -1,0 +1,61 @@
+//! Whether the preconditions of a commit hold. Knows one snapshot and one moment.
+
+use super::error::Must;
+use super::reading::Matcher;
+use super::request::Precondition;
+use super::{FilterError, WriteError};
+use crate::index::Snapshot;
+use crate::model::limits::PRECONDITION_TUPLES_MAX;
+use crate::model::names::quoted;
+use crate::model::tuple::{Time, Tuple};
+
+/// Checks each against the tuples that are live at this moment. Costs what the filters leave to be
+/// looked at, up to a bound: the writer, which everybody waits for, is here.
+///
+/// # Errors
+/// One does not hold, cannot be read, or is not decided within the bound.
+pub(super) fn check(
+    preconditions: &[Precondition],
+    snapshot: &Snapshot,
+    now: Time,
+) -> Result<(), WriteError> {
+    let mut left = PRECONDITION_TUPLES_MAX;
+    for (precondition, Precondition { must, filter }) in preconditions.iter().enumerate() {
+        let must = *must;
+        let wrong = |error: FilterError| WriteError::Filter { precondition, must, error };
+        let matcher = Matcher::resolve(snapshot.model(), filter).map_err(wrong)?;
+        let found = first_match(&matcher, snapshot, now, &mut left);
+        let limit = PRECONDITION_TUPLES_MAX;
+        let found = found.ok_or(WriteError::PreconditionTooBroad { precondition, must, limit })?;
+        match (must, found) {
+            (Must::Match, Some(_)) | (Must::NotMatch, None) => {}
+            (_, found) => {
+                let tuple = found.map(|tuple| quoted(&tuple.key.to_string()));
+                return Err(WriteError::PreconditionFailed { precondition, must, tuple });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first live tuple that matches; `None`: `left` does not suffice to say.
+fn first_match(
+    matcher: &Matcher,
+    snapshot: &Snapshot,
+    now: Time,
+    left: &mut usize,
+) -> Option<Option<Tuple>> {
+    // No tuple names an object of the filter.
+    let Some(part) = matcher.part(snapshot) else { return Some(None) };
+    for (_, binding) in snapshot.after(part, None) {
+        *left = left.checked_sub(1)?;
+        if !binding.is_live(now) {
+            continue;
+        }
+        let tuple = snapshot.tuple(&binding).filter(|tuple| matcher.matches(&tuple.key));
+        if tuple.is_some() {
+            return Some(tuple);
+        }
+    }
+    Some(None)
+}
