@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod failing_store;
 mod hierarchy;
 mod kill;
 mod layers;

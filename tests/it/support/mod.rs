@@ -1,5 +1,6 @@
 //! What the tests share: models from text, a service without a wire, a clock that a test sets.
 
+pub(crate) mod faulty;
 pub(crate) mod service;
 pub(crate) mod store;
 
