@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,8 +16,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::api::pb::v1 as pb;
 use crate::api::{GuardLayer, Patience, Shared, routes};
 use crate::model::limits::{
-    CONNECTION_WINDOW_BYTES, DRAIN_SECONDS, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS,
-    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+    CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::model::tuple::Time;
 use crate::pdp::{Clock, Pdp};
@@ -121,7 +120,8 @@ impl BoundServer {
         let routes =
             routes(&shared, service).map_err(|error| ServeError::Fault(error.to_string()))?;
         let (stop, stopped) = watch::channel(false);
-        let server = std::pin::pin!(listen(self.listener, &shared, routes, stopped));
+        let patience = self.patience;
+        let server = std::pin::pin!(listen(self.listener, &shared, patience, routes, stopped));
         let life = life(&shared, &health, self.address, open, shutdown);
         let mut server = server;
         let pdp = tokio::select! {
@@ -134,11 +134,10 @@ impl BoundServer {
         // Watchers of health would keep their connections open for ever.
         retire(health).await;
         let _ = stop.send(true);
-        let deadline = Duration::from_secs(DRAIN_SECONDS);
-        match tokio::time::timeout(deadline, server).await {
+        match tokio::time::timeout(patience.drain, server).await {
             Ok(ended) => ended.map_err(ServeError::Fault)?,
             Err(_) => tracing::warn!(
-                seconds = DRAIN_SECONDS,
+                after = ?patience.drain,
                 "requests were still under way at the end of the drain"
             ),
         }
@@ -180,6 +179,7 @@ async fn life(
 async fn listen(
     listener: TcpListener,
     shared: &Arc<Shared>,
+    patience: Patience,
     routes: Routes,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), String> {
@@ -188,8 +188,8 @@ async fn listen(
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(KEEPALIVE_SECONDS)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(KEEPALIVE_ANSWER_SECONDS)))
+        .http2_keepalive_interval(Some(patience.keepalive))
+        .http2_keepalive_timeout(Some(patience.keepalive_answer))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

@@ -21,8 +21,9 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use self::status::{ApiError, Refusal};
 use crate::model::limits::{
-    IN_FLIGHT_REQUESTS_MAX, REQUEST_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
-    STREAM_STALL_SECONDS, STREAMS_MAX,
+    DRAIN_SECONDS, IN_FLIGHT_REQUESTS_MAX, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS,
+    REQUEST_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, STREAM_STALL_SECONDS,
+    STREAMS_MAX,
 };
 use crate::pdp::Pdp;
 
@@ -36,6 +37,12 @@ pub struct Patience {
     pub request_max: Duration,
     /// While a list is not read, its buffer full.
     pub stream_stall: Duration,
+    /// Between two pings of a connection.
+    pub keepalive: Duration,
+    /// Until a ping is answered.
+    pub keepalive_answer: Duration,
+    /// Until the requests under way have ended, once the service is told to stop.
+    pub drain: Duration,
 }
 
 impl Default for Patience {
@@ -44,6 +51,9 @@ impl Default for Patience {
             request: Duration::from_secs(REQUEST_SECONDS_DEFAULT),
             request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
             stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
+            keepalive: Duration::from_secs(KEEPALIVE_SECONDS),
+            keepalive_answer: Duration::from_secs(KEEPALIVE_ANSWER_SECONDS),
+            drain: Duration::from_secs(DRAIN_SECONDS),
         }
     }
 }

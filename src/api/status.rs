@@ -38,6 +38,12 @@ macro_rules! refusals {
             pub fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
+
+            /// What it means, in a sentence; `docs/errors.md` says it in the same words.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc,)+).trim_ascii(),)+ }
+            }
         }
     };
 }

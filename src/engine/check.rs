@@ -7,7 +7,7 @@ use super::view::View;
 use super::{Decision, EngineError, Question, Reason};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{DefKind, NameId};
-use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX};
+use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX};
 use crate::model::tuple::{Context, Time};
 
 /// Decides a question that was resolved against this snapshot's model. Costs what the scope's depth
@@ -78,6 +78,8 @@ fn limit(why: Why) -> Option<EngineError> {
         Some(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX })
     } else if why.has(Why::NESTING) {
         Some(EngineError::NestingExceeded { limit: EVALUATION_NESTING_MAX })
+    } else if why.has(Why::NAMES) {
+        Some(EngineError::NestingExceeded { limit: OPEN_NAMES_MAX })
     } else {
         None
     }

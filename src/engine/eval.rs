@@ -206,7 +206,7 @@ impl<'a> Eval<'a> {
             }
         };
         if self.open >= OPEN_NAMES_MAX {
-            return Value::Unknown(Why::NESTING);
+            return Value::Unknown(Why::NAMES);
         }
         let state = State::Open { solve: self.solve };
         let is_new = self.goals.insert((name, at), Entry { value: so_far, depth, state });

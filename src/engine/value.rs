@@ -21,6 +21,8 @@ impl Why {
     pub(super) const STEPS: Self = Self(4);
     /// Evaluation nested past what a thread's stack holds: an error.
     pub(super) const NESTING: Self = Self(8);
+    /// Too many names open at once: an error.
+    pub(super) const NAMES: Self = Self(16);
 
     pub(super) fn has(self, cause: Self) -> bool {
         self.0 & cause.0 != 0
@@ -28,7 +30,7 @@ impl Why {
 
     /// Whether a limit is among the causes.
     pub(super) fn is_limit(self) -> bool {
-        self.has(Self::DEPTH) || self.has(Self::STEPS) || self.has(Self::NESTING)
+        self.0 & !Self::MISSING.0 != 0
     }
 }
 

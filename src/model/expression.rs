@@ -148,7 +148,8 @@ impl Parser<'_> {
     fn expr(&mut self) -> Result<Term, Fault> {
         self.depth += 1;
         if self.depth > EXPRESSION_DEPTH_MAX {
-            return self.fault(&format!("at most {EXPRESSION_DEPTH_MAX} levels of parentheses"));
+            let levels = EXPRESSION_DEPTH_MAX - 1;
+            return self.fault(&format!("at most {levels} levels of parentheses"));
         }
         let left = self.or()?;
         let term = if self.eat("except") {

@@ -62,8 +62,22 @@ pub const CHECK_STEPS_MAX: u64 = 1_000_000;
 pub const MODEL_FILE_BYTES_MAX: usize = 4 << 20;
 /// Most files of a model directory.
 pub const MODEL_FILES_MAX: usize = 256;
-/// Deepest nesting of an expression with its gates expanded, in levels.
+/// Deepest nesting of lists and maps in a YAML file of a model, in levels; no model comes near it.
+pub const YAML_DEPTH_MAX: usize = 32;
+/// Widest run of indentation and block indicators at the start of a YAML line, in bytes. Each nested
+/// block begins further right within such a run, so this bounds how deep the library recurses.
+pub const YAML_INDENT_BYTES_MAX: usize = 160;
+/// Most role columns of a matrix.
+pub const MATRIX_COLUMNS_MAX: usize = 1_024;
+/// Deepest nesting of a condition's parameter type, `list<list<...>>`, in levels.
+pub const PARAMETER_DEPTH_MAX: usize = 4;
+/// Longest word that a nearest known name is looked for, in bytes: it costs the product of lengths.
+pub const SUGGESTED_BYTES_MAX: usize = 256;
+/// Deepest nesting of an expression as it is written, and of gates within gates, in levels.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Deepest nesting of an expression with its gates expanded, in levels. A level of parentheses is at
+/// most an except, an any and an all.
+pub const EXPRESSION_EXPANDED_DEPTH_MAX: usize = 3 * EXPRESSION_DEPTH_MAX;
 /// Most nodes of one expression with its gates expanded.
 pub const EXPRESSION_NODES_MAX: usize = 2_000;
 /// Largest compiled model: nodes of the general form, names at types, forms of `bound_by`, together.

@@ -2,6 +2,7 @@
 //! file, not what its names mean.
 
 use super::form::ParameterType;
+use super::limits::PARAMETER_DEPTH_MAX;
 use super::problem::Report;
 use super::read::{check_some, type_list, word_pairs};
 use super::source::{
@@ -9,9 +10,6 @@ use super::source::{
 };
 use super::suggest::did_you_mean;
 use super::yaml::{Fields, Kind, Node, Word};
-
-/// How deep `list<list<...>>` may go.
-const PARAMETER_DEPTH_MAX: usize = 4;
 
 pub(super) fn read(model: &Fields<'_>, source: &mut Source, report: &mut Report) {
     if let Some(node) = model.get("facts") {

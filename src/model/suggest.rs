@@ -1,11 +1,10 @@
 //! The nearest known name to a mistyped one. Knows texts, not what they name.
 
-/// Longer words are not compared: the distance costs the product of the lengths.
-const COMPARED_BYTES_MAX: usize = 256;
+use super::limits::SUGGESTED_BYTES_MAX;
 
 /// The candidate nearest to `word`, if one is near enough to be meant; the first of equals.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > COMPARED_BYTES_MAX {
+    if word.len() > SUGGESTED_BYTES_MAX {
         return None;
     }
     let allowed = (word.chars().count() / 3).max(1);

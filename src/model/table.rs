@@ -3,14 +3,12 @@
 
 use std::collections::HashMap;
 
-use super::limits::{MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
+use super::limits::{MATRIX_COLUMNS_MAX, MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
 use super::names::quoted;
 use super::problem::{Position, Report};
 use super::suggest::{did_you_mean, nearest};
 use super::yaml::Word;
 
-/// Most role columns of a matrix.
-const COLUMNS_MAX: usize = 1_024;
 /// The headers that are no role columns.
 const OWN_HEADERS: [&str; 5] = ["section", "permission", "label", "gate", "note"];
 
@@ -59,8 +57,8 @@ pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Table {
     };
     let Some(header) = Header::read(&header, report) else { return Table::default() };
     let mut table = Table { columns: header.roles.clone(), rows: Vec::new() };
-    if table.columns.len() > COLUMNS_MAX {
-        report.push(&start, format!("a matrix has at most {COLUMNS_MAX} role columns"));
+    if table.columns.len() > MATRIX_COLUMNS_MAX {
+        report.push(&start, format!("a matrix has at most {MATRIX_COLUMNS_MAX} role columns"));
         return Table::default();
     }
     let mut seen = HashMap::new();
@@ -185,8 +183,8 @@ impl Header {
         };
         let column = match table.columns.iter().position(|word| word.text == role.text) {
             Some(column) => column,
-            None if table.columns.len() >= COLUMNS_MAX => {
-                report.push(&role.at, format!("a matrix has at most {COLUMNS_MAX} roles"));
+            None if table.columns.len() >= MATRIX_COLUMNS_MAX => {
+                report.push(&role.at, format!("a matrix has at most {MATRIX_COLUMNS_MAX} roles"));
                 return;
             }
             None => {

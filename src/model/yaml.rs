@@ -4,16 +4,10 @@
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
 use super::isolate::on_own_stack;
-use super::limits::MODEL_FILE_BYTES_MAX;
+use super::limits::{MODEL_FILE_BYTES_MAX, YAML_DEPTH_MAX, YAML_INDENT_BYTES_MAX};
 use super::names::quoted;
 use super::problem::{Position, Report};
 use super::suggest::did_you_mean;
-
-/// Deepest nesting that is read; no model comes near it.
-const DEPTH_MAX: usize = 32;
-/// Widest run of indentation and block indicators at the start of a line. Each nested block begins
-/// further right within such a run, so this bounds how deep the library recurses.
-const INDENT_MAX: usize = 160;
 
 /// A value and where it begins.
 #[derive(Debug, Clone)]
@@ -65,7 +59,9 @@ pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node>
         return None;
     }
     if let Some(line) = too_indented(text) {
-        report.push(&Position { line, ..start }, "the line is nested too deep");
+        let what =
+            format!("the line is nested too deep: over {YAML_INDENT_BYTES_MAX} bytes begin it");
+        report.push(&Position { line, ..start }, what);
         return None;
     }
     let Some(outcome) = on_own_stack(|| load(&start, text)) else {
@@ -83,7 +79,7 @@ pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node>
 
 fn too_indented(text: &str) -> Option<u32> {
     let run = |line: &str| line.bytes().take_while(|b| b" \t-?:".contains(b)).count();
-    let at = text.split(['\n', '\r']).position(|line| run(line) > INDENT_MAX)?;
+    let at = text.split(['\n', '\r']).position(|line| run(line) > YAML_INDENT_BYTES_MAX)?;
     u32::try_from(at + 1).ok()
 }
 
@@ -119,8 +115,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn node(&self, yaml: &MarkedYaml<'_>, depth: usize) -> Result<Node, (Position, String)> {
         let at = position(self.start, yaml.span.start);
-        if depth > DEPTH_MAX {
-            return Err((at, format!("nested deeper than {DEPTH_MAX} levels")));
+        if depth > YAML_DEPTH_MAX {
+            return Err((at, format!("nested deeper than {YAML_DEPTH_MAX} levels")));
         }
         let kind = match &yaml.data {
             YamlData::Value(scalar) => self.scalar(scalar, yaml, &at),

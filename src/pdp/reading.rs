@@ -175,6 +175,10 @@ impl Matcher {
         if let Some(role) = &role {
             known_role(model, role)?;
         }
+        // What cannot be written as a source is a slip of the pen, and no list without entries.
+        if let Some(source) = filter.source.as_deref().filter(|source| !source.is_empty()) {
+            Name::parse(source).map_err(syntax("filter.source"))?;
+        }
         Ok(Self {
             scope_type: type_of("filter.scope_type", &filter.scope_type)?,
             scope,

@@ -1,6 +1,10 @@
 //! Depth and steps are bounded, and a bound never looks like a denial.
 
 use bailiwick::engine::EngineError;
+use bailiwick::model::limits::{
+    CHECK_STEPS_MAX, CONDITION_COST_MAX, CONDITION_COST_PER_STEP, DEPTH_MAX,
+    EVALUATION_NESTING_MAX, OPEN_NAMES_MAX,
+};
 
 use crate::support::World;
 
@@ -33,7 +37,10 @@ fn groups_nest_thirty_two_deep_and_no_deeper() {
     world.put(&nested("group", "member", "member", 1, 32));
     assert!(world.allows("user:ana read doc:d"));
     world.put(&["doc:e#reader@group:g33#member", "group:g33#member@group:g32#member"]);
-    assert_eq!(world.check("user:ana read doc:e"), Err(EngineError::DepthExceeded { limit: 32 }));
+    assert_eq!(
+        world.check("user:ana read doc:e"),
+        Err(EngineError::DepthExceeded { limit: DEPTH_MAX })
+    );
     // What is found within the limit still counts, and so does a denial that does not depend on it.
     assert!(world.allows("user:ana read doc:d"));
     assert!(!world.allows("user:eve read doc:e"));
@@ -49,7 +56,7 @@ fn a_block_past_the_limit_is_an_error_not_an_allow() {
     world.put(&["doc:d#blocked@group:g40#member"]);
     assert_eq!(
         world.check("user:ana careful doc:d"),
-        Err(EngineError::DepthExceeded { limit: 32 })
+        Err(EngineError::DepthExceeded { limit: DEPTH_MAX })
     );
 }
 
@@ -59,8 +66,14 @@ fn a_short_way_counts_even_where_a_long_one_is_met_first() {
     let world = World::new(MODEL);
     world.put(&nested("doc", "reader", "can_read", 0, 36));
     world.put(&["doc:g0#reader@user:ana"]);
-    assert_eq!(world.check("user:ana read doc:g36"), Err(EngineError::DepthExceeded { limit: 32 }));
-    assert_eq!(world.check("user:eve read doc:g36"), Err(EngineError::DepthExceeded { limit: 32 }));
+    assert_eq!(
+        world.check("user:ana read doc:g36"),
+        Err(EngineError::DepthExceeded { limit: DEPTH_MAX })
+    );
+    assert_eq!(
+        world.check("user:eve read doc:g36"),
+        Err(EngineError::DepthExceeded { limit: DEPTH_MAX })
+    );
     assert!(world.allows("user:ana read doc:g32"));
     world.put(&["doc:g36#reader@doc:g5#can_read"]);
     assert!(world.allows("user:ana read doc:g36"));
@@ -123,7 +136,7 @@ permissions: {{ p: {{ at: [node], is: n }} }}
 fn no_model_and_no_tuples_overflow_the_stack() {
     // In an unoptimized build, on a test's thread of 2 MiB: worse than in the service.
     for (levels, chain) in [(1, 399), (3, 399), (6, 390), (14, 200), (28, 100), (28, 399)] {
-        let limit = Err(EngineError::NestingExceeded { limit: 1_000 });
+        let limit = Err(EngineError::NestingExceeded { limit: EVALUATION_NESTING_MAX });
         assert_eq!(
             deep_world(levels, chain).check("user:ana p node:n0"),
             limit,
@@ -192,7 +205,7 @@ fn a_wide_question_ends_in_an_error_not_in_a_long_wait() {
     world.put(&wide);
     assert_eq!(
         world.check("user:ana read doc:root"),
-        Err(EngineError::StepsExceeded { limit: 1_000_000 })
+        Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX })
     );
 }
 
@@ -225,4 +238,78 @@ permissions: { view: { at: [doc], is: viewer } }
     let missing = |question: &str| world.check(question).unwrap().missing().to_vec();
     assert_eq!(missing("user:ana view doc:d"), ["hour"]);
     assert_eq!(missing("user:ana view doc:e"), ["ip"]);
+}
+
+/// A chain of so many arrows, each step through an expression of two levels.
+fn chain_world(chain: usize) -> World {
+    let world = World::new(
+        "
+model: chain
+types: { user: {}, node: { relations: { next: [node] } } }
+roles: [ { at: [node], names: [r], bound_by: [user] } ]
+names: { n: { at: [node], is: 'here(r) or up(next, n)' } }
+permissions: { p: { at: [node], is: n } }
+",
+    );
+    let edges = (0..chain).map(|i| format!("node:n{i}#next@node:n{}", i + 1));
+    world.put(&edges.chain([format!("node:n{chain}#r@user:ana")]).collect::<Vec<_>>());
+    world
+}
+
+#[test]
+fn so_many_names_may_be_open_and_one_more_is_an_error_that_names_the_bound() {
+    // Each node of the chain opens the name once.
+    assert!(chain_world(OPEN_NAMES_MAX - 1).allows("user:ana p node:n0"));
+    let over = chain_world(OPEN_NAMES_MAX).check("user:ana p node:n0");
+    assert_eq!(over, Err(EngineError::NestingExceeded { limit: OPEN_NAMES_MAX }));
+}
+
+#[test]
+fn so_many_expressions_may_be_open_and_one_more_is_an_error() {
+    // Three levels a node: any, all, up. The question's name is one, the last node's any and here two.
+    let most = (EVALUATION_NESTING_MAX - 3) / 3;
+    assert!(deep_world(1, most).allows("user:ana p node:n0"));
+    let over = deep_world(1, most + 1).check("user:ana p node:n0");
+    assert_eq!(over, Err(EngineError::NestingExceeded { limit: EVALUATION_NESTING_MAX }));
+}
+
+#[test]
+fn what_conditions_cost_counts_as_steps() {
+    let world = |when: &str| {
+        let world = World::new(&format!(
+            "
+model: dear
+types: {{ user: {{}}, group: {{}}, doc: {{}} }}
+conditions: {{ c: {{ parameters: {{ l: 'list<string>', h: int }}, when: \"{when}\" }} }}
+roles:
+  - {{ at: [group], names: [member], bound_by: [user] }}
+  - {{ at: [doc], names: [viewer], bound_by: ['group#member'], conditions: [c] }}
+permissions: {{ view: {{ at: [doc], is: viewer }} }}
+"
+        ));
+        let mut changes = Vec::new();
+        for i in 0..GROUPS {
+            changes.push(crate::support::touch(&format!("group:g{i}#member@user:ana")));
+            let values = serde_json::json!({ "h": i, "l": ["x"] });
+            let condition = bailiwick::model::tuple::TupleCondition {
+                name: bailiwick::model::names::Name::parse("c").unwrap(),
+                context: serde_json::from_value(values).unwrap(),
+            };
+            let tuple = crate::support::tuple(&format!("doc:d#viewer@group:g{i}#member"));
+            let tuple = bailiwick::model::tuple::Tuple { condition: Some(condition), ..tuple };
+            changes.push(bailiwick::pdp::WriteChange::Touch(tuple));
+        }
+        world.write(changes).unwrap();
+        world
+    };
+    // Never true, so that each of them is evaluated.
+    const GROUPS: usize = 700;
+    let cheap = world("h < 0");
+    assert!(!cheap.allows("user:ana view doc:d"));
+    // At most CONDITION_COST_MAX, or it would not load; so many of them are over the bound.
+    let dear = world("l.all(x, x.startsWith('no') && x.endsWith('no') && x.contains('no'))");
+    let steps = CONDITION_COST_MAX / CONDITION_COST_PER_STEP * GROUPS as u64;
+    assert!(steps > CHECK_STEPS_MAX, "a condition of the highest cost would not be over");
+    let over = dear.check("user:ana view doc:d");
+    assert_eq!(over, Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX }));
 }

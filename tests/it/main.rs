@@ -9,18 +9,22 @@
 )]
 
 mod cli;
+mod errors_page;
 mod failing_store;
 mod hierarchy;
 mod kill;
 mod layers;
 mod limits;
+mod limits_covered;
 mod model;
 mod models_load;
 mod oracle;
 mod pdp;
 mod platform_cells;
+mod refused_starts;
 mod store_contract;
 mod store_crash;
 mod store_world;
 mod support;
 mod wire;
+mod writer_limits;

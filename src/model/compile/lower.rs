@@ -10,6 +10,7 @@ use super::lift::{Defs, Lift, stand};
 use super::resolve::Resolver;
 use super::rows::{Listed, MatrixPlan, RowPlan, check_pattern};
 use crate::model::form::{DefKind, Expr, Matrix, NameId, TypeId};
+use crate::model::limits::PERMISSIONS_MAX;
 use crate::model::names::quoted;
 use crate::model::pattern::matches;
 use crate::model::problem::Position;
@@ -46,8 +47,15 @@ pub(super) fn declare<'s>(
             }
         }
         if kind == DefKind::Permission {
-            let listed = listed.entry(name).or_default();
-            listed.at.extend(&at);
+            let before = listed.len();
+            listed.entry(name).or_default().at.extend(&at);
+            if listed.len() > PERMISSIONS_MAX {
+                if before <= PERMISSIONS_MAX {
+                    let message = format!("a model has at most {PERMISSIONS_MAX} permissions");
+                    draft.report.push(&entry.name.at, message);
+                }
+                break;
+            }
         }
         entries.push(Entry { name, kind, at, source: entry });
     }

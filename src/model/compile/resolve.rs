@@ -9,14 +9,13 @@ use super::build::{all, any, depth, except, no, nodes, yes};
 use super::draft::Draft;
 use crate::model::expression::{self, Function, Name, Term};
 use crate::model::form::{Expr, FactKind, FactTest, NameId};
-use crate::model::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_NODES_MAX};
+use crate::model::limits::{
+    EXPRESSION_DEPTH_MAX, EXPRESSION_EXPANDED_DEPTH_MAX, EXPRESSION_NODES_MAX,
+};
 use crate::model::names::{Object, quoted};
 use crate::model::problem::Position;
 use crate::model::suggest::did_you_mean;
 use crate::model::yaml::Word;
-
-/// A level of parentheses is at most an except, an any and an all.
-const LEVELS_MAX: usize = 3 * EXPRESSION_DEPTH_MAX;
 
 /// Where a word stands decides what it may mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,9 +195,10 @@ impl<'d> Resolver<'d> {
             Gate::Done(expr) => {
                 let expr = expr.clone();
                 self.spend(nodes(&expr), at)?;
-                if level + depth(&expr) > LEVELS_MAX {
-                    let message =
-                        format!("with its gates the expression has over {LEVELS_MAX} levels");
+                if level + depth(&expr) > EXPRESSION_EXPANDED_DEPTH_MAX {
+                    let message = format!(
+                        "with its gates the expression has over {EXPRESSION_EXPANDED_DEPTH_MAX} levels"
+                    );
                     self.draft.report.push(at, message);
                     return None;
                 }

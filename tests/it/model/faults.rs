@@ -18,6 +18,7 @@ org.view,yes,yes,
 org.edit,yes,no,verified
 "#;
 
+#[derive(Clone, Copy)]
 struct Case {
     what: &'static str,
     /// Whether `yaml` follows [`BASE`]: its first line is line 7 then.
@@ -27,9 +28,20 @@ struct Case {
     problems: &'static str,
 }
 
+/// Every case as a model directory would have it: what it is, `model.yaml`, `m.csv`, the problems.
+pub(crate) fn directories()
+-> impl Iterator<Item = (&'static str, String, &'static str, &'static str)> {
+    let all = [FAULTS_IN_SHAPE, FAULTS_IN_DECLARATIONS, FAULTS_IN_EXPRESSIONS, FAULTS_IN_MATRICES];
+    all.concat().into_iter().map(|case| (case.what, text_of(&case), case.matrix, case.problems))
+}
+
+fn text_of(case: &Case) -> String {
+    if case.base { format!("{BASE}{}", case.yaml) } else { case.yaml.to_owned() }
+}
+
 fn check(cases: &[Case]) {
     for case in cases {
-        let yaml = if case.base { format!("{BASE}{}", case.yaml) } else { case.yaml.to_owned() };
+        let yaml = text_of(case);
         let found = problems(&yaml, case.matrix);
         assert_eq!(found, case.problems, "\n== {} ==\n{yaml}", case.what);
     }

@@ -3,8 +3,9 @@
 mod admitted;
 mod compiled;
 mod directory;
-mod faults;
+pub(crate) mod faults;
 mod fixpoint;
 mod hostile;
+mod limits;
 mod scenarios;
 mod support;

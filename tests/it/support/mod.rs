@@ -1,6 +1,8 @@
 //! What the tests share: models from text, a service without a wire, a clock that a test sets.
 
+pub(crate) mod errors_page;
 pub(crate) mod faulty;
+pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod store;
 

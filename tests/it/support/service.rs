@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use bailiwick::api::Patience;
 use bailiwick::api::status::ERROR_DOMAIN;
 use bailiwick::model::{SourceFiles, load};
 use bailiwick::pdp::{Clock, Pdp};
@@ -21,6 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use super::SetClock;
+use super::errors_page::assert_described;
 
 /// A service under test. Ends when it is dropped or stopped.
 pub(crate) struct Service {
@@ -43,9 +45,15 @@ impl Service {
 
     /// Serves, and does not wait.
     pub(crate) async fn open(open: Opener) -> Self {
+        Self::open_with(Patience::default(), open).await
+    }
+
+    /// Serves with this patience, and does not wait.
+    pub(crate) async fn open_with(patience: Patience, open: Opener) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = BoundServer::bind(&ListenConfig { address, insecure: false }).await.unwrap();
         let address = server.local_addr();
+        let server = server.with_patience(patience);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(open, async {
             let _ = stopped.await;
@@ -92,13 +100,14 @@ pub(crate) fn pdp(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Pdp {
     Pdp::open(store, model, files, clock).unwrap()
 }
 
-/// What a program sees of an error: code, reason, metadata.
+/// What a program sees of an error: code, reason, metadata. It is what `docs/errors.md` describes.
 #[track_caller]
 pub(crate) fn refusal(status: &Status) -> (Code, String, BTreeMap<String, String>) {
     let info = status.get_details_error_info();
     let info = info.unwrap_or_else(|| panic!("no ErrorInfo on {status:?}"));
     assert_eq!(info.domain, ERROR_DOMAIN);
     assert!(!status.message().is_empty(), "an error without words: {status:?}");
+    assert_described(status.code(), &info.reason, info.metadata.keys());
     (status.code(), info.reason, info.metadata.into_iter().collect())
 }
 

@@ -128,3 +128,12 @@ pub(super) fn context(json: &str) -> Option<prost_types::Struct> {
     let context: Context = serde_json::from_str(json).unwrap();
     Some(context_to_wire(&context))
 }
+
+pub(super) fn list(permission: &str, scope: &str, subject_type: &str) -> pb::ListSubjectsRequest {
+    pb::ListSubjectsRequest {
+        permission: permission.into(),
+        scope: scope.into(),
+        subject_type: subject_type.into(),
+        ..Default::default()
+    }
+}

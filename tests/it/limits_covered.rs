@@ -1,0 +1,181 @@
+//! Every bound stands in `src/model/limits.rs`, and every one of them has a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LIMITS: &str = include_str!("../../src/model/limits.rs");
+
+/// Which tests would fail if the bound were not kept: file under `tests/it` and name.
+const COVERED: &[(&str, &[&str])] = &[
+    ("NAME_BYTES_MAX", &[LENGTHS]),
+    ("ID_BYTES_MAX", &[LENGTHS]),
+    ("CARRIED_BYTES_MAX", &[LENGTHS]),
+    ("DEPTH_MAX", &["wire/bad_input.rs groups_and_parents_go_thirty_two_deep_and_no_deeper"]),
+    ("COMMIT_CHANGES_MAX", &[COMMIT]),
+    ("COMMIT_BYTES_MAX", &[COMMIT, "store_contract.rs a_commit_is_bounded_and_the_bound_is_exact"]),
+    (
+        "REQUEST_BYTES_MAX",
+        &["wire/bad_input.rs a_request_of_five_mebibytes_is_refused_and_one_of_four_is_not"],
+    ),
+    ("BATCH_ITEMS_MAX", &["wire/questions.rs a_batch_is_bounded_in_items"]),
+    ("CONTEXT_BYTES_MAX", &[CONTEXTS]),
+    ("CONTEXT_DEPTH_MAX", &[CONTEXTS]),
+    (
+        "IN_FLIGHT_REQUESTS_MAX",
+        &["wire/faults.rs more_requests_than_the_limit_are_shed_and_health_goes_on"],
+    ),
+    ("STREAMS_PER_CONNECTION_MAX", &["wire/hostile.rs one_connection_has_a_part_of_the_places"]),
+    ("STREAM_WINDOW_BYTES", &["wire/limits.rs so_many_bytes_of_bodies_wait_to_be_read"]),
+    ("CONNECTION_WINDOW_BYTES", &["wire/limits.rs so_many_bytes_of_bodies_wait_to_be_read"]),
+    (
+        "KEEPALIVE_SECONDS",
+        &[PATIENCE, "wire/limits.rs a_connection_whose_pings_nobody_answers_is_dead"],
+    ),
+    (
+        "KEEPALIVE_ANSWER_SECONDS",
+        &[PATIENCE, "wire/limits.rs a_connection_whose_pings_nobody_answers_is_dead"],
+    ),
+    ("DRAIN_SECONDS", &[PATIENCE, "wire/limits.rs a_drain_ends_though_requests_do_not"]),
+    (
+        "REQUEST_SECONDS_DEFAULT",
+        &[PATIENCE, "wire/hostile.rs headers_without_a_body_lose_their_place"],
+    ),
+    (
+        "REQUEST_SECONDS_MAX",
+        &[PATIENCE, "wire/hostile.rs a_deadline_of_the_callers_own_is_bounded"],
+    ),
+    ("STREAMS_MAX", &[SLOW_READERS]),
+    ("STREAM_BUFFER_ENTRIES", &[SLOW_READERS]),
+    ("STREAM_STALL_SECONDS", &[PATIENCE, SLOW_READERS]),
+    ("QUOTED_BYTES_MAX", &["wire/limits.rs what_a_message_quotes_is_cut"]),
+    ("CHECK_STEPS_MAX", &["limits.rs a_wide_question_ends_in_an_error_not_in_a_long_wait"]),
+    ("MODEL_FILE_BYTES_MAX", &["model/directory.rs what_cannot_be_a_model_is_refused"]),
+    ("MODEL_FILES_MAX", &["model/directory.rs what_cannot_be_a_model_is_refused"]),
+    ("YAML_DEPTH_MAX", &[YAML]),
+    ("YAML_INDENT_BYTES_MAX", &[YAML]),
+    ("MATRIX_COLUMNS_MAX", &[PERMISSIONS]),
+    ("PERMISSIONS_MAX", &[PERMISSIONS]),
+    ("PARAMETER_DEPTH_MAX", &[CONDITIONS]),
+    ("SUGGESTED_BYTES_MAX", &["model/limits.rs a_near_name_is_looked_for_up_to_a_length"]),
+    ("EXPRESSION_DEPTH_MAX", &[EXPRESSIONS]),
+    ("EXPRESSION_EXPANDED_DEPTH_MAX", &[EXPRESSIONS]),
+    ("EXPRESSION_NODES_MAX", &[EXPRESSIONS]),
+    ("MODEL_TERMS_MAX", &["model/hostile.rs long_lists_that_multiply_are_refused"]),
+    ("CONDITION_BYTES_MAX", &[CONDITIONS]),
+    ("CONDITION_COST_MAX", &[CONDITIONS]),
+    ("CONDITION_COST_PER_STEP", &["limits.rs what_conditions_cost_counts_as_steps"]),
+    ("CONDITION_DEPTH_MAX", &[CONDITIONS]),
+    (
+        "OPEN_NAMES_MAX",
+        &["limits.rs so_many_names_may_be_open_and_one_more_is_an_error_that_names_the_bound"],
+    ),
+    (
+        "EVALUATION_NESTING_MAX",
+        &["limits.rs so_many_expressions_may_be_open_and_one_more_is_an_error"],
+    ),
+    ("WAITING_COMMITS_MAX", &[WRITER]),
+    ("GROUP_COMMITS_MAX", &[WRITER]),
+    ("CHECKPOINT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
+    ("LOG_KEPT_COMMITS", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
+];
+
+const LENGTHS: &str = "wire/bad_input.rs ids_and_names_are_as_long_as_they_may_be_and_no_longer";
+const COMMIT: &str = "wire/limits.rs a_commit_has_so_many_changes_and_so_many_bytes";
+const CONTEXTS: &str = "wire/bad_fields.rs contexts_are_bounded_in_depth_and_size_everywhere";
+const PATIENCE: &str = "wire/limits.rs the_services_patience_is_what_the_limits_say";
+const SLOW_READERS: &str = "wire/hostile.rs lists_that_nobody_reads_lose_their_place";
+const YAML: &str = "model/limits.rs yaml_nests_so_deep_and_begins_its_lines_so_far_right";
+const PERMISSIONS: &str =
+    "model/limits.rs a_model_has_so_many_permissions_and_a_matrix_so_many_rows_and_columns";
+const EXPRESSIONS: &str = "model/limits.rs expressions_are_bounded_as_written_and_with_their_gates";
+const CONDITIONS: &str = "model/limits.rs conditions_are_bounded_in_bytes_depth_and_cost";
+const WRITER: &str =
+    "writer_limits.rs so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded";
+
+/// Numbers with the name of a bound that bound nothing of the service, each with the reason.
+const NO_BOUNDS: [(&str, &str); 2] = [
+    ("SHOWN_MAX", "model/admission.rs: how many of what was expected a message lists"),
+    ("TIMESTAMP_SECONDS", "api/convert.rs: the range that protobuf gives a timestamp"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The name of the constant that this line declares.
+fn declared(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once("const ")?;
+    let is_declaration = before.trim().is_empty() || before.trim().starts_with("pub");
+    let (name, _) = rest.split_once(':')?;
+    let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    (is_declaration && is_name && name != "_").then_some(name)
+}
+
+#[test]
+fn every_bound_has_a_test() {
+    let bounds: BTreeSet<&str> = LIMITS.lines().filter_map(declared).collect();
+    assert!(bounds.len() > 30, "{bounds:?}");
+    let covered: BTreeMap<&str, &[&str]> = COVERED.iter().copied().collect();
+    assert_eq!(covered.len(), COVERED.len(), "a bound is there twice");
+    for bound in &bounds {
+        let has_tests = covered.get(bound).is_some_and(|tests| !tests.is_empty());
+        assert!(
+            has_tests,
+            "no test of `{bound}` is known: write one that fails where the bound is not kept, and \
+             add to COVERED in tests/it/limits_covered.rs:\n\
+             (\"{bound}\", &[\"wire/limits.rs the_name_of_the_test\"]),"
+        );
+    }
+    for (bound, tests) in COVERED {
+        assert!(bounds.contains(bound), "`{bound}` is no bound of src/model/limits.rs: remove it");
+        let mut named = false;
+        for test in *tests {
+            let (file, name) = test.split_once(' ').expect("a file and a test");
+            let text = fs::read_to_string(root().join("tests/it").join(file));
+            let text = text.unwrap_or_else(|error| panic!("{file}: {error}"));
+            let at = text.find(&format!("fn {name}()"));
+            let at = at.unwrap_or_else(|| panic!("{file} has no test `{name}`"));
+            let attribute = text[..at].trim_end().trim_end_matches("async").trim_end();
+            assert!(attribute.ends_with("test]"), "{file}: `{name}` is no test");
+            named |= text.contains(bound);
+        }
+        assert!(named, "the tests of `{bound}` do not name it: they would not follow it");
+    }
+}
+
+#[test]
+fn no_other_file_has_bounds_of_its_own() {
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    assert!(files.len() > 50);
+    for path in files {
+        let relative = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+        // A format's own numbers are part of the format; the command's are about what it shows.
+        let of_its_own = ["model/limits.rs", "store/", "cli/"];
+        if of_its_own.iter().any(|prefix| relative.starts_with(prefix)) {
+            continue;
+        }
+        for name in fs::read_to_string(&path).unwrap().lines().filter_map(declared) {
+            let looks_like_one = ["_MAX", "_SECONDS", "_MILLIS"].iter().any(|e| name.ends_with(e));
+            let is_none =
+                NO_BOUNDS.iter().any(|(known, at)| name == *known && at.contains(relative));
+            assert!(
+                !looks_like_one || is_none,
+                "src/{relative} has the bound `{name}`: it belongs into src/model/limits.rs, with its \
+                 unit and a test; if it bounds nothing, say so in NO_BOUNDS"
+            );
+        }
+    }
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}

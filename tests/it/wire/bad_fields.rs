@@ -1,0 +1,253 @@
+//! Bad input in each field of each request, by the API's own descriptors: what is added later is held
+//! to the same. Strings, and the values of conditions.
+
+use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::limits::{CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
+use prost::Message;
+use tonic::Code;
+
+use super::client::{Wire, ask, item, list, touch, tuple};
+use super::raw::{Answer, Connection, bytes_field, double_field, varint, with_field};
+use super::schema::{Kind, Method, Place, STRUCT, Schema};
+use crate::support::service::{assert_refused, refusal};
+
+/// A request of this method that is answered.
+fn valid(method: &Method) -> Vec<u8> {
+    let (_, name) = method.path.rsplit_once('/').unwrap();
+    match name {
+        "Check" => ask("user:ana doc.view doc:d1").encode_to_vec(),
+        "BatchCheck" => {
+            let items = vec![item("user:ana doc.view doc:d1")];
+            pb::BatchCheckRequest { items, ..Default::default() }.encode_to_vec()
+        }
+        "ListSubjects" => list("doc.view", "doc:d1", "user").encode_to_vec(),
+        "WriteTuples" => {
+            let changes = vec![touch("doc:d1#viewer@user:ana")];
+            pb::WriteTuplesRequest { changes, ..Default::default() }.encode_to_vec()
+        }
+        // Everything in them may be left out.
+        "ReadTuples" | "GetModel" => Vec::new(),
+        _ => panic!("{}: say here what a request is that is answered", method.path),
+    }
+}
+
+/// The same, with what must stand beside this place.
+fn valid_around(method: &Method, place: &Place) -> Vec<u8> {
+    let mut request = valid(method);
+    if let Some((before, _)) = place.path.split_once("contextual_tuples[0].") {
+        assert_eq!(before, "", "contextual tuples stand at the top");
+        let tuple = tuple("doc:d1#viewer@user:ana").encode_to_vec();
+        request = with_field(&request, &place.numbers[..1], &tuple);
+    }
+    if let Some((before, _)) = place.path.split_once("condition.context") {
+        let depth = before.split('.').count();
+        let condition = pb::TupleCondition { name: "office".into(), context: None };
+        request = with_field(&request, &place.numbers[..depth], &condition.encode_to_vec());
+    }
+    request
+}
+
+/// What a program sees of a refusal: of the call, or of the one item of a batch.
+struct Refused {
+    code: Code,
+    reason: String,
+    message: String,
+    /// The field, as a path from the request's top.
+    field: String,
+}
+
+/// `None` if it was answered.
+fn refused(answer: &Answer) -> Option<Refused> {
+    if !answer.is_ok() {
+        let (code, reason, metadata) = refusal(&answer.status);
+        let message = answer.status.message().to_owned();
+        let field = metadata.get("field").cloned().unwrap_or_default();
+        return Some(Refused { code, reason, message, field });
+    }
+    let batch = pb::BatchCheckResponse::decode(answer.messages.first()?.as_slice()).ok()?;
+    match batch.results.into_iter().next()?.result? {
+        pb::batch_check_result::Result::Decision(_) => None,
+        pb::batch_check_result::Result::Error(error) => {
+            let field = error.metadata.get("field").map(|field| format!("items[0].{field}"));
+            let (reason, message, field) = (error.reason, error.message, field.unwrap_or_default());
+            Some(Refused { code: Code::from(error.code), reason, message, field })
+        }
+    }
+}
+
+/// Every string of every request.
+fn all_texts() -> Vec<(&'static Method, Place)> {
+    let schema = Schema::of_the_service();
+    let mut all = Vec::new();
+    for method in schema.own_methods() {
+        let places = schema.places(&method.input, |kind| kind == Kind::Text);
+        all.extend(places.into_iter().map(|place| (method, place)));
+    }
+    assert!(all.len() >= 60, "only {} strings in all requests", all.len());
+    all
+}
+
+/// Every place for conditions' values.
+fn all_contexts() -> Vec<(&'static Method, Place)> {
+    let schema = Schema::of_the_service();
+    let mut all = Vec::new();
+    for method in schema.own_methods() {
+        let places = schema.places(&method.input, |kind| kind == Kind::Message(STRUCT));
+        all.extend(places.into_iter().map(|place| (method, place)));
+    }
+    assert!(all.len() >= 5, "only {} contexts in all requests", all.len());
+    all
+}
+
+/// A field that a later version serves is refused as a whole.
+fn is_not_served(refused: &Refused, place: &Place) -> bool {
+    refused.reason == "NOT_SUPPORTED_YET" && place.path.starts_with(&refused.field)
+}
+
+#[tokio::test]
+async fn strings_that_are_not_utf8_are_refused_everywhere() {
+    let wire = Wire::with(&[]).await;
+    let connection = Connection::open(wire.service.address).await;
+    let mut places = all_texts();
+    for (method, context) in all_contexts() {
+        // A key, and a string as its value.
+        for below in [&[1, 1][..], &[1, 2, 3]] {
+            let numbers = [&context.numbers[..], below].concat();
+            places.push((method, Place { numbers, ..context.clone() }));
+        }
+    }
+    // No UTF-8 at all, cut short, a longer form than needed, half a pair of UTF-16.
+    for bytes in [&b"\xff"[..], b"user:\xc3", b"\xc0\x80", b"\xed\xa0\x80"] {
+        for (method, place) in &places {
+            let request = with_field(&valid_around(method, place), &place.numbers, bytes);
+            let answer = connection.ask(&method.path, &request).await;
+            assert_refused(&answer.status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
+            let message = answer.status.message();
+            assert!(message.contains("UTF-8"), "{} {}: {message}", method.path, place.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn strings_that_nothing_is_called_are_refused_everywhere_with_their_path() {
+    let wire = Wire::with(&[]).await;
+    let connection = Connection::open(wire.service.address).await;
+    let long = "x".repeat(100_000);
+    for (method, place) in all_texts() {
+        let (_, name) = place.path.rsplit_once('.').unwrap_or(("", &place.path));
+        let is_free_text = ["grantor", "reason", "idempotency_key"].contains(&name);
+        for text in ["\0", "user:\u{7f}", "user:a\nb", &long, "a b"] {
+            let around = valid_around(method, &place);
+            let request = with_field(&around, &place.numbers, text.as_bytes());
+            let answer = connection.ask(&method.path, &request).await;
+            let what = format!("{} with {} = {text:.20?}", method.path, place.path);
+            let Some(refused) = refused(&answer) else {
+                assert!(is_free_text && text == "a b", "{what} is answered");
+                continue;
+            };
+            if is_not_served(&refused, &place) {
+                continue;
+            }
+            assert_eq!(refused.code, Code::InvalidArgument, "{what}: {}", refused.message);
+            assert_eq!(refused.field, place.path, "{what}: {}", refused.message);
+            assert!(refused.message.len() < 500, "{what}: quoted in full");
+            assert!(!refused.message.contains(['\0', '\n', '\u{7f}']), "{what}: as it came");
+        }
+    }
+}
+
+#[tokio::test]
+async fn strings_that_must_be_there_are_missed_with_their_path() {
+    let wire = Wire::with(&[]).await;
+    let connection = Connection::open(wire.service.address).await;
+    let needed = [
+        ("Check", &["subject", "permission", "scope"][..]),
+        ("BatchCheck", &["items[0].subject", "items[0].permission", "items[0].scope"]),
+        ("ListSubjects", &["permission", "scope", "subject_type"]),
+        (
+            "WriteTuples",
+            &["changes[0].tuple.scope", "changes[0].tuple.role", "changes[0].tuple.subject"],
+        ),
+    ];
+    let mut asked = 0;
+    for (method, place) in all_texts() {
+        let is_needed = |(name, paths): &(&str, &[&str])| {
+            method.path.ends_with(&format!("/{name}")) && paths.contains(&place.path.as_str())
+        };
+        if !needed.iter().any(is_needed) {
+            continue;
+        }
+        let request = with_field(&valid(method), &place.numbers, b"");
+        let refused = refused(&connection.ask(&method.path, &request).await).unwrap();
+        let found = (refused.code, refused.reason.as_str(), refused.field.as_str());
+        assert_eq!(found, (Code::InvalidArgument, "INVALID_FIELD", place.path.as_str()));
+        asked += 1;
+    }
+    assert_eq!(asked, 12);
+}
+
+/// A `Struct` of one key with this value.
+fn values(key: &str, value: &[u8]) -> Vec<u8> {
+    let entry = [bytes_field(1, key.as_bytes()), bytes_field(2, value)].concat();
+    bytes_field(1, &entry)
+}
+
+/// A `Value` of so many lists within lists; from the inside out, as lengths must be known.
+fn nested_lists(levels: usize) -> Vec<u8> {
+    let mut heads = Vec::new();
+    let mut length = 0;
+    for _ in 0..levels {
+        // A `Value` is the inner one as the only element of a list.
+        for number in [1, 6] {
+            let mut head = bytes_field(number, &[]);
+            head.pop();
+            head.extend(varint(length as u64));
+            length += head.len();
+            heads.push(head);
+        }
+    }
+    heads.reverse();
+    heads.concat()
+}
+
+#[tokio::test]
+async fn contexts_are_bounded_in_depth_and_size_everywhere() {
+    let wire = Wire::with(&[]).await;
+    let connection = Connection::open(wire.service.address).await;
+    let nested = |levels| values("hour", &nested_lists(levels));
+    let text = |bytes| values("hour", &bytes_field(3, "x".repeat(bytes).as_bytes()));
+    let (limit, depth) = (CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX);
+    for (method, place) in all_contexts() {
+        let ask = async |context: &[u8]| {
+            let request = with_field(&valid_around(method, &place), &place.numbers, context);
+            refused(&connection.ask(&method.path, &request).await)
+        };
+        // What fits is answered, or refused for another reason.
+        for fits in [nested(depth - 1), text(limit - 100)] {
+            let refused = ask(&fits).await;
+            assert!(refused.is_none_or(|r| r.reason != "CONTEXT_TOO_LARGE"), "{}", place.path);
+        }
+        for (over, bound) in [(nested(depth), depth), (text(limit), limit)] {
+            let refused = ask(&over).await.expect(&place.path);
+            if is_not_served(&refused, &place) {
+                continue;
+            }
+            let found = (refused.code, refused.reason.as_str());
+            assert_eq!(found, (Code::InvalidArgument, "CONTEXT_TOO_LARGE"), "{}", place.path);
+            assert!(refused.field.starts_with(&place.path), "{} {}", place.path, refused.field);
+            assert!(refused.message.contains(&bound.to_string()), "{}", refused.message);
+        }
+        for no_number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let refused = ask(&values("hour", &double_field(2, no_number))).await.unwrap();
+            if !is_not_served(&refused, &place) {
+                assert_eq!(refused.reason, "INVALID_FIELD", "{}", refused.message);
+                assert_eq!(refused.field, format!("{}.hour", place.path));
+            }
+        }
+        // The decoder's own bound comes before ours, and before its stack ends.
+        for levels in [60, 1_000, 100_000] {
+            let refused = ask(&nested(levels)).await.expect(&place.path);
+            assert_eq!(refused.reason, "MALFORMED_REQUEST", "{}: {levels} levels", place.path);
+        }
+    }
+}
