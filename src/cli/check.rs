@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::json;
 
 use super::client::ClientArgs;
+use super::console::Stream;
 use super::render;
 use super::tuple_text::parse_context;
 use super::{CliError, Exit};
@@ -36,7 +37,7 @@ pub(super) struct Args {
     client: ClientArgs,
 }
 
-pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
+pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
     let request = pb::CheckRequest {
         subject: args.subject,
         permission: args.permission,
@@ -66,6 +67,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         writeln!(out, "{value}")?;
     } else {
         let (decision, reason) = (render::decision(answer.decision), render::reason(answer.reason));
+        let decision = out.decision(decision);
         writeln!(out, "{decision} {reason} at revision {}", answer.revision)?;
         if !answer.missing.is_empty() {
             writeln!(out, "missing: {}", answer.missing.join(", "))?;

@@ -14,15 +14,22 @@ use super::CliError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which service, and how to print.
+/// Which service, and how long to wait for it.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ClientArgs {
+pub(super) struct ServiceArgs {
     /// The service to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
     pub(super) endpoint: String,
     /// How long to wait for the answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) timeout: u64,
+}
+
+/// Which service, and how to print.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ClientArgs {
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
@@ -51,13 +58,31 @@ impl ClientArgs {
     where
         F: Future<Output = Result<T, CliError>>,
     {
-        let timeout = Duration::from_secs(self.timeout);
-        block_on(async {
-            let asked = async { ask(connect(&self.endpoint).await?).await };
-            tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| {
-                Err(CliError::Failed(format!("no answer within {} seconds", self.timeout)))
-            })
+        let service = &self.service;
+        block_on(service.within(async { ask(connect(&service.endpoint).await?).await }))
+    }
+}
+
+impl ServiceArgs {
+    /// How long each answer may take.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// Waits for this, but not longer than the command line allows.
+    pub(super) async fn within<T>(
+        &self,
+        asked: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        tokio::time::timeout(self.patience(), asked).await.unwrap_or_else(|_| {
+            let what = format!("no answer within {} seconds", self.timeout);
+            Err(CliError::Failed(format!("{what}; --timeout says how long to wait")))
         })
+    }
+
+    /// Connects, for a command that asks more than once.
+    pub(super) async fn connect(&self) -> Result<Channel, CliError> {
+        self.within(connect(&self.endpoint)).await
     }
 }
 
@@ -117,7 +142,7 @@ pub(super) fn describe_json(status: &Status) -> serde_json::Value {
     }})
 }
 
-fn code_text(code: Code) -> &'static str {
+pub(super) fn code_text(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -3,19 +3,31 @@
 //!
 //! Exit codes: 0 allowed or done, 1 error, 2 denied, 64 wrong usage.
 
+mod batch;
 mod check;
 mod client;
+mod completions;
+mod console;
 mod demo;
+mod export;
+mod import;
+mod input;
 mod list_subjects;
 mod logging;
+mod man;
 mod model_check;
 mod model_matrix;
+mod model_schema;
 mod model_test;
 mod opened;
+mod progress;
 mod read;
 mod render;
+mod retry;
 mod scenarios;
 mod serve;
+mod tuple_filter;
+mod tuple_form;
 mod tuple_text;
 mod write;
 
@@ -25,6 +37,8 @@ use std::io::{self, Write};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+pub use console::Stream;
+use console::{ColorWhen, Tone};
 pub use scenarios::{Failure, TestReport, run_scenarios};
 
 /// How a command ended, if it did what it was asked to.
@@ -66,6 +80,9 @@ pub(crate) enum CliError {
     /// The service refused, or could not be asked.
     #[error("{}", client::describe(.status))]
     Refused { status: tonic::Status, json: bool },
+    /// It did not work, told for programs.
+    #[error("{0}")]
+    Json(serde_json::Value),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -88,6 +105,9 @@ Example:
 
 Each sub-command's --help has an example; those that ask a service work against a running demo.")]
 struct Cli {
+    /// When to colour what is printed
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorWhen::Auto, global = true)]
+    color: ColorWhen,
     #[command(subcommand)]
     command: Command,
 }
@@ -97,9 +117,12 @@ enum Command {
     Serve(serve::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Batch(batch::Args),
     ListSubjects(list_subjects::Args),
     Write(write::Args),
     Read(read::Args),
+    Import(import::Args),
+    Export(export::Args),
     /// Check, test and print a model directory
     #[command(
         subcommand,
@@ -109,6 +132,8 @@ Example:
   bailiwick model matrix models/energyhub --format markdown"
     )]
     Model(ModelCommand),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,27 +141,32 @@ enum ModelCommand {
     Check(model_check::Args),
     Test(model_test::Args),
     Matrix(model_matrix::Args),
+    Schema(model_schema::Args),
 }
 
-/// Runs a command line. What was asked for goes to `out`, what went wrong to `err`.
+/// Runs a command line. What was asked for goes to `out`, what went wrong and how far it is to `err`.
 pub fn run(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
+    mut out: Stream<'_>,
+    mut err: Stream<'_>,
 ) -> Exit {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, out, err),
+        Err(error) => return usage(&error, &mut out, &mut err),
     };
+    out.colour(cli.color);
+    err.colour(cli.color);
     // Of what lists, the reader may have seen enough; of an answer, never.
     let lists = matches!(
         cli.command,
         Command::Read(_)
             | Command::ListSubjects(_)
-            | Command::Model(ModelCommand::Matrix(_))
+            | Command::Model(ModelCommand::Matrix(_) | ModelCommand::Schema(_))
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::Demo(_)
     );
-    let ended = dispatch(cli.command, out).and_then(|exit| {
+    let ended = dispatch(cli.command, &mut out, &mut err).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });
@@ -145,22 +175,22 @@ pub fn run(
         Err(CliError::Output(error)) if lists && error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Done
         }
-        Err(CliError::Usage(message)) => {
-            let _ = writeln!(err, "error: {message}");
-            Exit::Usage
-        }
         Err(CliError::Refused { status, json: true }) => {
             let _ = writeln!(err, "{}", client::describe_json(&status));
             Exit::Failed
         }
-        Err(error) => {
-            let _ = writeln!(err, "error: {error}");
+        Err(CliError::Json(value)) => {
+            let _ = writeln!(err, "{value}");
             Exit::Failed
+        }
+        Err(error) => {
+            let _ = writeln!(err, "{} {error}", err.paint(Tone::Bad, "error:"));
+            if matches!(error, CliError::Usage(_)) { Exit::Usage } else { Exit::Failed }
         }
     }
 }
 
-fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+fn usage(error: &clap::Error, out: &mut Stream<'_>, err: &mut Stream<'_>) -> Exit {
     let text = error.render();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -174,16 +204,26 @@ fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit 
     }
 }
 
-fn dispatch(command: Command, out: &mut dyn Write) -> Result<Exit, CliError> {
+fn dispatch(
+    command: Command,
+    out: &mut Stream<'_>,
+    err: &mut Stream<'_>,
+) -> Result<Exit, CliError> {
     match command {
         Command::Serve(args) => serve::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Check(args) => check::run(args, out),
+        Command::Batch(args) => batch::run(args, out, err),
         Command::ListSubjects(args) => list_subjects::run(args, out),
         Command::Write(args) => write::run(&args, out),
         Command::Read(args) => read::run(args, out),
+        Command::Import(args) => import::run(&args, out, err),
+        Command::Export(args) => export::run(args, out, err),
         Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
         Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
         Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),
+        Command::Model(ModelCommand::Schema(args)) => model_schema::run(&args, out),
+        Command::Completions(args) => completions::run(&args, out),
+        Command::Man(args) => man::run(&args, out),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::client::ClientArgs;
 use super::render;
+use super::tuple_filter::FilterArgs;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::read_tuples_response::Part;
@@ -17,37 +18,14 @@ use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
 Example:
   bailiwick read --scope org:acme --subject-type user")]
 pub(super) struct Args {
-    /// Tuples at this scope: `org:acme`
-    #[arg(long)]
-    scope: Option<String>,
-    /// Tuples at scopes of this type: `org`
-    #[arg(long, value_name = "TYPE")]
-    scope_type: Option<String>,
-    /// Tuples of this role or relation: `technician`
-    #[arg(long)]
-    role: Option<String>,
-    /// Tuples with this very subject: `user:ana`, `group:ops#member`, `user:*`
-    #[arg(long)]
-    subject: Option<String>,
-    /// Tuples with subjects of this type: `user`
-    #[arg(long, value_name = "TYPE")]
-    subject_type: Option<String>,
-    /// Tuples from this source; the empty one is what is granted here
-    #[arg(long)]
-    source: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let filter = pb::TupleFilter {
-        scope_type: args.scope_type.unwrap_or_default(),
-        scope: args.scope.unwrap_or_default(),
-        role: args.role.unwrap_or_default(),
-        subject_type: args.subject_type.unwrap_or_default(),
-        subject: args.subject.unwrap_or_default(),
-        source: args.source,
-    };
+    let filter = args.filter.into_wire();
     let request =
         pb::ReadTuplesRequest { filter: Some(filter), ..pb::ReadTuplesRequest::default() };
     let refused = |status| args.client.refused(status);

@@ -4,6 +4,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json, json};
 
+use super::CliError;
 use crate::api::pb::v1 as pb;
 
 /// `ALLOW` or `DENY`.
@@ -72,7 +73,7 @@ pub(super) fn tuple_json(wire: &pb::Tuple) -> Json {
     Json::Object(map)
 }
 
-fn context_json(wire: &Struct) -> Map<String, Json> {
+pub(super) fn context_json(wire: &Struct) -> Map<String, Json> {
     wire.fields.iter().map(|(key, value)| (key.clone(), value_json(value))).collect()
 }
 
@@ -80,15 +81,30 @@ fn value_json(wire: &Value) -> Json {
     match &wire.kind {
         None | Some(Kind::NullValue(_)) => Json::Null,
         Some(Kind::BoolValue(value)) => json!(value),
-        Some(Kind::NumberValue(value)) => json!(value),
+        Some(Kind::NumberValue(value)) => number_json(*value),
         Some(Kind::StringValue(value)) => json!(value),
         Some(Kind::ListValue(list)) => list.values.iter().map(value_json).collect(),
         Some(Kind::StructValue(value)) => Json::Object(context_json(value)),
     }
 }
 
-/// Rows in columns that are as wide as they must be; the first row is the header.
-pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+/// A double as JSON; an integral one without a fraction, as people write it.
+fn number_json(value: f64) -> Json {
+    /// From here on a double skips integers.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
+        return json!(value as i64);
+    }
+    json!(value)
+}
+
+/// Rows in columns that are as wide as they must be, nothing cut; the first row is the header. Each
+/// padded cell below it is painted by its column.
+pub(super) fn table<const N: usize>(
+    rows: &[[String; N]],
+    paint: impl Fn(usize, String) -> String,
+) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -96,13 +112,23 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for (number, row) in rows.iter().enumerate() {
         let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            line.push_str(&format!("{cell:<width$}  "));
+        for (column, (width, cell)) in widths.iter().zip(row).enumerate() {
+            let cell = format!("{cell:<width$}");
+            line.push_str(&if number == 0 { cell } else { paint(column, cell) });
+            line.push_str("  ");
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+/// Why a CSV record could not be written.
+pub(super) fn csv_failed(error: csv::Error) -> CliError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => CliError::Output(error),
+        other => CliError::Failed(format!("cannot write CSV: {other:?}")),
+    }
 }

@@ -105,6 +105,23 @@ pub const GROUP_COMMITS_MAX: usize = 256;
 pub const CHECKPOINT_CHANGES: u64 = 200_000;
 /// How many commits the log keeps behind the newest checkpoint.
 pub const LOG_KEPT_COMMITS: u64 = 10_000;
+/// Longest line or CSV record of a command's input, in bytes.
+pub const INPUT_LINE_BYTES_MAX: usize = 1 << 20;
+/// Largest chunk of an import, in bytes: of its changes on the wire and of their contexts as JSON, in
+/// which form the commit keeps them. What else a commit holds takes less than the rest.
+pub const IMPORT_CHUNK_BYTES_MAX: usize = COMMIT_BYTES_MAX - (64 << 10);
+/// Largest chunk of a batch, in bytes of its items on the wire and of the context that they share.
+pub const BATCH_CHUNK_BYTES_MAX: usize = REQUEST_BYTES_MAX - (64 << 10);
+/// Largest answer to a chunk of a batch, in bytes: 10,000 errors of their longest fit.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How often a command repeats a request that the service could not take, unless told otherwise.
+pub const CLIENT_RETRIES_DEFAULT: u32 = 10;
+/// How long a command waits before it repeats a request for the first time; each time twice as long.
+pub const CLIENT_BACKOFF_MILLIS: u64 = 100;
+/// How long a command waits at most before it repeats a request.
+pub const CLIENT_BACKOFF_MILLIS_MAX: u64 = 5_000;
+/// How many problems a dry run tells before it gives up.
+pub const DRY_RUN_PROBLEMS_MAX: usize = 100;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);

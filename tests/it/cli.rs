@@ -6,26 +6,26 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn bailiwick(args: &[&str]) -> Command {
+pub(crate) fn bailiwick(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
     command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 
-fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     bailiwick(args).output().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[track_caller]
-fn assert_exit(output: &Output, code: i32) {
+pub(crate) fn assert_exit(output: &Output, code: i32) {
     assert_eq!(
         output.status.code(),
         Some(code),
@@ -35,19 +35,19 @@ fn assert_exit(output: &Output, code: i32) {
     );
 }
 
-fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// `bailiwick serve`, ended when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    endpoint: String,
+    pub(crate) endpoint: String,
     data: tempfile::TempDir,
 }
 
 impl Served {
-    fn start(model: &str) -> Self {
+    pub(crate) fn start(model: &str) -> Self {
         Self::start_in(model, tempfile::tempdir().unwrap())
     }
 
@@ -82,11 +82,11 @@ impl Served {
         }
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         bailiwick(args).args(["--endpoint", &self.endpoint]).output().unwrap()
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_exit(&output, 0);
         stdout(&output)
@@ -225,6 +225,16 @@ fn wrong_usage_is_64_and_never_a_denial() {
         &["serve", "--model", model, "--data", dir, "--listen", "everywhere"],
         &["serve", "--model", model, "--data", dir, "--listen", "0.0.0.0:0"],
         &["model", "matrix", model, "--format", "pdf"],
+        &["read", "--scope", ""],
+        &["export", "--subject-type", ""],
+        &["export", "--format", "text"],
+        &["import", "--create", "--delete"],
+        &["import", "--chunk", "10001"],
+        &["batch", "--chunk", "0"],
+        &["batch", "--context", "hour"],
+        &["check", "a", "b", "c", "--color", "blue"],
+        &["completions", "cmd"],
+        &["model", "schema", "roles"],
     ] {
         let output = run(args);
         assert_exit(&output, 64);
@@ -249,17 +259,25 @@ fn every_command_has_an_example_in_its_help() {
         &["serve"][..],
         &["demo"],
         &["check"],
+        &["batch"],
         &["list-subjects"],
         &["write"],
         &["read"],
+        &["import"],
+        &["export"],
         &["model", "check"],
         &["model", "test"],
         &["model", "matrix"],
+        &["model", "schema"],
+        &["completions"],
+        &["man"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert_exit(&output, 0);
-        let example = format!("Example:\n  bailiwick {}", command.join(" "));
-        assert!(stdout(&output).contains(&example), "{}", stdout(&output));
+        let help = stdout(&output);
+        let example = help.split("Example:\n").nth(1).unwrap_or_else(|| panic!("{help}"));
+        let example = example.split("\n\n").next().unwrap();
+        assert!(example.contains(&format!("bailiwick {}", command.join(" "))), "{help}");
     }
     assert_exit(&run(&["--version"]), 0);
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use self::platforms::{PLATFORMS, Platform};
 use self::room::Room;
+use super::console::Stream;
 use super::opened::{load_files, sled_opener};
 use super::serve::runtime;
 use super::{CliError, Exit, logging};
@@ -36,7 +37,7 @@ pub(super) struct Args {
     once: bool,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
+pub(super) fn run(args: &Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
     logging::start("warn")?;
     let room = Room::new()?;
     let runtime = runtime()?;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
     shown.map(|()| Exit::Done)
 }
 
-async fn show(args: &Args, room: &Room, out: &mut dyn Write) -> Result<(), CliError> {
+async fn show(args: &Args, room: &Room, out: &mut Stream<'_>) -> Result<(), CliError> {
     let terminated = terminated().map_err(CliError::failed)?;
     let [energy_hub, virta] = &PLATFORMS;
     let first = bind(DEFAULT_PORT, out).await?;

@@ -15,11 +15,18 @@ use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
 use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
 use crate::cli::client::{connect, describe};
+use crate::cli::console::Stream;
 use crate::cli::tuple_text::parse_tuple;
 use crate::cli::{CliError, render};
 
+/// The column of the decision.
+const DECISION: usize = 3;
+
 /// Shows every platform, then what to paste.
-pub(super) async fn show(addresses: &[SocketAddr; 2], out: &mut dyn Write) -> Result<(), CliError> {
+pub(super) async fn show(
+    addresses: &[SocketAddr; 2],
+    out: &mut Stream<'_>,
+) -> Result<(), CliError> {
     for (platform, address) in PLATFORMS.iter().zip(addresses) {
         let channel = connect(&address.to_string()).await?;
         wait_until_serving(channel.clone()).await?;
@@ -27,7 +34,13 @@ pub(super) async fn show(addresses: &[SocketAddr; 2], out: &mut dyn Write) -> Re
         let count = platform.tuples.len();
         writeln!(out, "\n{}", platform.title)?;
         writeln!(out, "served at {address}; {count} tuples, revision {revision}\n")?;
-        write!(out, "{}", render::table(&ask_all(channel, platform).await?))?;
+        let answers = ask_all(channel, platform).await?;
+        let paint = |column, cell: String| match column {
+            DECISION => out.decision(&cell),
+            _ => cell,
+        };
+        let table = render::table(&answers, paint);
+        write!(out, "{table}")?;
     }
     writeln!(out, "\nAsk again, with the command:\n")?;
     for (platform, address) in PLATFORMS.iter().zip(addresses) {

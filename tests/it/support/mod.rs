@@ -4,6 +4,7 @@ pub(crate) mod errors_page;
 pub(crate) mod faulty;
 pub(crate) mod process;
 pub(crate) mod service;
+pub(crate) mod stand_in;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;

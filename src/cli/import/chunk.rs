@@ -1,0 +1,256 @@
+//! Cuts the tuples of a file into chunks, each a commit: small enough, no identity twice, and named so
+//! that the same lines are the same chunk in the next run. Knows no service.
+
+use std::collections::HashSet;
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use crate::api::pb::v1 as pb;
+use crate::cli::CliError;
+use crate::cli::input::{Entries, Entry};
+use crate::cli::render;
+use crate::cli::tuple_form::FileTuple;
+use crate::model::limits::IMPORT_CHUNK_BYTES_MAX;
+
+/// Changes that are committed together.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chunk {
+    pub(super) changes: Vec<pb::TupleChange>,
+    /// The line of each change.
+    pub(super) lines: Vec<u64>,
+    /// How much of the input was read when it was cut, in bytes.
+    pub(super) read: u64,
+}
+
+impl Chunk {
+    pub(super) fn first(&self) -> u64 {
+        self.lines.first().copied().unwrap_or_default()
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.lines.last().copied().unwrap_or_default()
+    }
+
+    /// Where it stands, for messages.
+    pub(super) fn place(&self) -> String {
+        place(self.first(), self.last())
+    }
+
+    /// The idempotency key: of what is changed and where in the file it stands. `salt` sets apart what
+    /// must not be taken for one.
+    pub(super) fn key(&self, salt: &[u8]) -> String {
+        let mut digest = Sha256::new()
+            .chain_update(b"bailiwick import 1\n")
+            .chain_update((salt.len() as u64).to_be_bytes())
+            .chain_update(salt)
+            .chain_update(self.first().to_be_bytes());
+        for change in &self.changes {
+            digest.update(change.encode_length_delimited_to_vec());
+        }
+        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("import-{hex}")
+    }
+}
+
+/// `line 7` or `lines 7 to 9`.
+pub(super) fn place(first: u64, last: u64) -> String {
+    if first == last { format!("line {first}") } else { format!("lines {first} to {last}") }
+}
+
+/// What reading the file gives, in its order.
+#[derive(Debug)]
+pub(super) enum Step {
+    Chunk(Chunk),
+    /// A line that is no tuple, and why.
+    Bad(u64, String),
+    /// The input cannot be read further.
+    Failed(CliError),
+}
+
+/// Cuts where the next tuple would make a chunk too large, or change one that it changes already: the
+/// later line then wins.
+#[derive(Debug)]
+pub(super) struct Cutter {
+    operation: pb::Operation,
+    changes_max: usize,
+    /// Goes on after a line that is no tuple.
+    goes_on: bool,
+    changes: Vec<pb::TupleChange>,
+    lines: Vec<u64>,
+    bytes: usize,
+    /// The identities of the chunk's tuples, as they are.
+    seen: HashSet<[String; 4]>,
+}
+
+impl Cutter {
+    pub(super) fn new(operation: pb::Operation, changes_max: usize, goes_on: bool) -> Self {
+        let (changes, lines, seen) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { operation, changes_max, goes_on, changes, lines, bytes: 0, seen }
+    }
+
+    /// Reads to the end; stops early if nobody takes the steps any more.
+    pub(super) fn run(
+        mut self,
+        mut entries: Entries<FileTuple>,
+        send: &mut dyn FnMut(Step) -> bool,
+    ) {
+        loop {
+            let before = entries.bytes();
+            let entry = match entries.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => {
+                    send(Step::Failed(error));
+                    return;
+                }
+            };
+            let goes_on = match entry {
+                Entry { line, item: Ok(FileTuple(tuple)) } => match self.add(line, tuple, before) {
+                    Ok(None) => true,
+                    Ok(Some(chunk)) => send(Step::Chunk(chunk)),
+                    Err(error) => send(Step::Bad(line, error)) && self.goes_on,
+                },
+                Entry { line, item: Err(error) } => send(Step::Bad(line, error)) && self.goes_on,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+        if !self.changes.is_empty() {
+            let chunk = self.cut(entries.bytes());
+            send(Step::Chunk(chunk));
+        }
+    }
+
+    /// Takes a tuple; the chunk before it, if one is complete now.
+    fn add(&mut self, line: u64, tuple: pb::Tuple, read: u64) -> Result<Option<Chunk>, String> {
+        let identity = [&tuple.scope, &tuple.role, &tuple.subject, &tuple.source].map(Clone::clone);
+        let bytes = commit_bytes(&tuple);
+        if bytes > IMPORT_CHUNK_BYTES_MAX {
+            let limit = IMPORT_CHUNK_BYTES_MAX;
+            return Err(format!("it takes {bytes} bytes, a commit has room for {limit}"));
+        }
+        let full = self.changes.len() >= self.changes_max
+            || self.bytes + bytes > IMPORT_CHUNK_BYTES_MAX
+            || self.seen.contains(&identity);
+        let chunk = full.then(|| self.cut(read));
+        self.seen.insert(identity);
+        self.bytes += bytes;
+        self.lines.push(line);
+        let operation = self.operation.into();
+        self.changes.push(pb::TupleChange { operation, tuple: Some(tuple) });
+        Ok(chunk)
+    }
+
+    fn cut(&mut self, read: u64) -> Chunk {
+        self.seen.clear();
+        self.bytes = 0;
+        let (changes, lines) = (&mut self.changes, &mut self.lines);
+        Chunk { changes: std::mem::take(changes), lines: std::mem::take(lines), read }
+    }
+}
+
+/// What a change of it takes in a commit, at most. The commit keeps contexts as JSON, which can be
+/// longer than on the wire.
+fn commit_bytes(tuple: &pb::Tuple) -> usize {
+    /// The keys and lengths around a tuple.
+    const FRAME_BYTES: usize = 16;
+    let context = tuple.condition.as_ref().and_then(|condition| condition.context.as_ref());
+    let json = context.map_or(0, |context| {
+        serde_json::Value::Object(render::context_json(context)).to_string().len()
+    });
+    tuple.encoded_len() + json + FRAME_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::input::{Format, Source};
+    use crate::model::limits::COMMIT_CHANGES_MAX;
+
+    fn steps(text: &str, changes_max: usize, goes_on: bool) -> Vec<Step> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tuples.txt");
+        std::fs::write(&path, text).unwrap();
+        let entries = Source::open(&path).unwrap().entries(Format::Text, 1);
+        let mut found = Vec::new();
+        let cutter = Cutter::new(pb::Operation::Touch, changes_max, goes_on);
+        cutter.run(entries, &mut |step| {
+            found.push(step);
+            true
+        });
+        found
+    }
+
+    fn chunks(text: &str, changes_max: usize) -> Vec<Chunk> {
+        let chunk = |step| match step {
+            Step::Chunk(chunk) => chunk,
+            other => panic!("{other:?}"),
+        };
+        steps(text, changes_max, false).into_iter().map(chunk).collect()
+    }
+
+    #[test]
+    fn a_repeated_identity_begins_a_new_chunk() {
+        let text = "org:a#r@user:a\n\norg:a#r@user:b\norg:a#r@user:a\norg:b#r@user:a\n";
+        let lines: Vec<_> = chunks(text, 10).into_iter().map(|chunk| chunk.lines).collect();
+        assert_eq!(lines, [vec![1, 3], vec![4, 5]]);
+    }
+
+    #[test]
+    fn a_chunk_has_as_many_changes_as_it_may_and_says_how_far_the_input_is() {
+        let text: String = (0..5).map(|at| format!("org:a#r@user:u{at}\n")).collect();
+        let cut = chunks(&text, 2);
+        let lines: Vec<_> = cut.iter().map(|chunk| (chunk.first(), chunk.last())).collect();
+        assert_eq!(lines, [(1, 2), (3, 4), (5, 5)]);
+        let line = text.len() as u64 / 5;
+        assert_eq!(
+            cut.iter().map(|chunk| chunk.read).collect::<Vec<_>>(),
+            [2 * line, 4 * line, 5 * line]
+        );
+    }
+
+    #[test]
+    fn a_chunk_is_smaller_than_a_commit_may_be() {
+        let long = "x".repeat(1_000);
+        let text: String = (0..3_000).map(|at| format!("org:{long}#r@user:{long}{at}\n")).collect();
+        let cut = chunks(&text, COMMIT_CHANGES_MAX);
+        assert!(cut.len() >= 6, "{}", cut.len());
+        for chunk in &cut {
+            let request =
+                pb::WriteTuplesRequest { changes: chunk.changes.clone(), ..Default::default() };
+            assert!(request.encoded_len() <= IMPORT_CHUNK_BYTES_MAX);
+        }
+        assert_eq!(cut.iter().map(|chunk| chunk.changes.len()).sum::<usize>(), 3_000);
+    }
+
+    #[test]
+    fn the_same_lines_have_the_same_key_wherever_the_run_began() {
+        let text: String = (0..6).map(|at| format!("org:a#r@user:u{at}\n")).collect();
+        let first = chunks(&text, 2);
+        let again = chunks(&text, 2);
+        assert_eq!(first[1].key(b""), again[1].key(b""));
+        assert_ne!(first[1].key(b""), first[1].key(b"x"));
+        assert_ne!(first[1].key(b""), first[2].key(b""));
+        // The same changes at another place of the file are another chunk.
+        let twice = chunks(&text.repeat(2), 6);
+        assert_eq!(twice[0].changes, twice[1].changes);
+        assert_ne!(twice[0].key(b""), twice[1].key(b""));
+        let mut created = first[1].clone();
+        created.changes[0].operation = pb::Operation::Create.into();
+        assert_ne!(created.key(b""), first[1].key(b""));
+    }
+
+    #[test]
+    fn a_line_that_is_no_tuple_ends_it_or_is_passed_over() {
+        let text = "org:a#r@user:a\nnonsense\norg:a#r@user:b\n";
+        let stopped = steps(text, 10, false);
+        assert!(matches!(&stopped[..], [Step::Bad(2, _)]), "{stopped:?}");
+        let passed = steps(text, 10, true);
+        assert!(
+            matches!(&passed[..], [Step::Bad(2, _), Step::Chunk(chunk)] if chunk.lines == [1, 3]),
+            "{passed:?}"
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! What an import did, for people and for programs: at its end, or where it had to stop. Knows no
+//! service.
+
+use std::io::Write;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::Args;
+use super::chunk::{Chunk, place};
+use super::send::Refused;
+use crate::api::pb::v1 as pb;
+use crate::api::status::Refusal;
+use crate::cli::console::Stream;
+use crate::cli::progress::{counted, grouped};
+use crate::cli::{CliError, Exit, client};
+
+/// What an import did so far.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// The line that it began with, and the last one that is in.
+    from: u64,
+    through: u64,
+    pub(super) tuples: u64,
+    commits: u64,
+    /// How many tuples changed; in a dry run, would change.
+    changed: u64,
+    /// The newest revision when it began, if that is known.
+    before: u64,
+    /// How many tuples an earlier run had committed.
+    known: u64,
+    revision: u64,
+    token: String,
+    /// Lines that could not be written; a dry run only.
+    pub(super) problems: usize,
+}
+
+/// Why an import had to stop.
+pub(super) enum Why<'a> {
+    Interrupted,
+    /// The input cannot be read further.
+    Unreadable(CliError),
+    /// A line is no tuple.
+    Malformed {
+        line: u64,
+        error: String,
+    },
+    /// The service.
+    Refused(&'a Refused),
+}
+
+impl Done {
+    /// Nothing yet: begins with this line, when `before` was the newest revision.
+    pub(super) fn begin(from: u64, before: u64) -> Self {
+        Self { from, before, ..Self::default() }
+    }
+
+    /// A chunk is in.
+    pub(super) fn add(&mut self, chunk: &Chunk, answer: pb::WriteTuplesResponse) {
+        let count = chunk.changes.len() as u64;
+        self.through = chunk.last();
+        if answer.revision <= self.before {
+            self.tuples += count;
+            self.known += count;
+            (self.revision, self.token) = (answer.revision, answer.token);
+        } else {
+            self.commits += 1;
+            self.could(chunk, answer);
+        }
+    }
+
+    /// A chunk could be written.
+    pub(super) fn could(&mut self, chunk: &Chunk, answer: pb::WriteTuplesResponse) {
+        self.tuples += chunk.changes.len() as u64;
+        self.changed += answer.changed;
+        (self.revision, self.token) = (answer.revision, answer.token);
+    }
+
+    /// Why it ended, which lines are in, and how to go on. `chunk` was being sent; `next` is the first
+    /// line that is not known to be in.
+    pub(super) fn stopped(
+        &self,
+        args: &Args,
+        why: &Why<'_>,
+        chunk: Option<&Chunk>,
+        next: u64,
+    ) -> CliError {
+        let (code, reason, line, what) = match why {
+            Why::Interrupted => {
+                ("CANCELLED", "INTERRUPTED".to_owned(), None, "interrupted".to_owned())
+            }
+            Why::Unreadable(error) => ("UNKNOWN", "UNREADABLE".to_owned(), None, error.to_string()),
+            Why::Malformed { line, error } => {
+                ("INVALID_ARGUMENT", "MALFORMED_LINE".to_owned(), Some(*line), error.clone())
+            }
+            Why::Refused(refused) => {
+                let change = refused.change();
+                let line = change.and_then(|at| chunk?.lines.get(at).copied());
+                let (code, reason) = refused.code_and_reason();
+                (code, reason, line, refused.words(line.and(change)))
+            }
+        };
+        let is_out = match why {
+            Why::Refused(refused) => refused.is_out,
+            // Of a chunk under way nothing is known.
+            _ => chunk.is_none(),
+        };
+        let what = line.map_or_else(|| what.clone(), |line| format!("line {line}: {what}"));
+        let exists = reason == Refusal::TupleExists.text();
+        let mend = match line {
+            Some(line) if exists => format!("remove line {line} or leave out --create, then "),
+            Some(line) => format!("mend line {line}, then "),
+            None => String::new(),
+        };
+        let again = format!("run the same command again, or go on with --from-line {next}");
+        let message = format!("{what}\n{}; {mend}{again}", self.lines_in(chunk, is_out));
+        if !args.client.is_json() {
+            return CliError::Failed(message);
+        }
+        let metadata = match why {
+            Why::Refused(refused) => refused.metadata(),
+            _ => Map::new(),
+        };
+        let through = (self.tuples > 0).then_some(self.through);
+        CliError::Json(json!({ "error": {
+            "code": code,
+            "reason": reason,
+            "message": message,
+            "metadata": metadata,
+            "line": line,
+            "in_through_line": through,
+            "outcome_known": is_out,
+            "from_line": next,
+        }}))
+    }
+
+    fn lines_in(&self, chunk: Option<&Chunk>, is_out: bool) -> String {
+        let so_far = if self.tuples == 0 {
+            "in: no line".to_owned()
+        } else {
+            let (lines, tuples) = (place(self.from, self.through), counted(self.tuples, "tuple"));
+            format!("in: {lines} ({tuples}, revision {})", self.revision)
+        };
+        let Some(chunk) = chunk else { return so_far };
+        let lines = chunk.place();
+        if is_out {
+            format!("{so_far}; not in: {lines}")
+        } else {
+            format!("{so_far}; not known: {lines}, and sending them again does no harm")
+        }
+    }
+
+    /// Prints what was done, or could be.
+    pub(super) fn tell(
+        &self,
+        args: &Args,
+        name: &str,
+        out: &mut Stream<'_>,
+    ) -> Result<Exit, CliError> {
+        if args.client.is_json() {
+            writeln!(out, "{}", self.json(args))?;
+        } else {
+            writeln!(out, "{}", self.words(args, name))?;
+        }
+        Ok(if self.problems == 0 { Exit::Done } else { Exit::Failed })
+    }
+
+    fn json(&self, args: &Args) -> Json {
+        json!({
+            "tuples": self.tuples,
+            "changed": self.changed,
+            "commits": self.commits,
+            "committed_before": self.known,
+            "problems": self.problems,
+            "dry_run": args.dry_run,
+            "revision": self.revision,
+            "token": self.token,
+        })
+    }
+
+    fn words(&self, args: &Args, name: &str) -> String {
+        let tuples = counted(self.tuples, "tuple");
+        if args.dry_run {
+            let problems = counted(self.problems as u64, "problem");
+            return format!("{tuples} of {name} could be written, {problems}; nothing was written");
+        }
+        if self.tuples == 0 {
+            return format!("there is no tuple in {name}; nothing was written");
+        }
+        let (verb, count) = match args.operation() {
+            pb::Operation::Create => ("created", self.tuples - self.known),
+            pb::Operation::Delete => ("deleted", self.changed),
+            _ => ("written", self.tuples),
+        };
+        let (count, commits) = (grouped(count), counted(self.commits, "commit"));
+        let mut words =
+            format!("{count} of {tuples} {verb} in {commits}, revision {}", self.revision);
+        if self.known > 0 {
+            let known = grouped(self.known);
+            words
+                .push_str(&format!("\n{known} had been created by an earlier run of this command"));
+        }
+        words
+    }
+}
+
+impl Refused {
+    fn code_and_reason(&self) -> (&'static str, String) {
+        let info = self.info();
+        let reason = info.map(|info| info.reason).unwrap_or_default();
+        (client::code_text(self.status.code()), reason)
+    }
+
+    fn metadata(&self) -> Map<String, Json> {
+        let metadata = self.info().map(|info| info.metadata).unwrap_or_default();
+        metadata.into_iter().map(|(key, value)| (key, Json::from(value))).collect()
+    }
+}

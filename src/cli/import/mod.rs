@@ -1,0 +1,227 @@
+//! `bailiwick import`: tuples from a file or the standard input, in atomic chunks that can be repeated.
+
+mod chunk;
+mod done;
+mod send;
+
+use tokio::sync::mpsc;
+
+use self::chunk::{Chunk, Cutter, Step};
+use self::done::{Done, Why};
+use self::send::Sender;
+use super::client::{ClientArgs, block_on};
+use super::console::{Stream, Tone};
+use super::input::{Format, InputArgs, in_background};
+use super::progress::Progress;
+use super::{CliError, Exit};
+use crate::api::pb::v1 as pb;
+use crate::model::limits::{CLIENT_RETRIES_DEFAULT, COMMIT_CHANGES_MAX, DRY_RUN_PROBLEMS_MAX};
+use crate::server::terminated;
+
+/// Write tuples from a file or the standard input
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  bailiwick export | bailiwick import
+  printf 'scope,role,subject\\norg:acme,viewer,user:bob\\n' | \\
+    bailiwick import --format csv --dry-run
+  echo org:acme#viewer@user:bob | bailiwick import --format text --delete
+
+Tuples are JSON lines as `export` prints them, CSV with the columns
+scope,role,subject and perhaps source,expires_at,condition,context,grantor,reason
+in any order, or lines `scope#role@subject`. Each is stored, in place of a tuple
+with its scope, role, subject and source; of two lines for the same tuple the
+later one wins. --create and --delete say otherwise.
+
+Lines are committed in chunks, each whole or not at all, in the order of the
+file. If an import is interrupted, run the same command again. A refused line
+ends it; the message says which line, and what is in.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+    /// Refuse a tuple that is there already
+    #[arg(long, conflicts_with = "delete")]
+    create: bool,
+    /// Remove the tuples; one that is not there is passed over
+    #[arg(long)]
+    delete: bool,
+    /// Write nothing; tell of every line that could not be written, each chunk on its own
+    #[arg(long)]
+    dry_run: bool,
+    /// Begin with this line
+    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: u64,
+    /// How many tuples are committed together at most
+    #[arg(long, value_name = "TUPLES", default_value_t = COMMIT_CHANGES_MAX as u64,
+          value_parser = clap::value_parser!(u64).range(1..=COMMIT_CHANGES_MAX as u64))]
+    chunk: u64,
+    /// How often a chunk is sent again that the service could not take
+    #[arg(long, value_name = "TIMES", default_value_t = CLIENT_RETRIES_DEFAULT)]
+    retries: u32,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Args {
+    fn operation(&self) -> pb::Operation {
+        match (self.create, self.delete) {
+            (true, _) => pb::Operation::Create,
+            (_, true) => pb::Operation::Delete,
+            _ => pb::Operation::Touch,
+        }
+    }
+
+    /// What sets this run's commits apart from those of earlier ones. Creating twice is refused, so a
+    /// chunk of an interrupted run must be known again. Touching and deleting can be repeated, and must
+    /// be done again: others may have changed the tuples since.
+    fn salt(&self) -> Result<Vec<u8>, CliError> {
+        if self.create {
+            return Ok(Vec::new());
+        }
+        let mut salt = vec![0; 16];
+        getrandom::fill(&mut salt).map_err(CliError::failed)?;
+        Ok(salt)
+    }
+}
+
+pub(super) fn run(
+    args: &Args,
+    out: &mut Stream<'_>,
+    err: &mut Stream<'_>,
+) -> Result<Exit, CliError> {
+    let source = args.input.open(err)?;
+    let name = source.name.clone();
+    let mut progress = Progress::new("tuples", source.size, args.quiet, err);
+    let entries = source.entries(args.input.format(Format::Jsonl), args.from_line);
+    let chunk = usize::try_from(args.chunk).unwrap_or(COMMIT_CHANGES_MAX);
+    let cutter = Cutter::new(args.operation(), chunk, args.dry_run);
+    let salt = args.salt()?;
+    let ended = block_on(async {
+        let sender = Sender::connect(&args.client.service, args.retries, salt).await?;
+        let steps = in_background(move |send| cutter.run(entries, send))?;
+        if args.dry_run {
+            try_all(&sender, steps, &mut progress, err).await
+        } else {
+            write_all(args, &sender, steps, &mut progress, err).await
+        }
+    });
+    progress.end();
+    ended?.tell(args, &name, out)
+}
+
+async fn write_all(
+    args: &Args,
+    sender: &Sender<'_>,
+    mut steps: mpsc::Receiver<Step>,
+    progress: &mut Progress,
+    err: &mut Stream<'_>,
+) -> Result<Done, CliError> {
+    let mut told_to_stop = std::pin::pin!(terminated().map_err(CliError::failed)?);
+    // Only a create can meet a commit of an earlier run.
+    let before = if args.create { sender.head().await? } else { 0 };
+    let mut done = Done::begin(args.from_line, before);
+    // Where to go on: with the first line that is not known to be in.
+    let mut next = args.from_line;
+    loop {
+        let step = tokio::select! {
+            step = steps.recv() => step,
+            () = &mut told_to_stop => return Err(done.stopped(args, &Why::Interrupted, None, next)),
+        };
+        let chunk = match step {
+            None => return Ok(done),
+            Some(Step::Chunk(chunk)) => chunk,
+            Some(Step::Bad(line, error)) => {
+                return Err(done.stopped(args, &Why::Malformed { line, error }, None, next));
+            }
+            Some(Step::Failed(error)) => {
+                return Err(done.stopped(args, &Why::Unreadable(error), None, next));
+            }
+        };
+        next = chunk.first();
+        let answer = tokio::select! {
+            answer = sender.commit(&chunk, progress, err) => answer,
+            () = &mut told_to_stop => {
+                return Err(done.stopped(args, &Why::Interrupted, Some(&chunk), next));
+            }
+        };
+        match answer {
+            Ok(answer) => done.add(&chunk, answer),
+            Err(refused) => {
+                return Err(done.stopped(args, &Why::Refused(&refused), Some(&chunk), next));
+            }
+        }
+        next = chunk.last() + 1;
+        progress.set(done.tuples, chunk.read, err)?;
+    }
+}
+
+/// The dry run: every line is read and every chunk tried, and each problem told.
+async fn try_all(
+    sender: &Sender<'_>,
+    mut steps: mpsc::Receiver<Step>,
+    progress: &mut Progress,
+    err: &mut Stream<'_>,
+) -> Result<Done, CliError> {
+    let mut done = Done::default();
+    while let Some(step) = steps.recv().await {
+        match step {
+            Step::Failed(error) => return Err(error),
+            Step::Bad(line, error) => tell_problem(&mut done, line, &error, progress, err)?,
+            Step::Chunk(chunk) => {
+                let read = chunk.read;
+                try_chunk(sender, chunk, &mut done, progress, err).await?;
+                progress.set(done.tuples, read, err)?;
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Tries a chunk without the lines that are refused, until the rest is not.
+async fn try_chunk(
+    sender: &Sender<'_>,
+    mut chunk: Chunk,
+    done: &mut Done,
+    progress: &Progress,
+    err: &mut Stream<'_>,
+) -> Result<(), CliError> {
+    while !chunk.changes.is_empty() {
+        let refused = match sender.validate(&chunk, progress, err).await {
+            Ok(answer) => {
+                done.could(&chunk, answer);
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        let change = refused.change().filter(|change| *change < chunk.changes.len());
+        let Some(change) = change else {
+            let what = format!("{}: {}", chunk.place(), refused.words(None));
+            return Err(CliError::Failed(format!("{what}; nothing was written")));
+        };
+        let line = chunk.lines.remove(change);
+        chunk.changes.remove(change);
+        tell_problem(done, line, &refused.words(Some(change)), progress, err)?;
+    }
+    Ok(())
+}
+
+fn tell_problem(
+    done: &mut Done,
+    line: u64,
+    what: &str,
+    progress: &Progress,
+    err: &mut Stream<'_>,
+) -> Result<(), CliError> {
+    done.problems += 1;
+    let text = format!("{} {what}", err.paint(Tone::Bad, &format!("line {line}:")));
+    progress.note(&text, err)?;
+    if done.problems >= DRY_RUN_PROBLEMS_MAX {
+        let next = "mend these, and try again";
+        let what = format!("{DRY_RUN_PROBLEMS_MAX} problems, the rest was not looked at; {next}");
+        return Err(CliError::Failed(what));
+    }
+    Ok(())
+}

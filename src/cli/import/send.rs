@@ -1,0 +1,144 @@
+//! Sends chunks to the service, each as one commit or as a question whether it could be one. Knows no
+//! file.
+
+use std::time::Duration;
+
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use tonic_types::{ErrorInfo, StatusExt};
+
+use super::chunk::Chunk;
+use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
+use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
+use crate::cli::CliError;
+use crate::cli::client::{self, ServiceArgs};
+use crate::cli::console::Stream;
+use crate::cli::progress::Progress;
+use crate::cli::retry::{did_nothing, retried};
+
+/// Why a chunk is not in, or not known to be.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: Status,
+    /// Whether no attempt can have committed it.
+    pub(super) is_out: bool,
+}
+
+impl Refused {
+    pub(super) fn info(&self) -> Option<ErrorInfo> {
+        self.status.get_details_error_info()
+    }
+
+    /// The index of the change that the service has something against.
+    pub(super) fn change(&self) -> Option<usize> {
+        let field = self.info()?.metadata.remove("field")?;
+        field.strip_prefix("changes[")?.split(']').next()?.parse().ok()
+    }
+
+    /// Code, reason and message; what the message says of a change's place is left out, as its line is
+    /// said instead.
+    pub(super) fn words(&self, change: Option<usize>) -> String {
+        let words = client::describe(&self.status);
+        let Some(change) = change else { return words };
+        words.replacen(&format!("changes[{change}].tuple."), "", 1).replacen(
+            &format!("changes[{change}]: "),
+            "",
+            1,
+        )
+    }
+}
+
+/// The service, as an import uses it.
+pub(super) struct Sender<'a> {
+    service: &'a ServiceArgs,
+    channel: Channel,
+    retries: u32,
+    salt: Vec<u8>,
+}
+
+impl<'a> Sender<'a> {
+    pub(super) async fn connect(
+        service: &'a ServiceArgs,
+        retries: u32,
+        salt: Vec<u8>,
+    ) -> Result<Self, CliError> {
+        let channel = service.connect().await?;
+        Ok(Self { service, channel, retries, salt })
+    }
+
+    /// The newest revision now.
+    pub(super) async fn head(&self) -> Result<u64, CliError> {
+        let nothing = pb::BatchCheckRequest::default();
+        let mut client = AuthorizationServiceClient::new(self.channel.clone());
+        let asked = async {
+            let answer = client.batch_check(nothing).await;
+            answer.map_err(|status| CliError::Failed(client::describe(&status)))
+        };
+        Ok(self.service.within(asked).await?.into_inner().revision)
+    }
+
+    /// Commits a chunk under its key, so that asking again cannot do it twice.
+    pub(super) async fn commit(
+        &self,
+        chunk: &Chunk,
+        progress: &Progress,
+        err: &mut Stream<'_>,
+    ) -> Result<pb::WriteTuplesResponse, Refused> {
+        let request = pb::WriteTuplesRequest {
+            changes: chunk.changes.clone(),
+            idempotency_key: chunk.key(&self.salt),
+            ..pb::WriteTuplesRequest::default()
+        };
+        self.write(&request, progress, err).await
+    }
+
+    /// Asks whether a chunk could be committed as things are now; of one that an earlier run committed,
+    /// its key says that it could.
+    pub(super) async fn validate(
+        &self,
+        chunk: &Chunk,
+        progress: &Progress,
+        err: &mut Stream<'_>,
+    ) -> Result<pb::WriteTuplesResponse, Refused> {
+        let request = pb::WriteTuplesRequest {
+            changes: chunk.changes.clone(),
+            idempotency_key: chunk.key(&self.salt),
+            validate_only: true,
+            ..pb::WriteTuplesRequest::default()
+        };
+        self.write(&request, progress, err).await
+    }
+
+    async fn write(
+        &self,
+        request: &pb::WriteTuplesRequest,
+        progress: &Progress,
+        err: &mut Stream<'_>,
+    ) -> Result<pb::WriteTuplesResponse, Refused> {
+        let mut is_out = true;
+        let ask = || {
+            let mut request = Request::new(request.clone());
+            request.set_timeout(self.service.patience());
+            let mut client = TupleServiceClient::new(self.channel.clone());
+            async move { client.write_tuples(request).await }
+        };
+        let failed = |status: &Status, wait: Duration| {
+            is_out &= did_nothing(status);
+            let again = format!("asking again in {} s", wait.as_secs_f64());
+            let _ = progress.note(&format!("{}; {again}", client::describe(status)), err);
+        };
+        retried(self.retries, ask, failed).await.map_err(|status| {
+            // A refusal of the last attempt tells of the earlier ones too: the key makes them one.
+            let is_out = did_nothing(&status) || (is_out && said_nothing_was_done(&status));
+            Refused { status, is_out }
+        })
+    }
+}
+
+/// UNAVAILABLE by the service itself, before it did anything.
+fn said_nothing_was_done(status: &Status) -> bool {
+    use crate::api::status::Refusal;
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    [Refusal::NotReady, Refusal::StoreUnavailable].iter().any(|refusal| refusal.text() == reason)
+}
