@@ -8,16 +8,16 @@ use tonic::{Request, Response, Status};
 
 use super::Adapter;
 use super::convert::{
-    context_from_wire, decision_to_wire, grant_to_wire, reason_to_wire, require_latest,
-    require_unset,
+    context_from_wire, decision_to_wire, grant_to_wire, reason_to_wire, require_unset,
 };
+use super::freshness::{Fresh, fingerprint};
 use super::guard::{Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
 use crate::engine::{CheckedContext, EngineError};
 use crate::model::limits::BATCH_ITEMS_MAX;
-use crate::pdp::{Reading, Token};
+use crate::pdp::{CursorError, Listing, Place, Reading, Token};
 
 /// Up to this many items are cheaper to answer where the request was read than on another thread. No
 /// bound: more are answered too.
@@ -29,18 +29,21 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<pb::CheckRequest>,
     ) -> Result<Response<pb::CheckResponse>, Status> {
-        let reading = self.shared.pdp()?.read();
-        Ok(Response::new(check(&reading, request.into_inner())?))
+        let (_, extensions, request) = request.into_parts();
+        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        let reading = self.shared.read_at(fresh).await?;
+        Ok(Response::new(check(&reading, request)?))
     }
 
     async fn batch_check(
         &self,
         request: Request<pb::BatchCheckRequest>,
     ) -> Result<Response<pb::BatchCheckResponse>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
-        let request = request.into_inner();
+        let (_, extensions, request) = request.into_parts();
+        let deadline = extensions.get::<Deadline>().copied();
         check_batch(&request)?;
-        let reading = self.shared.pdp()?.read();
+        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        let reading = self.shared.read_at(fresh).await?;
         // Dropped with this call: also when the caller cancels it, or its deadline ends it.
         let caller = Caller::default();
         let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
@@ -58,26 +61,23 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<pb::ListSubjectsRequest>,
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
-        let request = request.into_inner();
-        require_latest(request.consistency.as_ref())?;
+        let (_, extensions, mut request) = request.into_parts();
         require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
-        require_unset("cursor", !request.cursor.is_empty())?;
-        let context = checked("context", request.context)?;
-        let reading = self.shared.pdp()?.read();
-        let token = reading.token().clone();
-        let (permission, scope, of_type) =
-            (request.permission, request.scope, request.subject_type);
-        let open = move || Ok(reading.list_subjects(&permission, &scope, &of_type, context)?);
-        let entry = |item: Result<Option<String>, EngineError>| Ok(item?.map(listed));
-        let stream =
-            produce(&self.shared, deadline, open, entry, move |count| complete(count, &token));
+        let cursor = std::mem::take(&mut request.cursor);
+        let fingerprint = fingerprint("ListSubjects", &request);
+        let context = checked("context", request.context.take())?;
+        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
+        let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let open = move || subjects(listing, &request, context);
+        let finish = move |count| complete(before + count, &token);
+        let deadline = extensions.get::<Deadline>().copied();
+        let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
         Ok(Response::new(stream.await?))
     }
 }
 
 fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckResponse, ApiError> {
-    require_latest(request.consistency.as_ref())?;
     require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
     require_unset("target", !request.target.is_empty())?;
     let context = checked("context", request.context)?;
@@ -101,7 +101,6 @@ fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiEr
 
 /// What is wrong with the batch as a whole; an item's own errors come later, in its place.
 fn check_batch(request: &pb::BatchCheckRequest) -> Result<(), ApiError> {
-    require_latest(request.consistency.as_ref())?;
     require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
     let count = request.items.len();
     if count > BATCH_ITEMS_MAX {
@@ -192,9 +191,33 @@ fn result_of(result: Result<pb::BatchCheckDecision, ApiError>) -> pb::BatchCheck
     pb::BatchCheckResult { result: Some(result) }
 }
 
-fn listed(subject: String) -> pb::ListSubjectsResponse {
+/// The list from where it begins, each entry with the cursor that stands after it.
+fn subjects(
+    listing: Listing,
+    request: &pb::ListSubjectsRequest,
+    context: CheckedContext,
+) -> Result<
+    impl Iterator<Item = Result<Option<pb::ListSubjectsResponse>, EngineError>> + use<>,
+    ApiError,
+> {
+    let Listing { reading, after, mut cursors } = listing;
+    let pb::ListSubjectsRequest { permission, scope, subject_type, .. } = request;
+    let mut list = reading.list_subjects(permission, scope, subject_type, context)?;
+    match after {
+        None => {}
+        Some(Place::Subject(name)) => list.go_on_after(&name),
+        Some(Place::Tuple(_)) => return Err(CursorError::OtherRequest.into()),
+    }
+    let mut listed = move |subject: String| {
+        let cursor = cursors.after_subject(&subject);
+        listed(subject, cursor)
+    };
+    Ok(list.map(move |item| Ok(item?.map(&mut listed))))
+}
+
+fn listed(subject: String, cursor: String) -> pb::ListSubjectsResponse {
     use pb::list_subjects_response::Part;
-    let part = Part::Subject(pb::ListedSubject { subject, cursor: String::new() });
+    let part = Part::Subject(pb::ListedSubject { subject, cursor });
     pb::ListSubjectsResponse { part: Some(part) }
 }
 

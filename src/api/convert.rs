@@ -11,7 +11,9 @@ use crate::engine::{Decision, Grant, Reason};
 use crate::model::limits::{CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
-use crate::pdp::{IdempotencyKey, Must, Precondition, TupleFilter, WriteChange};
+use crate::pdp::{
+    Consistency, IdempotencyKey, Must, Precondition, TokenError, TupleFilter, WriteChange,
+};
 
 /// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the range of a protobuf timestamp.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -276,18 +278,29 @@ pub fn tuple_to_wire(tuple: &Tuple) -> pb::Tuple {
     }
 }
 
-/// Refuses every consistency but the newest, the only one that is served yet.
-pub(super) fn require_latest(wire: Option<&pb::Consistency>) -> Result<(), ApiError> {
+/// How fresh a read must be; where nothing is said, the newest. `latest: false` is refused: it names
+/// none of the others, and to answer as for `true` would turn what was said into its opposite.
+pub(super) fn consistency_from_wire(
+    wire: Option<&pb::Consistency>,
+) -> Result<Consistency, ApiError> {
     use pb::consistency::Requirement;
+    let token = |field, text: &str| {
+        text.parse()
+            .map_err(|error: TokenError| ApiError::field(Refusal::InvalidToken, field, error))
+    };
     match wire.and_then(|consistency| consistency.requirement.as_ref()) {
-        None | Some(Requirement::Latest(true)) => Ok(()),
+        None | Some(Requirement::Latest(true)) => Ok(Consistency::Latest),
         Some(Requirement::Latest(false)) => Err(ApiError::field(
             Refusal::InvalidField,
             "consistency.latest",
             "`false` asks for nothing; leave it out or say `true`",
         )),
-        Some(Requirement::AtLeast(_)) => Err(ApiError::not_supported("consistency.at_least")),
-        Some(Requirement::Exactly(_)) => Err(ApiError::not_supported("consistency.exactly")),
+        Some(Requirement::AtLeast(text)) => {
+            token("consistency.at_least", text).map(Consistency::AtLeast)
+        }
+        Some(Requirement::Exactly(text)) => {
+            token("consistency.exactly", text).map(Consistency::Exactly)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod authorization;
 mod codec;
 pub mod convert;
+mod freshness;
 mod guard;
 mod models;
 pub mod pb;

@@ -11,7 +11,7 @@ use crate::engine::{EngineError, QuestionError};
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
-use crate::pdp::{FilterError, WriteError, precondition_path};
+use crate::pdp::{CursorError, Difference, FilterError, ReadError, WriteError, precondition_path};
 
 /// The domain of every `google.rpc.ErrorInfo` that the service sends.
 pub const ERROR_DOMAIN: &str = "bailiwick.dev";
@@ -75,6 +75,20 @@ refusals! {
     TupleNotAdmitted = InvalidArgument "TUPLE_NOT_ADMITTED",
     /// A precondition of the commit does not hold; nothing was written.
     PreconditionFailed = FailedPrecondition "PRECONDITION_FAILED",
+    /// The text is not a token of this service.
+    InvalidToken = InvalidArgument "INVALID_TOKEN",
+    /// The token is of another store, of this store before or after a restore, or of a commit that this store does not have.
+    TokenOtherHistory = FailedPrecondition "TOKEN_OTHER_HISTORY",
+    /// The token's revision is too old to be read exactly.
+    RevisionExpired = OutOfRange "REVISION_EXPIRED",
+    /// The token's revision was not there when the request's time was nearly over.
+    RevisionNotReached = DeadlineExceeded "REVISION_NOT_REACHED",
+    /// The text is not a cursor, or not one that this process made.
+    InvalidCursor = InvalidArgument "INVALID_CURSOR",
+    /// The cursor is of a list that answered another request.
+    CursorOfOtherRequest = InvalidArgument "CURSOR_OF_OTHER_REQUEST",
+    /// The revision that the cursor's list stands on is no longer kept.
+    CursorExpired = OutOfRange "CURSOR_EXPIRED",
     /// The parents of a scope would lead back to it.
     HierarchyCycle = FailedPrecondition "HIERARCHY_CYCLE",
     /// The chain of parents would be longer than the limit.
@@ -300,6 +314,52 @@ fn of_tuple(message: String, path: &str, error: &NotAdmitted) -> ApiError {
     match nearest {
         Some(nearest) => refused.with("nearest", &nearest),
         None => refused,
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        let about =
+            |refusal, field: &'static str| Self::new(refusal, message).with("field", &field);
+        match error {
+            ReadError::OtherHistory { field, difference } => {
+                let difference = match difference {
+                    Difference::Store => "store",
+                    Difference::Lineage => "lineage",
+                    Difference::Checksum => "checksum",
+                };
+                about(Refusal::TokenOtherHistory, field).with("difference", &difference)
+            }
+            ReadError::Expired { field, revision, oldest } => {
+                about(Refusal::RevisionExpired, field)
+                    .with("revision", &revision)
+                    .with("oldest_revision", &oldest.revision.0)
+                    .with("oldest_token", &oldest)
+            }
+            ReadError::NotReached { field, revision, head } => {
+                about(Refusal::RevisionNotReached, field)
+                    .with("revision", &revision)
+                    .with("head_revision", &head)
+            }
+            ReadError::TooManyWait { field, limit } => {
+                about(Refusal::Overloaded, field).with("limit", &limit)
+            }
+        }
+    }
+}
+
+impl From<CursorError> for ApiError {
+    fn from(error: CursorError) -> Self {
+        let message = error.to_string();
+        let about = |refusal| Self::new(refusal, message).with("field", &"cursor");
+        match error {
+            CursorError::Invalid { .. } => about(Refusal::InvalidCursor),
+            CursorError::OtherRequest => about(Refusal::CursorOfOtherRequest),
+            CursorError::Expired { revision } => {
+                about(Refusal::CursorExpired).with("revision", &revision)
+            }
+        }
     }
 }
 

@@ -4,16 +4,16 @@ use tonic::{Request, Response, Status};
 
 use super::Adapter;
 use super::convert::{
-    change_from_wire, filter_from_wire, key_of_request, precondition_from_wire, require_latest,
-    require_unset, tuple_to_wire,
+    change_from_wire, filter_from_wire, key_of_request, precondition_from_wire, tuple_to_wire,
 };
+use super::freshness::{Fresh, fingerprint};
 use super::guard::Deadline;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use super::stream::{Responses, produce};
 use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
-use crate::pdp::{Token, WriteError, WriteRequest};
+use crate::pdp::{CursorError, Listing, Place, Token, TupleFilter, WriteError, WriteRequest};
 
 #[tonic::async_trait]
 impl pb::tuple_service_server::TupleService for Adapter {
@@ -59,24 +59,43 @@ impl pb::tuple_service_server::TupleService for Adapter {
         &self,
         request: Request<pb::ReadTuplesRequest>,
     ) -> Result<Response<Self::ReadTuplesStream>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
-        let request = request.into_inner();
-        require_latest(request.consistency.as_ref())?;
-        require_unset("cursor", !request.cursor.is_empty())?;
-        let filter = filter_from_wire(request.filter.unwrap_or_default());
-        let reading = self.shared.pdp()?.read();
-        let token = reading.token().clone();
-        let open = move || Ok(reading.tuples(&filter)?);
-        let entry = |tuple: Option<Tuple>| Ok(tuple.as_ref().map(listed));
-        let stream =
-            produce(&self.shared, deadline, open, entry, move |count| complete(count, &token));
+        let (_, extensions, mut request) = request.into_parts();
+        let cursor = std::mem::take(&mut request.cursor);
+        let fingerprint = fingerprint("ReadTuples", &request);
+        let filter = filter_from_wire(request.filter.take().unwrap_or_default());
+        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
+        let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let open = move || tuples(listing, &filter);
+        let finish = move |count| complete(before + count, &token);
+        let deadline = extensions.get::<Deadline>().copied();
+        let stream = produce(&self.shared, deadline, open, Ok, finish);
         Ok(Response::new(stream.await?))
     }
 }
 
-fn listed(tuple: &Tuple) -> pb::ReadTuplesResponse {
+/// The list from where it begins, each entry with the cursor that stands after it.
+fn tuples(
+    listing: Listing,
+    filter: &TupleFilter,
+) -> Result<impl Iterator<Item = Option<pb::ReadTuplesResponse>> + use<>, ApiError> {
+    let Listing { reading, after, mut cursors } = listing;
+    let mut list = reading.tuples(filter)?;
+    match after {
+        None => {}
+        Some(Place::Tuple(position)) => list.go_on_after(position),
+        Some(Place::Subject(_)) => return Err(CursorError::OtherRequest.into()),
+    }
+    Ok(std::iter::from_fn(move || {
+        let item = list.next()?;
+        let found = item.zip(list.position());
+        Some(found.map(|(tuple, at)| listed(&tuple, cursors.after_tuple(at))))
+    }))
+}
+
+fn listed(tuple: &Tuple, cursor: String) -> pb::ReadTuplesResponse {
     use pb::read_tuples_response::Part;
-    let part = pb::ReadTuple { tuple: Some(tuple_to_wire(tuple)), cursor: String::new() };
+    let part = pb::ReadTuple { tuple: Some(tuple_to_wire(tuple)), cursor };
     pb::ReadTuplesResponse { part: Some(Part::Tuple(part)) }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::json;
 
 use super::client::ClientArgs;
+use super::consistency::ConsistencyArgs;
 use super::console::Stream;
 use super::render;
 use super::tuple_text::parse_context;
@@ -34,6 +35,8 @@ pub(super) struct Args {
     #[arg(long)]
     with_grant: bool,
     #[command(flatten)]
+    consistency: ConsistencyArgs,
+    #[command(flatten)]
     client: ClientArgs,
 }
 
@@ -44,8 +47,12 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         scope: args.scope,
         context: parse_context(&args.context)?,
         with_grant: args.with_grant,
+        consistency: args.consistency.to_wire(),
         ..pb::CheckRequest::default()
     };
+    let mut request = tonic::Request::new(request);
+    // The service then says what it waited for before the time is over.
+    request.set_timeout(args.client.service.patience());
     let answer = args.client.run(async |channel| {
         let answer = AuthorizationServiceClient::new(channel).check(request).await;
         answer.map_err(|status| args.client.refused(status))

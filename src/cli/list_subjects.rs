@@ -3,13 +3,15 @@
 use std::io::Write;
 
 use serde_json::json;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
 
-use super::client::ClientArgs;
+use super::lists::{End, ListArgs, ListRequest, Part};
 use super::tuple_text::parse_context;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
-use crate::api::pb::v1::list_subjects_response::Part;
+use crate::api::pb::v1::list_subjects_response::Part as Wire;
 
 /// List everybody of a type who may do something at a scope
 #[derive(Debug, clap::Args)]
@@ -30,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME=VALUE|JSON")]
     context: Vec<String>,
     #[command(flatten)]
-    client: ClientArgs,
+    list: ListArgs,
 }
 
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
@@ -41,26 +43,43 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         context: parse_context(&args.context)?,
         ..pb::ListSubjectsRequest::default()
     };
-    let refused = |status| args.client.refused(status);
-    args.client.run(async |channel| {
-        let mut client = AuthorizationServiceClient::new(channel);
-        let mut stream = client.list_subjects(request).await.map_err(refused)?.into_inner();
-        let mut subjects = Vec::new();
-        while let Some(message) = stream.message().await.map_err(refused)? {
-            match message.part {
-                Some(Part::Subject(entry)) if args.client.is_json() => subjects.push(entry.subject),
-                Some(Part::Subject(entry)) => writeln!(out, "{}", entry.subject)?,
-                Some(Part::Complete(end)) if args.client.is_json() => {
-                    let (revision, token) = (end.revision, end.token);
-                    let value =
-                        json!({ "subjects": subjects, "revision": revision, "token": token });
-                    writeln!(out, "{value}")?;
-                    return Ok(Exit::Done);
-                }
-                Some(Part::Complete(_)) => return Ok(Exit::Done),
-                None => {}
-            }
+    let is_json = args.list.is_json();
+    let mut subjects = Vec::new();
+    let End { revision, token } = args.list.read(request, |subject| {
+        if is_json {
+            subjects.push(subject);
+        } else {
+            writeln!(out, "{subject}")?;
         }
-        Err(CliError::Failed("the list ended without its end mark: it is cut short".to_owned()))
-    })
+        Ok(())
+    })?;
+    if is_json {
+        let value = json!({ "subjects": subjects, "revision": revision, "token": token });
+        writeln!(out, "{value}")?;
+    }
+    Ok(Exit::Done)
+}
+
+impl ListRequest for pb::ListSubjectsRequest {
+    type Message = pb::ListSubjectsResponse;
+    type Entry = String;
+
+    async fn ask(
+        channel: Channel,
+        request: Request<Self>,
+    ) -> Result<Streaming<Self::Message>, Status> {
+        let answer = AuthorizationServiceClient::new(channel).list_subjects(request).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    fn part(message: Self::Message) -> Option<Part<String>> {
+        Some(match message.part? {
+            Wire::Subject(entry) => Part::Entry(entry.subject, entry.cursor),
+            Wire::Complete(end) => Part::End(end.revision, end.token),
+        })
+    }
+
+    fn with(self, cursor: String, consistency: Option<pb::Consistency>) -> Self {
+        Self { cursor, consistency, ..self }
+    }
 }

@@ -106,6 +106,21 @@ impl SubjectList {
         }
     }
 
+    /// Goes on after this name, which an earlier list of the same question, revision and moment gave.
+    /// Nobody before it is asked about again.
+    pub fn go_on_after(&mut self, name: &str) {
+        self.everyone_next = false;
+        // `type:*` stands before all others, whatever the byte order of their names.
+        if name != self.everyone() {
+            let asked = self.candidates.as_slice().partition_point(|(text, _)| **text <= *name);
+            self.candidates.by_ref().take(asked).for_each(drop);
+        }
+    }
+
+    fn everyone(&self) -> String {
+        format!("{}:*", self.question.subject_type_name)
+    }
+
     /// Whether all of the type may. If not, but an object that no tuple names may, there is no complete
     /// list: an error.
     fn everyone_may(&self) -> Result<bool, EngineError> {
@@ -143,7 +158,7 @@ impl Iterator for SubjectList {
             return None;
         }
         let (text, may) = if std::mem::take(&mut self.everyone_next) {
-            (format!("{}:*", self.question.subject_type_name), self.everyone_may())
+            (self.everyone(), self.everyone_may())
         } else {
             let (text, id) = self.candidates.next()?;
             (text.to_string(), self.may(|_| Some(SubjectKey::Object(id))))

@@ -7,6 +7,7 @@
 mod hierarchy;
 mod objects;
 mod part;
+mod position;
 mod snapshot;
 
 pub use hierarchy::{HierarchyError, check_parents};

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::shared_ptr::DefaultSharedPtr;
-use imbl::{GenericHashMap, OrdMap};
+use imbl::{GenericHashMap, GenericVector, OrdMap};
 
 use super::objects::{ObjectId, Objects};
 use super::part::{
@@ -77,7 +77,8 @@ type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, D
 pub struct Snapshot {
     model: Arc<Model>,
     objects: Objects,
-    sources: Vec<Arc<str>>,
+    /// Persistent, as all is: a clone per commit is kept for a while.
+    sources: GenericVector<Arc<str>, DefaultSharedPtr>,
     by_scope: OrdMap<ByScope, Option<Arc<Details>>>,
     /// How many subject sets are bound at a scope in a role; most have none, and are not here.
     set_rows: SetRows,
@@ -91,7 +92,7 @@ impl Snapshot {
         Self {
             model,
             objects: Objects::default(),
-            sources: vec!["".into()],
+            sources: GenericVector::unit("".into()),
             by_scope: OrdMap::new(),
             set_rows: SetRows::default(),
             by_subject: OrdMap::new(),
@@ -351,7 +352,7 @@ impl Snapshot {
         let source = match self.sources.iter().position(|s| **s == *key.source) {
             Some(source) => source,
             None => {
-                self.sources.push(key.source.as_str().into());
+                self.sources.push_back(key.source.as_str().into());
                 self.sources.len() - 1
             }
         };

@@ -97,6 +97,31 @@ pub const OPEN_NAMES_MAX: usize = 400;
 /// Most expressions that one evaluation may have open at once, for the same reason. An unoptimized
 /// build overflows 2 MiB at about 2,400, so there is room for more than twice as many.
 pub const EVALUATION_NESTING_MAX: usize = 1_000;
+/// Most revisions that `exactly` is served for, the newest included.
+pub const HISTORY_REVISIONS_MAX: usize = 1_000;
+/// How long a revision is served for `exactly` after a newer one was published, in seconds.
+pub const HISTORY_SECONDS: u64 = 600;
+/// A revision is served for `exactly` while at most so many changes lie between it and the newest:
+/// bounds the memory of what they do not share.
+pub const HISTORY_CHANGES_MAX: u64 = 20_000;
+/// Most revisions whose checksums are remembered, to tell a token of another history.
+pub const HISTORY_CHECKSUMS_MAX: usize = 1 << 16;
+/// Most reads that wait for a revision yet to come; each holds a place of a request under way.
+pub const WAITING_READS_MAX: usize = 256;
+/// So long before a request's deadline the wait for a revision ends, in milliseconds, or a tenth of
+/// the time if that is less: the answer that says so must arrive in time.
+pub const WAIT_MARGIN_MILLISECONDS: u64 = 100;
+/// How long a cursor is good after its list was last read, in seconds.
+pub const CURSOR_SECONDS: u64 = 600;
+/// Longest text of a cursor, in bytes.
+pub const CURSOR_BYTES_MAX: usize = 2_048;
+/// Most revisions that are kept for cursors, beside those that lists are reading.
+pub const PINNED_REVISIONS_MAX: usize = 256;
+/// A revision is kept for cursors while at most so many changes lie between it and the newest: bounds
+/// the memory of what they do not share.
+pub const PINNED_CHANGES_MAX: u64 = 100_000;
+/// How often a client command goes on with a list that broke off.
+pub const LIST_RESUMES_MAX: usize = 8;
 /// Most commits that may wait for the writer; one more is refused.
 pub const WAITING_COMMITS_MAX: usize = 1_024;
 /// Most commits that are made durable together, by one sync.
@@ -126,6 +151,11 @@ pub const DRY_RUN_PROBLEMS_MAX: usize = 100;
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
+// Reads that wait leave most places to those that do not.
+const _: () = assert!(WAITING_READS_MAX * 4 <= IN_FLIGHT_REQUESTS_MAX);
+const _: () = assert!(STREAMS_MAX < PINNED_REVISIONS_MAX);
+// A subject's text with all that stands around it in a cursor, four characters for three bytes.
+const _: () = assert!((NAME_BYTES_MAX + 1 + ID_BYTES_MAX + 100) * 4 / 3 < CURSOR_BYTES_MAX);
 // One connection alone cannot shed the requests of all others.
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);

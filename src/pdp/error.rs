@@ -237,6 +237,9 @@ pub enum OpenError {
         /// How many there are.
         count: usize,
     },
+    /// The system gave no random bytes, which the cursors' key is made of.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
     /// Object ids are used up.
     #[error("the store holds more objects than the index has ids for")]
     IndexFull,

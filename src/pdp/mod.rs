@@ -1,15 +1,21 @@
 //! Layer 3: the service without a wire. Binds each read to one revision and one moment, and owns the
 //! one writer. Knows nothing of protobuf, sockets or settings.
 
+mod base64;
 mod checkpoint;
+mod consistency;
+mod cursor;
 mod error;
+mod history;
 mod keys;
 mod pending;
+mod pins;
 mod precondition;
 mod reading;
 mod recover;
 mod request;
 mod token;
+mod waiting;
 mod writer;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,10 +25,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 pub use checkpoint::Upkeep;
+pub use consistency::{Consistency, Difference, ReadError};
+pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};
 pub(crate) use error::precondition_path;
 pub use error::{FilterError, Must, OpenError, WriteError};
 pub use keys::IdempotencyKey;
-pub use reading::{Reading, TupleFilter};
+pub use reading::{Reading, TupleFilter, TupleList};
 pub use request::{Precondition, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
 
@@ -33,8 +41,12 @@ use crate::model::limits::WAITING_COMMITS_MAX;
 use crate::model::tuple::Time;
 use crate::store::{Head, Identity, ModelFiles, Store};
 use checkpoint::Checkpointer;
+use cursor::SealKey;
+use history::History;
+use pins::Pins;
 use recover::Recovered;
 use request::Job;
+use waiting::Waiting;
 use writer::Writer;
 
 /// Where `now` comes from. The service never lets it run back.
@@ -55,12 +67,19 @@ struct Published {
     head: Head,
     /// The time of the last commit.
     time: Time,
+    /// How many changes this process has committed up to here. What two states do not share grows
+    /// with the difference; a state that shares nothing with the one before counts all its tuples.
+    changes: u64,
 }
 
 /// What readers and the writer share.
 #[derive(Debug)]
 struct Shared {
     published: ArcSwap<Published>,
+    history: History,
+    waiting: Waiting,
+    pins: Pins,
+    seal: SealKey,
     identity: Identity,
     clock: Arc<dyn Clock>,
     last_now: AtomicI64,
@@ -72,6 +91,27 @@ impl Shared {
         let now = self.clock.now().max(commit);
         let before = self.last_now.fetch_max(now.0, Ordering::Relaxed);
         now.max(Time(before))
+    }
+
+    /// Binds a read to this state and to now. `now` is the request's own also where the state is an
+    /// older one: the revision fixes the tuples and the model, not the time.
+    fn bind(&self, published: Arc<Published>) -> Reading {
+        let now = self.now(published.time);
+        let token = self.token(published.head);
+        Reading::new(published, token, now)
+    }
+
+    /// Publishes the states after each commit of a group, in order; readers go from the one before the
+    /// group to the last, and the others can be asked for exactly.
+    fn publish(&self, group: &[Arc<Published>]) {
+        let Some(newest) = group.last() else { return };
+        let now = self.now(newest.time);
+        // First the past, then the newest, then those who wait for it: whoever sees a revision
+        // published finds every earlier one.
+        self.history.supersede(&self.published.load(), group, now);
+        self.published.store(Arc::clone(newest));
+        self.waiting.wake(newest.head.revision);
+        self.pins.sweep(newest, now);
     }
 
     fn token(&self, head: Head) -> Token {
@@ -127,7 +167,11 @@ impl Pdp {
         let Recovered { published, keyed, replayed } =
             recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
         let shared = Arc::new(Shared {
+            history: History::starting_at(published.head),
             published: ArcSwap::from_pointee(published),
+            waiting: Waiting::default(),
+            pins: Pins::default(),
+            seal: SealKey::random()?,
             identity: store.identity(),
             clock,
             last_now: AtomicI64::new(i64::MIN),
@@ -149,10 +193,7 @@ impl Pdp {
     /// Binds a read to the newest published revision and to now.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let published = self.shared.published.load_full();
-        let now = self.shared.now(published.time);
-        let token = self.shared.token(published.head);
-        Reading::new(published, token, now)
+        self.shared.bind(self.shared.published.load_full())
     }
 
     /// Commits all changes or none; returns when they are durable and every later read sees them.

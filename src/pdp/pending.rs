@@ -20,6 +20,8 @@ pub(super) struct Pending {
     pub(super) snapshot: Snapshot,
     pub(super) time: Time,
     pub(super) commits: Vec<Commit>,
+    /// The tuples after each of the commits.
+    pub(super) snapshots: Vec<Snapshot>,
     /// The head that they follow.
     base: Head,
     /// Of each key in the group, its commit.
@@ -56,6 +58,7 @@ impl Pending {
             snapshot: published.snapshot.clone(),
             time,
             commits: Vec::new(),
+            snapshots: Vec::new(),
             base: published.head,
             keys: HashMap::new(),
         }
@@ -95,7 +98,8 @@ impl Pending {
         if let Some(KeyedRequest { key, .. }) = keyed {
             self.keys.insert(key, place);
         }
-        self.snapshot = snapshot;
+        self.snapshot = snapshot.clone();
+        self.snapshots.push(snapshot);
         self.commits.push(commit);
         Ok(Accepted { answer: Answer::Commit(place), changed })
     }

@@ -42,6 +42,10 @@ impl Reading {
         Self { published, token, now }
     }
 
+    pub(super) fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
     /// The model in force.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
@@ -119,7 +123,7 @@ impl Reading {
 }
 
 /// Stored tuples: an item per tuple looked at, `None` if it does not match, so that whoever consumes
-/// them can stop between any two.
+/// them can stop between any two, and go on after any of them in another list of the same revision.
 #[derive(Debug)]
 pub struct TupleList {
     snapshot: Snapshot,
@@ -128,6 +132,19 @@ pub struct TupleList {
     matcher: Matcher,
     now: Time,
     position: Option<Position>,
+}
+
+impl TupleList {
+    /// Where the last item stood; `None` before the first.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Goes on after this place. Costs nothing: what came before is not looked at.
+    pub fn go_on_after(&mut self, position: Position) {
+        self.position = Some(position);
+    }
 }
 
 impl Iterator for TupleList {

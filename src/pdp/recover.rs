@@ -57,7 +57,7 @@ pub(super) fn recover(
     }
     let plan = Arc::new(Plan::new(model));
     let Recovery { snapshot, keyed, replayed, .. } = recovery;
-    let published = Published { snapshot, plan, files: Arc::new(files), head, time };
+    let published = Published { snapshot, plan, files: Arc::new(files), head, time, changes: 0 };
     Ok(Recovered { published, keyed, replayed })
 }
 

@@ -66,7 +66,7 @@ impl Writer {
         let published = self.shared.published.load_full();
         let mut pending = Pending::new(&published, self.shared.now(published.time));
         let judged: Vec<Judged> = group.iter().map(|job| pending.judge(job, &self.keyed)).collect();
-        match self.make_durable(&published, &pending) {
+        match self.make_durable(&published, pending) {
             Ok(heads) => {
                 for (job, judged) in group.into_iter().zip(judged) {
                     let _gone = job.reply.send(judged.settled(published.head, &heads));
@@ -88,24 +88,29 @@ impl Writer {
     fn make_durable(
         &mut self,
         published: &Published,
-        pending: &Pending,
+        pending: Pending,
     ) -> Result<Vec<Head>, StoreError> {
         if pending.commits.is_empty() {
             return Ok(Vec::new());
         }
         let heads = self.store.append(published.head.revision, &pending.commits)?;
-        let head = heads.last().copied().unwrap_or(published.head);
-        for (head, commit) in heads.iter().zip(&pending.commits) {
+        let mut changes = published.changes;
+        let mut group = Vec::with_capacity(heads.len());
+        let commits = pending.commits.iter().zip(pending.snapshots);
+        for (head, (commit, snapshot)) in heads.iter().zip(commits) {
             self.keyed.note(*head, commit);
+            changes += commit.changes.len() as u64;
+            group.push(Arc::new(Published {
+                snapshot,
+                plan: Arc::clone(&published.plan),
+                files: Arc::clone(&published.files),
+                head: *head,
+                time: pending.time,
+                changes,
+            }));
         }
         self.checkpointer.count(&pending.commits);
-        self.shared.published.store(Arc::new(Published {
-            snapshot: pending.snapshot.clone(),
-            plan: Arc::clone(&published.plan),
-            files: Arc::clone(&published.files),
-            head,
-            time: pending.time,
-        }));
+        self.shared.publish(&group);
         Ok(heads)
     }
 

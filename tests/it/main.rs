@@ -9,13 +9,14 @@
 )]
 
 mod cli;
-mod errors_page;
-mod failing_store;
 mod cli_batch;
 mod cli_examples;
 mod cli_export;
 mod cli_import;
 mod cli_paper;
+mod cli_reads;
+mod errors_page;
+mod failing_store;
 mod hierarchy;
 mod kill;
 mod layers;

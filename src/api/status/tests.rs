@@ -8,9 +8,9 @@ use tonic_types::StatusExt;
 use super::*;
 use crate::model::admission::admit;
 use crate::model::names::Name;
-use crate::model::tuple::{Tuple, TupleKey};
+use crate::model::tuple::{Revision, Tuple, TupleKey};
 use crate::model::{SourceFiles, load};
-use crate::pdp::Must;
+use crate::pdp::{Must, Token};
 
 /// Every variant of an error beside its row. The match has no other use than to fail to compile when
 /// a variant is added that the list lacks.
@@ -129,6 +129,37 @@ fn a_misspelt_name_in_a_tuple_is_told_as_in_a_question() {
         let expected = expected.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         assert_eq!(info.metadata, expected, "{tuple}");
     }
+}
+
+#[test]
+fn every_error_of_a_read_has_its_row() {
+    let field = "consistency.exactly";
+    let token = || Token {
+        store_id: "a".repeat(32).into(),
+        lineage: "b".repeat(32).into(),
+        revision: Revision(7),
+        checksum: 1,
+    };
+    table!(ReadError {
+        ReadError::OtherHistory { .. }
+            => ReadError::OtherHistory { field, difference: Difference::Lineage }
+            => FailedPrecondition "TOKEN_OTHER_HISTORY",
+        ReadError::Expired { .. }
+            => ReadError::Expired { field, revision: 1, oldest: Box::new(token()) }
+            => OutOfRange "REVISION_EXPIRED",
+        ReadError::NotReached { .. } => ReadError::NotReached { field, revision: 9, head: 7 }
+            => DeadlineExceeded "REVISION_NOT_REACHED",
+        ReadError::TooManyWait { .. } => ReadError::TooManyWait { field, limit: 1 }
+            => ResourceExhausted "OVERLOADED",
+    });
+    table!(CursorError {
+        CursorError::Invalid { .. } => CursorError::Invalid { value: "x".into() }
+            => InvalidArgument "INVALID_CURSOR",
+        CursorError::OtherRequest => CursorError::OtherRequest
+            => InvalidArgument "CURSOR_OF_OTHER_REQUEST",
+        CursorError::Expired { .. } => CursorError::Expired { revision: 7 }
+            => OutOfRange "CURSOR_EXPIRED",
+    });
 }
 
 #[test]

@@ -43,6 +43,15 @@ impl Service {
         service
     }
 
+    /// Serves this service without a wire, waiting for its callers as long as told, and waits until it
+    /// is ready. The test keeps a clone: what it writes and when is then up to the test alone.
+    pub(crate) async fn serve(pdp: &Pdp, patience: Patience) -> Self {
+        let pdp = pdp.clone();
+        let service = Self::open_with(patience, Box::new(move || Ok(pdp))).await;
+        service.wait_until(ServingStatus::Serving).await;
+        service
+    }
+
     /// Serves, and does not wait.
     pub(crate) async fn open(open: Opener) -> Self {
         Self::open_with(Patience::default(), open).await
@@ -52,8 +61,8 @@ impl Service {
     pub(crate) async fn open_with(patience: Patience, open: Opener) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = BoundServer::bind(&ListenConfig { address, insecure: false }).await.unwrap();
-        let address = server.local_addr();
         let server = server.with_patience(patience);
+        let address = server.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(open, async {
             let _ = stopped.await;

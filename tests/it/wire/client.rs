@@ -19,18 +19,21 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) async fn with(tuples: &[&str]) -> Self {
-        let service = Service::start().await;
-        let channel = service.channel().await;
-        let mut wire = Self {
-            service,
-            questions: AuthorizationServiceClient::new(channel.clone()),
-            tuples: TupleServiceClient::new(channel),
-        };
+        let mut wire = Self::to(Service::start().await).await;
         if !tuples.is_empty() {
             let changes = tuples.iter().map(|text| touch(text)).collect();
             wire.write(changes).await.unwrap();
         }
         wire
+    }
+
+    pub(super) async fn to(service: Service) -> Self {
+        let channel = service.channel().await;
+        Self {
+            service,
+            questions: AuthorizationServiceClient::new(channel.clone()),
+            tuples: TupleServiceClient::new(channel),
+        }
     }
 
     pub(super) async fn write(
@@ -61,36 +64,55 @@ impl Wire {
         &mut self,
         request: pb::ListSubjectsRequest,
     ) -> Result<(Vec<String>, pb::ListComplete), Status> {
+        let (entries, end) = self.list_entries(request).await?;
+        Ok((entries.into_iter().map(|entry| entry.subject).collect(), end))
+    }
+
+    /// The entries of the list, and its end mark.
+    pub(super) async fn list_entries(
+        &mut self,
+        request: pb::ListSubjectsRequest,
+    ) -> Result<(Vec<pb::ListedSubject>, pb::ListComplete), Status> {
         use pb::list_subjects_response::Part;
         let mut stream = self.questions.list_subjects(request).await?.into_inner();
-        let mut names = Vec::new();
+        let mut entries = Vec::new();
         while let Some(message) = stream.message().await? {
             match message.part.unwrap() {
-                Part::Subject(entry) => names.push(entry.subject),
+                Part::Subject(entry) => entries.push(entry),
                 Part::Complete(end) => {
                     assert!(stream.message().await?.is_none(), "something follows the end mark");
-                    return Ok((names, end));
+                    return Ok((entries, end));
                 }
             }
         }
-        panic!("no end mark after {names:?}");
+        panic!("no end mark after {entries:?}");
     }
 
     pub(super) async fn read(&mut self, filter: pb::TupleFilter) -> Result<Vec<pb::Tuple>, Status> {
-        use pb::read_tuples_response::Part;
         let request = pb::ReadTuplesRequest { filter: Some(filter), ..Default::default() };
+        let (entries, end) = self.read_entries(request).await?;
+        assert_eq!(end.count, entries.len() as u64);
+        Ok(entries.into_iter().map(|entry| entry.tuple.unwrap()).collect())
+    }
+
+    /// The entries of the list, and its end mark.
+    pub(super) async fn read_entries(
+        &mut self,
+        request: pb::ReadTuplesRequest,
+    ) -> Result<(Vec<pb::ReadTuple>, pb::ReadTuplesComplete), Status> {
+        use pb::read_tuples_response::Part;
         let mut stream = self.tuples.read_tuples(request).await?.into_inner();
-        let mut tuples = Vec::new();
+        let mut entries = Vec::new();
         while let Some(message) = stream.message().await? {
             match message.part.unwrap() {
-                Part::Tuple(entry) => tuples.push(entry.tuple.unwrap()),
+                Part::Tuple(entry) => entries.push(entry),
                 Part::Complete(end) => {
-                    assert_eq!(end.count, tuples.len() as u64);
-                    return Ok(tuples);
+                    assert!(stream.message().await?.is_none(), "something follows the end mark");
+                    return Ok((entries, end));
                 }
             }
         }
-        panic!("no end mark");
+        panic!("no end mark after {entries:?}");
     }
 }
 

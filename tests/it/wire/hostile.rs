@@ -27,7 +27,7 @@ use super::raw::unframed;
 use crate::support::SetClock;
 use crate::support::service::{assert_refused, pdp};
 
-const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
+pub(super) const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
 const BATCH_CHECK: &str = "/bailiwick.v1.AuthorizationService/BatchCheck";
 const READ_TUPLES: &str = "/bailiwick.v1.TupleService/ReadTuples";
 const SHORT: Duration = Duration::from_millis(20);
@@ -52,7 +52,7 @@ async fn channel(address: SocketAddr) -> Channel {
 }
 
 /// A message as it is on the wire.
-fn framed(message: &impl prost::Message) -> Bytes {
+pub(super) fn framed(message: &impl prost::Message) -> Bytes {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[0][..], &length, &message].concat().into()
@@ -63,7 +63,7 @@ fn question() -> Bytes {
 }
 
 /// A client of HTTP/2 itself, which may break off where tonic's goes on.
-async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+pub(super) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
@@ -71,7 +71,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 /// Begins a call with its headers; the body is the caller's.
-fn begin(
+pub(super) fn begin(
     client: &mut SendRequest<Bytes>,
     path: &str,
     timeout: Option<&str>,
@@ -86,7 +86,7 @@ fn begin(
 }
 
 /// The status of an answer that is nothing but its status.
-async fn status_of(response: ResponseFuture) -> Status {
+pub(super) async fn status_of(response: ResponseFuture) -> Status {
     Status::from_header_map(response.await.unwrap().headers()).expect("a status in the headers")
 }
 

@@ -1,8 +1,12 @@
 //! Every RPC and every error over real sockets.
 
+mod asked;
 mod bad_fields;
 mod bad_input;
 mod client;
+mod consistency;
+mod cursors;
+mod exactly;
 mod faults;
 mod hostile;
 mod limits;
@@ -10,5 +14,6 @@ mod linear;
 mod questions;
 mod raw;
 mod schema;
+mod tokens;
 mod tuples;
 mod writes;

@@ -1,0 +1,116 @@
+//! The revisions before the published one: whole for a while, so that a read can ask for exactly one
+//! of them, and their checksums for longer, so that a token can prove its history. Knows no clock:
+//! whoever asks says when it is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Published;
+use crate::model::limits::{
+    HISTORY_CHANGES_MAX, HISTORY_CHECKSUMS_MAX, HISTORY_REVISIONS_MAX, HISTORY_SECONDS,
+};
+use crate::model::tuple::{Revision, Time};
+use crate::store::Head;
+
+/// What the process remembers of the past. The lock is held for a look-up in an array; reads of the
+/// newest revision never take it.
+#[derive(Debug)]
+pub(super) struct History {
+    past: Mutex<Past>,
+}
+
+#[derive(Debug)]
+struct Past {
+    /// *Dense*: the revisions just before the published one, oldest first; of growing time.
+    recent: VecDeque<Recent>,
+    /// The checksums of the revisions from `first_checksum` to the published one, in order.
+    checksums: VecDeque<u64>,
+    first_checksum: Revision,
+}
+
+#[derive(Debug)]
+struct Recent {
+    published: Arc<Published>,
+    /// From this moment on it was no longer the newest: its age counts from here, so that a token
+    /// that was just handed out is good for the whole time, however old its revision is.
+    superseded: Time,
+}
+
+impl Recent {
+    fn is_served(&self, now: Time) -> bool {
+        let served = i64::try_from(HISTORY_SECONDS * 1_000_000).unwrap_or(i64::MAX);
+        now.0.saturating_sub(self.superseded.0) < served
+    }
+}
+
+impl History {
+    /// Nothing is known but where the log stands.
+    pub(super) fn starting_at(head: Head) -> Self {
+        let checksums = VecDeque::from([head.checksum]);
+        let past = Past { recent: VecDeque::new(), checksums, first_checksum: head.revision };
+        Self { past: Mutex::new(past) }
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        // No code that holds the lock leaves the past half changed, whatever panics.
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `newest` take the place of `old`, in order; the last of them is about to be published. What is
+    /// too old or too much is forgotten.
+    pub(super) fn supersede(&self, old: &Arc<Published>, newest: &[Arc<Published>], now: Time) {
+        let Some((head, between)) = newest.split_last() else { return };
+        let mut past = self.past();
+        for published in std::iter::once(old).chain(between) {
+            past.recent.push_back(Recent { published: Arc::clone(published), superseded: now });
+        }
+        past.checksums.extend(newest.iter().map(|published| published.head.checksum));
+        let forgotten = past.forget(head, now);
+        drop(past);
+        // Outside of the lock: what only they held is freed here, which takes its time.
+        drop(forgotten);
+    }
+
+    /// The state as of a revision before the published one, if it is still served.
+    pub(super) fn find(&self, revision: Revision, now: Time) -> Option<Arc<Published>> {
+        let past = self.past();
+        let first = past.recent.front()?.published.head.revision;
+        let at = usize::try_from(revision.0.checked_sub(first.0)?).ok()?;
+        let found = past.recent.get(at).filter(|recent| recent.is_served(now))?;
+        Some(Arc::clone(&found.published))
+    }
+
+    /// The oldest revision that is still served; `None`: only the published one is.
+    pub(super) fn oldest(&self, now: Time) -> Option<Head> {
+        let past = self.past();
+        let first = past.recent.partition_point(|recent| !recent.is_served(now));
+        past.recent.get(first).map(|recent| recent.published.head)
+    }
+
+    /// The checksum of a revision up to the published one, if it is still known. That of the empty
+    /// store always is.
+    pub(super) fn checksum(&self, revision: Revision) -> Option<u64> {
+        if revision == Revision(0) {
+            return Some(0);
+        }
+        let past = self.past();
+        let at = usize::try_from(revision.0.checked_sub(past.first_checksum.0)?).ok()?;
+        past.checksums.get(at).copied()
+    }
+}
+
+impl Past {
+    fn forget(&mut self, head: &Published, now: Time) -> Vec<Recent> {
+        let too_many = (self.recent.len() + 1).saturating_sub(HISTORY_REVISIONS_MAX);
+        let is_past = |(at, recent): (usize, &Recent)| {
+            let changes = head.changes.saturating_sub(recent.published.changes);
+            at < too_many || !recent.is_served(now) || changes > HISTORY_CHANGES_MAX
+        };
+        // Each of the three grows towards the front.
+        let forgotten = self.recent.iter().enumerate().take_while(|at| is_past(*at)).count();
+        let unknown = self.checksums.len().saturating_sub(HISTORY_CHECKSUMS_MAX);
+        self.checksums.drain(..unknown);
+        self.first_checksum = Revision(self.first_checksum.0 + unknown as u64);
+        self.recent.drain(..forgotten).collect()
+    }
+}
