@@ -1,5 +1,6 @@
 //! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::Adapter;
 use super::convert::{
-    context_from_wire, decision_to_wire, grant_to_wire, reason_to_wire, require_unset,
+    context_from_wire, contextual_from_wire, decision_to_wire, grant_to_wire, reason_to_wire,
+    require_unset,
 };
 use super::freshness::{Fresh, fingerprint};
 use super::guard::{Deadline, deadline_exceeded};
@@ -29,9 +31,10 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<pb::CheckRequest>,
     ) -> Result<Response<pb::CheckResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (_, extensions, mut request) = request.into_parts();
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let reading = self.shared.read_at(fresh).await?;
+        let reading = with_contextual(reading, take(&mut request.contextual_tuples))?;
         Ok(Response::new(check(&reading, request)?))
     }
 
@@ -39,11 +42,12 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<pb::BatchCheckRequest>,
     ) -> Result<Response<pb::BatchCheckResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (_, extensions, mut request) = request.into_parts();
         let deadline = extensions.get::<Deadline>().copied();
         check_batch(&request)?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let reading = self.shared.read_at(fresh).await?;
+        let reading = with_contextual(reading, take(&mut request.contextual_tuples))?;
         // Dropped with this call: also when the caller cancels it, or its deadline ends it.
         let caller = Caller::default();
         let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
@@ -62,14 +66,13 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         request: Request<pb::ListSubjectsRequest>,
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
         let (_, extensions, mut request) = request.into_parts();
-        require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
-        let cursor = std::mem::take(&mut request.cursor);
+        let cursor = take(&mut request.cursor);
         let fingerprint = fingerprint("ListSubjects", &request);
         let context = checked("context", request.context.take())?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
         let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
-        let open = move || subjects(listing, &request, context);
+        let open = move || subjects(listing, request, context);
         let finish = move |count| complete(before + count, &token);
         let deadline = extensions.get::<Deadline>().copied();
         let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
@@ -77,8 +80,15 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
     }
 }
 
+/// The reading with the tuples that the request brings along.
+fn with_contextual(reading: Reading, tuples: Vec<pb::Tuple>) -> Result<Reading, ApiError> {
+    if tuples.is_empty() {
+        return Ok(reading);
+    }
+    Ok(reading.with_contextual(&contextual_from_wire(tuples)?)?)
+}
+
 fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckResponse, ApiError> {
-    require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
     require_unset("target", !request.target.is_empty())?;
     let context = checked("context", request.context)?;
     let question =
@@ -101,7 +111,6 @@ fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiEr
 
 /// What is wrong with the batch as a whole; an item's own errors come later, in its place.
 fn check_batch(request: &pb::BatchCheckRequest) -> Result<(), ApiError> {
-    require_unset("contextual_tuples", !request.contextual_tuples.is_empty())?;
     let count = request.items.len();
     if count > BATCH_ITEMS_MAX {
         let what = format!("there are {count}, the limit is {BATCH_ITEMS_MAX}");
@@ -194,15 +203,17 @@ fn result_of(result: Result<pb::BatchCheckDecision, ApiError>) -> pb::BatchCheck
 /// The list from where it begins, each entry with the cursor that stands after it.
 fn subjects(
     listing: Listing,
-    request: &pb::ListSubjectsRequest,
+    request: pb::ListSubjectsRequest,
     context: CheckedContext,
 ) -> Result<
     impl Iterator<Item = Result<Option<pb::ListSubjectsResponse>, EngineError>> + use<>,
     ApiError,
 > {
     let Listing { reading, after, mut cursors } = listing;
-    let pb::ListSubjectsRequest { permission, scope, subject_type, .. } = request;
-    let mut list = reading.list_subjects(permission, scope, subject_type, context)?;
+    let pb::ListSubjectsRequest { permission, scope, subject_type, contextual_tuples, .. } =
+        request;
+    let reading = with_contextual(reading, contextual_tuples)?;
+    let mut list = reading.list_subjects(&permission, &scope, &subject_type, context)?;
     match after {
         None => {}
         Some(Place::Subject(name)) => list.go_on_after(&name),

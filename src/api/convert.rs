@@ -7,8 +7,10 @@ use serde_json::Value as Json;
 
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
-use crate::engine::{Decision, Grant, Reason};
-use crate::model::limits::{CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
+use crate::engine::{ContextualError, Decision, Grant, Reason};
+use crate::model::limits::{
+    CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, CONTEXTUAL_TUPLES_MAX,
+};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
 use crate::pdp::{
@@ -197,6 +199,16 @@ fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
         grantor: carried(&at("grantor"), wire.grantor)?,
         reason: carried(&at("reason"), wire.reason)?,
     })
+}
+
+/// The tuples that a request brings along.
+pub(super) fn contextual_from_wire(wire: Vec<pb::Tuple>) -> Result<Vec<Tuple>, ApiError> {
+    let (count, limit) = (wire.len(), CONTEXTUAL_TUPLES_MAX);
+    if count > limit {
+        return Err(ContextualError::TooMany { count, limit }.into());
+    }
+    let tuples = wire.into_iter().enumerate();
+    tuples.map(|(at, tuple)| tuple_from_wire(&format!("contextual_tuples[{at}]"), tuple)).collect()
 }
 
 /// The `position`th change of a commit.

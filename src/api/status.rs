@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb;
-use crate::engine::{EngineError, QuestionError};
+use crate::engine::{ContextualError, EngineError, QuestionError};
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
@@ -65,11 +65,13 @@ refusals! {
     ContextTooLarge = InvalidArgument "CONTEXT_TOO_LARGE",
     /// A batch has too many items.
     BatchTooLarge = InvalidArgument "BATCH_TOO_LARGE",
+    /// A request brings along too many contextual tuples.
+    TooManyContextualTuples = InvalidArgument "TOO_MANY_CONTEXTUAL_TUPLES",
     /// A commit has too many changes or preconditions, or takes too many bytes.
     CommitTooLarge = InvalidArgument "COMMIT_TOO_LARGE",
     /// A commit changes nothing.
     EmptyCommit = InvalidArgument "EMPTY_COMMIT",
-    /// A commit changes one tuple twice.
+    /// A commit changes one tuple twice, or a request brings one along twice.
     RepeatedTuple = InvalidArgument "REPEATED_TUPLE",
     /// The model does not admit the tuple.
     TupleNotAdmitted = InvalidArgument "TUPLE_NOT_ADMITTED",
@@ -95,6 +97,8 @@ refusals! {
     HierarchyTooDeep = FailedPrecondition "HIERARCHY_TOO_DEEP",
     /// The scope has a parent by this relation, which allows one.
     SecondParent = FailedPrecondition "SECOND_PARENT",
+    /// Too much lies above and below a contextual parent to know whether it may stand.
+    HierarchyTooLarge = ResourceExhausted "HIERARCHY_TOO_LARGE",
     /// Subject sets are nested deeper than the limit, and what lies beyond decides.
     DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",
     /// Names lead to names in too long a chain, and what lies beyond decides.
@@ -363,6 +367,36 @@ impl From<CursorError> for ApiError {
     }
 }
 
+impl From<ContextualError> for ApiError {
+    fn from(error: ContextualError) -> Self {
+        let message = error.to_string();
+        let about = |refusal, position: usize| {
+            Self::new(refusal, message.clone())
+                .with("field", &format!("contextual_tuples[{position}]"))
+        };
+        match error {
+            ContextualError::TooMany { limit, .. } => {
+                Self::new(Refusal::TooManyContextualTuples, message)
+                    .with("field", &"contextual_tuples")
+                    .with("limit", &limit)
+            }
+            ContextualError::Repeated { position, tuple } => {
+                about(Refusal::RepeatedTuple, position).with("tuple", &tuple)
+            }
+            ContextualError::NotAdmitted { position, error } => {
+                of_tuple(message, &format!("contextual_tuples[{position}]"), &error)
+            }
+            ContextualError::Hierarchy { position, error } => {
+                let (refusal, key, value) = of_hierarchy(&error);
+                about(refusal, position).with(key, &value)
+            }
+            ContextualError::NotIndexable(_) => {
+                Self::new(Refusal::IndexFull, message).with("field", &"contextual_tuples")
+            }
+        }
+    }
+}
+
 impl From<WriteError> for ApiError {
     fn from(error: WriteError) -> Self {
         let message = error.to_string();
@@ -442,6 +476,9 @@ fn of_hierarchy(error: &HierarchyError) -> (Refusal, &'static str, String) {
         }
         HierarchyError::SecondParent { other, .. } => {
             (Refusal::SecondParent, "parent", other.clone())
+        }
+        HierarchyError::TooLarge { limit, .. } => {
+            (Refusal::HierarchyTooLarge, "limit", limit.to_string())
         }
     }
 }

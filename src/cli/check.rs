@@ -8,7 +8,7 @@ use super::client::ClientArgs;
 use super::consistency::ConsistencyArgs;
 use super::console::Stream;
 use super::render;
-use super::tuple_text::parse_context;
+use super::tuple_text::{parse_context, parse_tuples};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
@@ -18,6 +18,7 @@ use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient
 #[command(after_help = "\
 Example:
   bailiwick check user:eve alarms.create location:plant1 --with-grant
+  bailiwick check user:zoe alarms.view location:plant1 --with-tuple location:plant1#reader@user:zoe
 
 Exits with 0 if it is allowed, 2 if it is denied, 1 if there is no answer, 64 if the command line is
 wrong.")]
@@ -31,6 +32,9 @@ pub(super) struct Args {
     /// Values for conditions: `hour=9`, or a JSON object; may be repeated
     #[arg(long, value_name = "NAME=VALUE|JSON")]
     context: Vec<String>,
+    /// Count a tuple `scope#role@subject` for this question only, as if it were stored; may be repeated
+    #[arg(long, value_name = "TUPLE")]
+    with_tuple: Vec<String>,
     /// Show the tuple and the role behind an ALLOW
     #[arg(long)]
     with_grant: bool,
@@ -46,6 +50,7 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         permission: args.permission,
         scope: args.scope,
         context: parse_context(&args.context)?,
+        contextual_tuples: parse_tuples(&args.with_tuple)?,
         with_grant: args.with_grant,
         consistency: args.consistency.to_wire(),
         ..pb::CheckRequest::default()

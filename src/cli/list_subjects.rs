@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use super::lists::{End, ListArgs, ListRequest, Part};
-use super::tuple_text::parse_context;
+use super::tuple_text::{parse_context, parse_tuples};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Values for conditions: `hour=9`, or a JSON object; may be repeated
     #[arg(long, value_name = "NAME=VALUE|JSON")]
     context: Vec<String>,
+    /// Count a tuple `scope#role@subject` for this question only, as if it were stored; may be repeated
+    #[arg(long, value_name = "TUPLE")]
+    with_tuple: Vec<String>,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -41,6 +44,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         scope: args.scope,
         subject_type: args.subject_type,
         context: parse_context(&args.context)?,
+        contextual_tuples: parse_tuples(&args.with_tuple)?,
         ..pb::ListSubjectsRequest::default()
     };
     let is_json = args.list.is_json();

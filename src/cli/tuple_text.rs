@@ -18,6 +18,11 @@ pub(super) fn parse_tuple(text: &str) -> Result<pb::Tuple, CliError> {
     })
 }
 
+/// Reads the `--with-tuple` arguments.
+pub(super) fn parse_tuples(texts: &[String]) -> Result<Vec<pb::Tuple>, CliError> {
+    texts.iter().map(|text| parse_tuple(text)).collect()
+}
+
 /// Reads the `--context` arguments: JSON objects, and `name=value` where the value is JSON, or else a
 /// string. Later ones win.
 pub(super) fn parse_context(texts: &[String]) -> Result<Option<prost_types::Struct>, CliError> {

@@ -2,7 +2,7 @@
 
 use super::eval::Eval;
 use super::value::Value;
-use crate::index::{ObjectId, SubjectKey};
+use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{NameId, SubjectForm, TypeId};
 
 impl Eval<'_> {
@@ -26,10 +26,14 @@ impl Eval<'_> {
         keys
     }
 
-    /// The subject sets that are not plain, stand in a role of this type, and may match.
+    /// The subject sets that are not plain, stand in a role of this type, and may match. No others are
+    /// asked for: the model knows nothing of such a dependency, which may lead back here through the
+    /// right side of except.
     fn other_sets(&mut self, scopes: TypeId, depth: usize) -> Vec<SubjectKey> {
+        let (snapshot, now) = (self.view.snapshot, self.now);
         let roles = self.view.model().type_def(scopes).map(|def| def.roles.as_slice());
-        let all_plain = roles.unwrap_or_default().iter().all(|role| {
+        let roles = roles.unwrap_or_default();
+        let all_plain = roles.iter().all(|role| {
             role.bound_by.iter().all(|form| match form {
                 SubjectForm::Set(t, n) => self.plan.is_plain(*t, *n),
                 SubjectForm::Object(_) | SubjectForm::All(_) => true,
@@ -38,8 +42,14 @@ impl Eval<'_> {
         if all_plain {
             return Vec::new();
         }
-        let mut sets: Vec<SubjectKey> =
-            self.view.snapshot.set_subjects().map(|binding| binding.subject).collect();
+        let stands_here = |binding: &Binding<'_>| {
+            binding.is_live(now)
+                && snapshot.type_of(binding.scope) == Some(scopes)
+                && roles.iter().any(|role| role.name == binding.role)
+        };
+        let here = snapshot.set_subjects().filter(stands_here);
+        let mut sets: Vec<SubjectKey> = here.map(|binding| binding.subject).collect();
+        sets.sort_unstable();
         sets.dedup();
         sets.retain(|set| match set {
             SubjectKey::Set(object, name) if self.step().is_none() => {

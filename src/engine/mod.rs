@@ -5,6 +5,7 @@ mod anywhere;
 mod check;
 mod closure;
 mod condition;
+mod contextual;
 mod eval;
 mod fact;
 mod list;
@@ -15,6 +16,7 @@ mod view;
 mod witness;
 
 pub use check::check;
+pub use contextual::{ContextualError, with_contextual};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::objects::ObjectId;
 use super::snapshot::{Binding, Snapshot, SubjectKey};
-use crate::model::form::{EdgeDef, NameId};
+use crate::model::form::{EdgeDef, Model, NameId};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::names::quoted;
 use crate::model::tuple::{Time, TupleKey};
@@ -40,6 +40,14 @@ pub enum HierarchyError {
         /// The other parent.
         other: String,
     },
+    /// Whether the edge may stand is not known: too much lies above the parent or below the scope.
+    #[error("to check `{tuple}`, more than {limit} tuples above and below it must be looked at")]
+    TooLarge {
+        /// The edge.
+        tuple: String,
+        /// The bound, in tuples.
+        limit: usize,
+    },
 }
 
 /// Checks those of these tuples that are parent edges of this snapshot; any other passes. An error
@@ -52,17 +60,30 @@ pub fn check_parents<'a>(
     keys: impl IntoIterator<Item = &'a TupleKey>,
     now: Time,
 ) -> Result<(), (usize, HierarchyError)> {
-    let mut walk = Walk { snapshot, now, heights: HashMap::new() };
+    check_parents_within(snapshot, keys, now, usize::MAX)
+}
+
+/// The same, looking at no more than so many tuples for all the edges together.
+///
+/// # Errors
+/// An edge breaks a rule of the hierarchy, or it takes more tuples than that to know.
+pub fn check_parents_within<'a>(
+    snapshot: &Snapshot,
+    keys: impl IntoIterator<Item = &'a TupleKey>,
+    now: Time,
+    limit: usize,
+) -> Result<(), (usize, HierarchyError)> {
+    let mut walk = Walk { snapshot, now, limit, left: limit, heights: HashMap::new() };
     let mut acyclic = Vec::new();
     for (at, key) in keys.into_iter().enumerate() {
+        // The model first: most tuples are no edges, and need not be looked up.
+        let Some(def) = edge_def_of(snapshot.model(), key).filter(|def| def.is_parent) else {
+            continue;
+        };
         let Some(edge) = snapshot.get(key).filter(|edge| edge.is_live(now)) else {
             continue;
         };
         let SubjectKey::Object(parent) = edge.subject else {
-            continue;
-        };
-        let Some(def) = edge_def(snapshot, edge.scope, edge.role).filter(|def| def.is_parent)
-        else {
             continue;
         };
         if !def.many {
@@ -78,6 +99,11 @@ pub fn check_parents<'a>(
         walk.check_depth(key, scope, parent).map_err(|error| (at, error))?;
     }
     Ok(())
+}
+
+fn edge_def_of<'m>(model: &'m Model, key: &TupleKey) -> Option<&'m EdgeDef> {
+    let relation = model.name_id(key.role.as_str())?;
+    model.type_def(model.type_id(key.scope.type_name())?)?.edge(relation)
 }
 
 fn edge_def(snapshot: &Snapshot, scope: ObjectId, relation: NameId) -> Option<&EdgeDef> {
@@ -101,59 +127,85 @@ fn check_single(
     Err(HierarchyError::SecondParent { tuple: quoted(&key.to_string()), other })
 }
 
+/// More tuples would have to be looked at than is allowed.
+struct Exhausted;
+
 struct Walk<'a> {
     snapshot: &'a Snapshot,
     now: Time,
+    limit: usize,
+    /// How many more tuples may be looked at.
+    left: usize,
     heights: HashMap<ObjectId, usize>,
 }
 
 impl Walk<'_> {
-    fn parents(&self, of: ObjectId) -> Vec<ObjectId> {
-        let def = self.snapshot.type_of(of).and_then(|t| self.snapshot.model().type_def(t));
+    fn spend(&mut self, tuples: usize) -> Result<(), Exhausted> {
+        self.left = self.left.checked_sub(tuples).ok_or(Exhausted)?;
+        Ok(())
+    }
+
+    fn too_large(&self, key: &TupleKey) -> HierarchyError {
+        HierarchyError::TooLarge { tuple: quoted(&key.to_string()), limit: self.limit }
+    }
+
+    fn parents(&mut self, of: ObjectId) -> Result<Vec<ObjectId>, Exhausted> {
+        let snapshot = self.snapshot;
+        let def = snapshot.type_of(of).and_then(|t| snapshot.model().type_def(t));
         let edges = def.into_iter().flat_map(|def| &def.edges).filter(|edge| edge.acyclic);
-        edges
-            .flat_map(|edge| self.snapshot.all_bound(of, edge.relation))
-            .filter(|edge| edge.is_live(self.now))
-            .filter_map(|edge| match edge.subject {
-                SubjectKey::Object(parent) => Some(parent),
-                _ => None,
-            })
-            .collect()
+        let mut parents = Vec::new();
+        for edge in edges.flat_map(|edge| snapshot.all_bound(of, edge.relation)) {
+            self.spend(1)?;
+            if let SubjectKey::Object(parent) = edge.subject
+                && edge.is_live(self.now)
+            {
+                parents.push(parent);
+            }
+        }
+        Ok(parents)
     }
 
-    fn children(&self, of: ObjectId) -> Vec<ObjectId> {
-        self.snapshot
-            .scopes_of(SubjectKey::Object(of))
-            .filter(|edge| edge.is_live(self.now))
-            .filter(|edge| {
-                edge_def(self.snapshot, edge.scope, edge.role).is_some_and(|def| def.acyclic)
-            })
-            .map(|edge| edge.scope)
-            .collect()
+    fn children(&mut self, of: ObjectId, found: &mut Vec<ObjectId>) -> Result<(), Exhausted> {
+        let snapshot = self.snapshot;
+        for edge in snapshot.scopes_of(SubjectKey::Object(of)) {
+            self.spend(1)?;
+            let def = edge_def(snapshot, edge.scope, edge.role);
+            if edge.is_live(self.now) && def.is_some_and(|def| def.acyclic) {
+                found.push(edge.scope);
+            }
+        }
+        Ok(())
     }
 
-    /// Looks for the scope above its new parent, breadth-first, so that the path shown is shortest.
     fn check_acyclic(
-        &self,
+        &mut self,
         key: &TupleKey,
         scope: ObjectId,
         parent: ObjectId,
     ) -> Result<(), HierarchyError> {
+        match self.way_up(parent, scope) {
+            Ok(None) => Ok(()),
+            Ok(Some(path)) => Err(HierarchyError::Cycle { tuple: quoted(&key.to_string()), path }),
+            Err(Exhausted) => Err(self.too_large(key)),
+        }
+    }
+
+    /// Looks for the scope above its new parent, breadth-first, so that the path shown is shortest.
+    fn way_up(&mut self, parent: ObjectId, scope: ObjectId) -> Result<Option<String>, Exhausted> {
         let mut reached: HashMap<ObjectId, ObjectId> = HashMap::from([(parent, scope)]);
         let mut queue = VecDeque::from([parent]);
         while let Some(at) = queue.pop_front() {
             if at == scope {
-                let path = self.path(&reached, scope);
-                return Err(HierarchyError::Cycle { tuple: quoted(&key.to_string()), path });
+                return Ok(Some(self.path(&reached, scope)));
             }
-            for next in self.parents(at) {
+            for next in self.parents(at)? {
                 if let Entry::Vacant(entry) = reached.entry(next) {
                     entry.insert(at);
                     queue.push_back(next);
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn path(&self, reached: &HashMap<ObjectId, ObjectId>, scope: ObjectId) -> String {
@@ -176,33 +228,43 @@ impl Walk<'_> {
         scope: ObjectId,
         parent: ObjectId,
     ) -> Result<(), HierarchyError> {
-        let depth = self.height(parent, 0) + 1 + self.depth_below(scope);
+        let depth = self.depth_through(scope, parent);
+        let depth = depth.map_err(|Exhausted| self.too_large(key))?;
         if depth <= DEPTH_MAX {
             return Ok(());
         }
         Err(HierarchyError::TooDeep { tuple: quoted(&key.to_string()), depth, limit: DEPTH_MAX })
     }
 
+    fn depth_through(&mut self, scope: ObjectId, parent: ObjectId) -> Result<usize, Exhausted> {
+        Ok(self.height(parent, 0)? + 1 + self.depth_below(scope)?)
+    }
+
     /// The longest chain of parent edges that begins here. `steps` bounds the recursion.
-    fn height(&mut self, of: ObjectId, steps: usize) -> usize {
+    fn height(&mut self, of: ObjectId, steps: usize) -> Result<usize, Exhausted> {
         if let Some(height) = self.heights.get(&of) {
-            return *height;
+            return Ok(*height);
         }
         if steps > DEPTH_MAX {
-            return 0;
+            return Ok(0);
         }
-        let above = self.parents(of);
-        let height = above.into_iter().map(|p| self.height(p, steps + 1) + 1).max().unwrap_or(0);
+        let mut height = 0;
+        for parent in self.parents(of)? {
+            height = height.max(self.height(parent, steps + 1)? + 1);
+        }
         self.heights.insert(of, height);
-        height
+        Ok(height)
     }
 
     /// The longest chain that ends here, level by level; stops once the limit is passed.
-    fn depth_below(&self, of: ObjectId) -> usize {
+    fn depth_below(&mut self, of: ObjectId) -> Result<usize, Exhausted> {
         let mut level = vec![of];
         let mut depth = 0;
         while depth <= DEPTH_MAX {
-            let mut next: Vec<ObjectId> = level.iter().flat_map(|at| self.children(*at)).collect();
+            let mut next = Vec::new();
+            for at in level {
+                self.children(at, &mut next)?;
+            }
             next.sort_unstable();
             next.dedup();
             if next.is_empty() {
@@ -211,7 +273,7 @@ impl Walk<'_> {
             level = next;
             depth += 1;
         }
-        depth
+        Ok(depth)
     }
 }
 

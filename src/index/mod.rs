@@ -6,11 +6,12 @@
 
 mod hierarchy;
 mod objects;
+mod overlay;
 mod part;
 mod position;
 mod snapshot;
 
-pub use hierarchy::{HierarchyError, check_parents};
+pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
 pub use objects::ObjectId;
 pub use part::{Part, Position};
 pub use snapshot::{Binding, Details, NotIndexable, Snapshot, SubjectKey};

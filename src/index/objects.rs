@@ -7,7 +7,11 @@ use imbl::{GenericHashMap, GenericVector, shared_ptr::DefaultSharedPtr};
 
 use crate::model::form::TypeId;
 
-/// An object of a snapshot. Ids from the top of the range name what one question brought along.
+/// From here on ids name what one request brought along: contextual tuples' objects from here upwards,
+/// a question's own from the top downwards.
+pub(super) const OVERLAY_IDS: u32 = u32::MAX / 2;
+
+/// An object of a snapshot. Ids of the upper half of the range name what one request brought along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(pub u32);
 
@@ -28,8 +32,7 @@ impl Objects {
         if let Some(id) = self.find(text) {
             return Some(id);
         }
-        // The upper half of the range is left to names that questions bring along.
-        let id = u32::try_from(self.texts.len()).ok().filter(|id| *id < u32::MAX / 2)?;
+        let id = u32::try_from(self.texts.len()).ok().filter(|id| *id < OVERLAY_IDS)?;
         self.ids.insert(Arc::clone(text), ObjectId(id));
         self.texts.push_back((Arc::clone(text), type_id));
         Some(ObjectId(id))

@@ -88,6 +88,11 @@ pub(super) fn by_subject(key: &ByScope) -> BySubject {
     BySubject { subject, scope, role, source }
 }
 
+pub(super) fn by_scope(key: &BySubject) -> ByScope {
+    let BySubject { subject, scope, role, source } = *key;
+    ByScope { scope, role, subject, source }
+}
+
 pub(super) fn subject_bounds(from: SubjectKey, to: SubjectKey) -> (BySubject, BySubject) {
     let (scope, role) = (ObjectId(u32::MAX), NameId(u32::MAX));
     (

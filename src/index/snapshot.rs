@@ -8,8 +8,10 @@ use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, GenericVector, OrdMap};
 
 use super::objects::{ObjectId, Objects};
+use super::overlay::Overlay;
 use super::part::{
-    Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_subject, subject_bounds,
+    Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_scope, by_subject,
+    subject_bounds,
 };
 use crate::model::form::{ConditionId, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
@@ -66,6 +68,9 @@ impl<'a> Binding<'a> {
     }
 }
 
+/// Persistent, as all is: a clone per commit is kept for a while.
+type Sources = GenericVector<Arc<str>, DefaultSharedPtr>;
+
 type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
 
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
@@ -77,12 +82,13 @@ type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, D
 pub struct Snapshot {
     model: Arc<Model>,
     objects: Objects,
-    /// Persistent, as all is: a clone per commit is kept for a while.
-    sources: GenericVector<Arc<str>, DefaultSharedPtr>,
+    sources: Sources,
     by_scope: OrdMap<ByScope, Option<Arc<Details>>>,
     /// How many subject sets are bound at a scope in a role; most have none, and are not here.
     set_rows: SetRows,
     by_subject: OrdMap<BySubject, Option<Arc<Details>>>,
+    /// Tuples that count as if they stood in the maps. Only a copy for one request has any.
+    over: Option<Arc<Overlay>>,
 }
 
 impl Snapshot {
@@ -96,6 +102,7 @@ impl Snapshot {
             by_scope: OrdMap::new(),
             set_rows: SetRows::default(),
             by_subject: OrdMap::new(),
+            over: None,
         }
     }
 
@@ -105,13 +112,13 @@ impl Snapshot {
         &self.model
     }
 
-    /// How many tuples there are, expired ones too.
+    /// How many tuples are stored, expired ones too.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_scope.len()
     }
 
-    /// Whether there are no tuples.
+    /// Whether no tuple is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_scope.is_empty()
@@ -120,26 +127,32 @@ impl Snapshot {
     /// The id of an object that some tuple names or named.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<ObjectId> {
-        self.objects.find(text)
+        self.objects.find(text).or_else(|| self.over.as_ref()?.find(text))
+    }
+
+    fn object(&self, id: ObjectId) -> Option<&(Arc<str>, TypeId)> {
+        self.objects.get(id).or_else(|| self.over.as_ref()?.object(id))
     }
 
     /// An object's type.
     #[must_use]
     pub fn type_of(&self, id: ObjectId) -> Option<TypeId> {
-        self.objects.get(id).map(|(_, type_id)| *type_id)
+        self.object(id).map(|(_, type_id)| *type_id)
     }
 
     /// An object's text, `type:id`.
     #[must_use]
     pub fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {
-        self.objects.get(id).map(|(text, _)| text)
+        self.object(id).map(|(text, _)| text)
     }
 
     /// Every object of a type that some tuple names or named, in no order. Costs what there are
     /// objects of any type.
     pub fn objects_of(&self, wanted: TypeId) -> impl Iterator<Item = (ObjectId, &Arc<str>)> {
+        let over = self.over.iter().flat_map(|over| over.objects());
         self.objects
             .iter()
+            .chain(over)
             .filter(move |(_, _, type_id)| *type_id == wanted)
             .map(|(id, text, _)| (id, text))
     }
@@ -155,15 +168,29 @@ impl Snapshot {
         let only = self.sources.len() == 1;
         let key = ByScope { scope, role, subject, source: 0 };
         let local = only.then(|| self.by_scope.get_key_value(&key)).flatten();
+        let local = local.filter(|(key, _)| !self.is_replaced(key));
         let local = local.map(|(key, details)| binding(key, details.as_deref()));
+        let over = only.then(|| self.over_by_scope(key, ByScope { source: u32::MAX, ..key }));
         let ranged = (!only).then(|| self.range(scope, role, subject, subject));
-        local.into_iter().chain(ranged.into_iter().flatten())
+        let local = local.into_iter().chain(over.into_iter().flatten());
+        local.chain(ranged.into_iter().flatten())
+    }
+
+    /// Whether a tuple that lies over the stored ones stands in this one's place.
+    fn is_replaced(&self, key: &ByScope) -> bool {
+        self.over.as_ref().is_some_and(|over| over.replaces(key))
+    }
+
+    fn over_by_scope(&self, low: ByScope, high: ByScope) -> impl Iterator<Item = Binding<'_>> {
+        let rows = self.over.as_ref().map(|over| over.by_scope(&low, &high)).unwrap_or_default();
+        rows.iter().map(|(key, details)| binding(key, details.as_deref()))
     }
 
     /// How many tuples bind subject sets here. Costs one look-up.
     #[must_use]
     pub fn sets_bound_count(&self, scope: ObjectId, role: NameId) -> usize {
-        self.set_rows.get(&(scope, role)).map_or(0, |count| *count as usize)
+        let stored = self.set_rows.get(&(scope, role)).map_or(0, |count| *count as usize);
+        stored + self.over.as_ref().map_or(0, |over| over.sets_added(scope, role))
     }
 
     /// The tuples that bind subject sets here.
@@ -187,7 +214,9 @@ impl Snapshot {
         let high = ByScope { scope, role, subject: to, source: u32::MAX };
         // Open above: a range of this map pays for an upper bound with a second descent.
         let from_low = self.by_scope.range(low..).take_while(move |(key, _)| **key <= high);
-        from_low.map(|(key, details)| binding(key, details.as_deref()))
+        let stored = from_low.filter(|(key, _)| !self.is_replaced(key));
+        let stored = stored.map(|(key, details)| binding(key, details.as_deref()));
+        stored.chain(self.over_by_scope(low, high))
     }
 
     /// The tuples in which this subject stands.
@@ -203,10 +232,7 @@ impl Snapshot {
     ) -> impl Iterator<Item = Binding<'_>> {
         let low = BySubject { subject, role, scope: ObjectId(0), source: 0 };
         let high = BySubject { subject, role, scope: ObjectId(u32::MAX), source: u32::MAX };
-        self.by_subject
-            .range(low..)
-            .take_while(move |(key, _)| **key <= high)
-            .map(|(key, details)| subject_binding(key, details.as_deref()))
+        self.subjects_between(low, high)
     }
 
     /// The tuples in which any subject set stands.
@@ -216,13 +242,24 @@ impl Snapshot {
 
     fn subject_range(&self, from: SubjectKey, to: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
         let (low, high) = subject_bounds(from, to);
-        self.by_subject
-            .range(low..)
-            .take_while(move |(key, _)| **key <= high)
-            .map(|(key, details)| subject_binding(key, details.as_deref()))
+        self.subjects_between(low, high)
     }
 
-    /// The tuples of this part after this position, in the part's own order, with their positions.
+    fn subjects_between(
+        &self,
+        low: BySubject,
+        high: BySubject,
+    ) -> impl Iterator<Item = Binding<'_>> {
+        let from_low = self.by_subject.range(low..).take_while(move |(key, _)| **key <= high);
+        let stored = from_low.filter(|(key, _)| !self.is_replaced(&by_scope(key)));
+        let stored = stored.map(|(key, details)| subject_binding(key, details.as_deref()));
+        let over = self.over.as_ref().map(|over| over.by_subject(&low, &high)).unwrap_or_default();
+        let over = over.iter().map(|(key, details)| subject_binding(key, details.as_deref()));
+        stored.chain(over)
+    }
+
+    /// The stored tuples of this part after this position, in the part's own order, with their
+    /// positions.
     pub fn after(
         &self,
         part: Part,
@@ -257,9 +294,7 @@ impl Snapshot {
         let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(by_subject(&at.0)));
         let from_low = self.by_subject.range((low, Bound::Unbounded));
         from_low.take_while(move |(key, _)| **key <= high).map(|(key, details)| {
-            let binding = subject_binding(key, details.as_deref());
-            let BySubject { subject, scope, role, source } = *key;
-            (Position(ByScope { scope, role, subject, source }), binding)
+            (Position(by_scope(key)), subject_binding(key, details.as_deref()))
         })
     }
 
@@ -267,7 +302,10 @@ impl Snapshot {
     #[must_use]
     pub fn get(&self, key: &TupleKey) -> Option<Binding<'_>> {
         let key = self.find_key(key)?;
-        self.by_scope.get_key_value(&key).map(|(key, details)| binding(key, details.as_deref()))
+        self.over_by_scope(key, key).next().or_else(|| {
+            let stored = self.by_scope.get_key_value(&key);
+            stored.map(|(key, details)| binding(key, details.as_deref()))
+        })
     }
 
     /// A subject of a tuple, interned. `None`: no tuple names it.
@@ -333,30 +371,36 @@ impl Snapshot {
         }
     }
 
-    fn intern_object(&mut self, object: &Object) -> Option<ObjectId> {
-        let type_id = self.model.type_id(object.type_name())?;
-        self.objects.intern(&object.shared_text(), type_id)
+    /// The snapshot with these tuples over the stored ones, as if they had been put there; what lies
+    /// over it already is left out. The caller has checked that the model admits them, and that none
+    /// has the identity of another. Costs what these tuples cost, whatever is stored.
+    ///
+    /// # Errors
+    /// A tuple names what the model does not have.
+    pub fn overlaid<'a>(
+        &self,
+        tuples: impl IntoIterator<Item = &'a Tuple>,
+    ) -> Result<Self, NotIndexable> {
+        let mut next = Self { over: None, ..self.clone() };
+        let mut over = Overlay::default();
+        for tuple in tuples {
+            let Self { model, objects, sources, .. } = &mut next;
+            let key = keyed(model, sources, &tuple.key, |object, of| {
+                let stored = objects.find(object.as_str());
+                stored.or_else(|| over.intern(&object.shared_text(), of))
+            });
+            let key = key.ok_or(NotIndexable)?;
+            let details = next.details(tuple).ok_or(NotIndexable)?;
+            over.add(key, details, next.by_scope.contains_key(&key));
+        }
+        over.sort();
+        next.over = Some(Arc::new(over));
+        Ok(next)
     }
 
     fn intern_key(&mut self, key: &TupleKey) -> Option<ByScope> {
-        let role = self.model.name_id(key.role.as_str())?;
-        let subject = match &key.subject {
-            Subject::Object(object) => SubjectKey::Object(self.intern_object(object)?),
-            Subject::All(type_name) => SubjectKey::All(self.model.type_id(type_name.as_str())?),
-            Subject::Set(object, name) => {
-                let name = self.model.name_id(name.as_str())?;
-                SubjectKey::Set(self.intern_object(object)?, name)
-            }
-        };
-        let scope = self.intern_object(&key.scope)?;
-        let source = match self.sources.iter().position(|s| **s == *key.source) {
-            Some(source) => source,
-            None => {
-                self.sources.push_back(key.source.as_str().into());
-                self.sources.len() - 1
-            }
-        };
-        Some(ByScope { scope, role, subject, source: u32::try_from(source).ok()? })
+        let Self { model, objects, sources, .. } = self;
+        keyed(model, sources, key, |object, of| objects.intern(&object.shared_text(), of))
     }
 
     fn details(&self, tuple: &Tuple) -> Option<Option<Arc<Details>>> {
@@ -410,6 +454,34 @@ impl Snapshot {
         let def = self.type_of(binding.scope).and_then(|t| self.model.type_def(t));
         def.and_then(|def| def.edge(binding.role)).is_some_and(|edge| edge.is_parent)
     }
+}
+
+/// An identity in ids; a source that is new gets one.
+fn keyed(
+    model: &Model,
+    sources: &mut Sources,
+    key: &TupleKey,
+    mut intern: impl FnMut(&Object, TypeId) -> Option<ObjectId>,
+) -> Option<ByScope> {
+    let mut object = |object: &Object| intern(object, model.type_id(object.type_name())?);
+    let role = model.name_id(key.role.as_str())?;
+    let subject = match &key.subject {
+        Subject::Object(one) => SubjectKey::Object(object(one)?),
+        Subject::All(type_name) => SubjectKey::All(model.type_id(type_name.as_str())?),
+        Subject::Set(of, name) => {
+            let name = model.name_id(name.as_str())?;
+            SubjectKey::Set(object(of)?, name)
+        }
+    };
+    let scope = object(&key.scope)?;
+    let source = match sources.iter().position(|s| **s == *key.source) {
+        Some(source) => source,
+        None => {
+            sources.push_back(key.source.as_str().into());
+            sources.len() - 1
+        }
+    };
+    Some(ByScope { scope, role, subject, source: u32::try_from(source).ok()? })
 }
 
 /// A tuple that the model does not admit reached the index, or ids are used up.

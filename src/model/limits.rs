@@ -28,6 +28,10 @@ pub const BATCH_ITEMS_MAX: usize = 10_000;
 pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting of objects and lists in a condition context, in levels.
 pub const CONTEXT_DEPTH_MAX: usize = 16;
+/// Most tuples that one request may bring along.
+pub const CONTEXTUAL_TUPLES_MAX: usize = 100;
+/// Most stored tuples that are looked at to know whether a request's contextual parents may stand.
+pub const CONTEXTUAL_WALK_TUPLES_MAX: usize = 20_000;
 /// Longest source, grantor or reason of a tuple, in bytes.
 pub const CARRIED_BYTES_MAX: usize = 1_024;
 /// Most requests under way at once in one process.

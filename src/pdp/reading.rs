@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{FilterError, Published, Token};
 use crate::engine::{
-    self, CheckedContext, Decision, EngineError, ListQuestion, Question, QuestionError, SubjectList,
+    self, CheckedContext, ContextualError, Decision, EngineError, ListQuestion, Question,
+    QuestionError, SubjectList,
 };
 use crate::index::{Part, Position, Snapshot};
 use crate::model::form::{Model, TypeId};
@@ -18,6 +19,8 @@ pub struct Reading {
     published: Arc<Published>,
     token: Token,
     now: Time,
+    /// The snapshot with contextual tuples over it, if there are any.
+    contextual: Option<Arc<Snapshot>>,
 }
 
 /// Which tuples. `None` matches all; what is set must all match.
@@ -39,7 +42,23 @@ pub struct TupleFilter {
 
 impl Reading {
     pub(super) fn new(published: Arc<Published>, token: Token, now: Time) -> Self {
-        Self { published, token, now }
+        Self { published, token, now, contextual: None }
+    }
+
+    /// The same reading with these tuples as if they had been committed: questions and lists see them,
+    /// [`Reading::tuples`] does not. They take the place of those that it had. See
+    /// [`engine::with_contextual`] for what they must be, and what they cost.
+    ///
+    /// # Errors
+    /// A commit would refuse them, or there are too many.
+    pub fn with_contextual(self, tuples: &[Tuple]) -> Result<Self, ContextualError> {
+        let merged = engine::with_contextual(&self.published.snapshot, tuples, self.now)?;
+        Ok(Self { contextual: Some(Arc::new(merged)), ..self })
+    }
+
+    /// What questions are asked of.
+    fn snapshot(&self) -> &Snapshot {
+        self.contextual.as_deref().unwrap_or(&self.published.snapshot)
     }
 
     pub(super) fn published(&self) -> &Arc<Published> {
@@ -89,8 +108,7 @@ impl Reading {
     /// # Errors
     /// A limit was hit and decides.
     pub fn check(&self, question: &Question, with_grant: bool) -> Result<Decision, EngineError> {
-        let Published { snapshot, plan, .. } = self.published.as_ref();
-        engine::check(snapshot, plan, question, self.now, with_grant)
+        engine::check(self.snapshot(), &self.published.plan, question, self.now, with_grant)
     }
 
     /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as
@@ -106,8 +124,8 @@ impl Reading {
         context: CheckedContext,
     ) -> Result<SubjectList, QuestionError> {
         let question = ListQuestion::parse(self.model(), permission, scope, subject_type, context)?;
-        let Published { snapshot, plan, .. } = self.published.as_ref();
-        Ok(SubjectList::new(snapshot.clone(), Arc::clone(plan), question, self.now))
+        let (snapshot, plan) = (self.snapshot().clone(), Arc::clone(&self.published.plan));
+        Ok(SubjectList::new(snapshot, plan, question, self.now))
     }
 
     /// The stored tuples that match, expired ones left out. Computed as it is consumed.

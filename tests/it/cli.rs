@@ -157,6 +157,15 @@ fn a_served_model_is_asked_and_written_with_the_command() {
     assert_exit(&again, 1);
     assert!(stderr(&again).contains("ALREADY_EXISTS TUPLE_EXISTS"), "{again:?}");
     assert_eq!(served.ok(&["list-subjects", "doc.view", "doc:d1"]), "user:ana\nuser:eve\n");
+    let brought = ["--with-tuple", "group:g#member@user:bob"];
+    let group = ["--with-tuple", "doc:d1#viewer@group:g#member"];
+    let bob = ["check", "user:bob", "doc.view", "doc:d1"];
+    assert_exit(&served.run(&[&bob[..], &brought].concat()), 2);
+    served.ok(&[&bob[..], &brought, &group].concat());
+    let listed =
+        served.ok(&[&["list-subjects", "doc.view", "doc:d1"][..], &brought, &group].concat());
+    assert_eq!(listed, "user:ana\nuser:bob\nuser:eve\n");
+    assert_exit(&served.run(&bob), 2);
     assert_eq!(served.ok(&["read", "--role", "viewer"]).lines().count(), 1);
 }
 
@@ -218,6 +227,7 @@ fn wrong_usage_is_64_and_never_a_denial() {
         &["check", "user:ana"],
         &["check", "user:ana", "doc.view", "doc:d1", "--context", "hour"],
         &["check", "user:ana", "doc.view", "doc:d1", "--output", "xml"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--with-tuple", "doc:d1"],
         &["check", "user:ana", "doc.view", "doc:d1", "--endpoint", "http://[half"],
         &["write"],
         &["write", "--create", "doc:d1"],

@@ -210,6 +210,36 @@ fn a_wide_question_ends_in_an_error_not_in_a_long_wait() {
 }
 
 #[test]
+fn anywhere_asks_of_no_set_that_stands_elsewhere() {
+    // `org:c#staff` stands in a role of users. Were it asked for where organizations are looked
+    // through, the right side of except would wait for its own left side, round after round.
+    let world = World::new(
+        "
+model: elsewhere
+types: { user: {}, group: {}, org: { parents: [org] }, doc: { relations: { home: [org] } } }
+facts: { group: { one_of: { product: [pro, go] } } }
+roles:
+  - { at: [org], names: [admin], bound_by: [user], gate: 'standing(product:go)' }
+  - { at: [org], names: [auditor], bound_by: [user, 'group#trusted'] }
+  - { at: [user], names: [delegate], bound_by: ['org#staff'] }
+names:
+  trusted: { at: [group], is: 'fact(product:go)' }
+  staff: { at: [org], is: '((here(auditor) or admin) and anywhere(org, auditor)) except up(parent, staff)' }
+permissions:
+  enter: { at: [org], is: '(up_all(parent, staff) and admin) or up(parent, enter)' }
+  read: { at: [doc], is: 'up_all(home, enter)' }
+",
+    );
+    world.put(&["org:b#parent@org:a", "org:c#parent@org:b", "org:c#admin@user:ana"]);
+    world.put(&["org:a#auditor@user:ana", "org:b#auditor@group:g#trusted"]);
+    world.put(&["doc:d#home@org:b", "doc:d#home@org:c"]);
+    let before = world.check("user:ana read doc:d");
+    world.put(&["user:bob#delegate@org:c#staff"]);
+    assert_eq!(world.check("user:ana read doc:d"), before);
+    assert!(!before.unwrap().is_allow());
+}
+
+#[test]
 fn only_what_could_decide_is_missing() {
     let world = World::new(
         "

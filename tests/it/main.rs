@@ -15,6 +15,7 @@ mod cli_export;
 mod cli_import;
 mod cli_paper;
 mod cli_reads;
+mod contextual;
 mod errors_page;
 mod failing_store;
 mod hierarchy;

@@ -6,7 +6,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::model::admission::admit;
+use crate::index::NotIndexable;
+use crate::model::admission::{NotAdmitted, admit};
 use crate::model::names::Name;
 use crate::model::tuple::{Revision, Tuple, TupleKey};
 use crate::model::{SourceFiles, load};
@@ -98,15 +99,14 @@ fn every_error_of_a_filter_has_its_row() {
 }
 
 /// What a small model says of a tuple that it does not admit.
-fn not_admitted(tuple: &str) -> WriteError {
+fn not_admitted(tuple: &str) -> Box<NotAdmitted> {
     let mut files = SourceFiles::default();
     let types = "types: { user: {}, org: {} }";
     let roles = "roles: [ { at: [org], names: [admin], bound_by: [user] } ]";
     files.insert("model.yaml", format!("model: m\n{types}\n{roles}\n"));
     let model = load(&files, &BTreeMap::new()).expect("a model");
     let tuple = Tuple::plain(TupleKey::parse(tuple).expect("a tuple"));
-    let error = Box::new(admit(&model, &tuple).expect_err("it does not fit"));
-    WriteError::NotAdmitted { change: 1, error }
+    Box::new(admit(&model, &tuple).expect_err("it does not fit"))
 }
 
 #[test]
@@ -119,7 +119,8 @@ fn a_misspelt_name_in_a_tuple_is_told_as_in_a_question() {
         ("org:a#admin@org:b", "TUPLE_NOT_ADMITTED", "subject", "subject", "org:b", None),
     ];
     for (tuple, reason, field, kind, value, nearest) in cases {
-        let status = Status::from(ApiError::from(not_admitted(tuple)));
+        let error = WriteError::NotAdmitted { change: 1, error: not_admitted(tuple) };
+        let status = Status::from(ApiError::from(error));
         let info = status.get_details_error_info().expect("an ErrorInfo");
         assert_eq!((status.code(), info.reason.as_str()), (Code::InvalidArgument, reason));
         let path = format!("changes[1].tuple.{field}");
@@ -189,7 +190,8 @@ fn every_error_of_a_write_has_its_row() {
             => AlreadyExists "IDEMPOTENCY_KEY_REUSED",
         WriteError::Repeated { .. } => WriteError::Repeated { change: 1, tuple: tuple() }
             => InvalidArgument "REPEATED_TUPLE",
-        WriteError::NotAdmitted { .. } => not_admitted("org:a#admin@org:b")
+        WriteError::NotAdmitted { .. }
+            => WriteError::NotAdmitted { change: 1, error: not_admitted("org:a#admin@org:b") }
             => InvalidArgument "TUPLE_NOT_ADMITTED",
         WriteError::IndexFull { .. } => WriteError::IndexFull { change: 1 }
             => ResourceExhausted "INDEX_FULL",
@@ -204,6 +206,9 @@ fn every_error_of_a_write_has_its_row() {
         WriteError::Hierarchy { error: HierarchyError::SecondParent { .. }, .. }
             => hierarchy(HierarchyError::SecondParent { tuple: tuple(), other: tuple() })
             => FailedPrecondition "SECOND_PARENT",
+        WriteError::Hierarchy { error: HierarchyError::TooLarge { .. }, .. }
+            => hierarchy(HierarchyError::TooLarge { tuple: tuple(), limit: 9 })
+            => ResourceExhausted "HIERARCHY_TOO_LARGE",
         WriteError::TooLarge { .. } => WriteError::TooLarge { bytes: 2, limit: 1 }
             => InvalidArgument "COMMIT_TOO_LARGE",
         WriteError::Unstorable { .. } => WriteError::Unstorable { reason: tuple() }
@@ -214,6 +219,27 @@ fn every_error_of_a_write_has_its_row() {
             => Unavailable "OUTCOME_UNKNOWN",
         WriteError::Unavailable(_) => WriteError::Unavailable("/a/path".into())
             => Unavailable "STORE_UNAVAILABLE",
+    });
+}
+
+#[test]
+fn every_error_of_contextual_tuples_has_its_row() {
+    let tuple = || "org:a#admin@user:b".to_owned();
+    let too_deep = || HierarchyError::TooDeep { tuple: tuple(), depth: 33, limit: 32 };
+    table!(ContextualError {
+        ContextualError::TooMany { .. } => ContextualError::TooMany { count: 101, limit: 100 }
+            => InvalidArgument "TOO_MANY_CONTEXTUAL_TUPLES",
+        ContextualError::Repeated { .. }
+            => ContextualError::Repeated { position: 1, tuple: tuple() }
+            => InvalidArgument "REPEATED_TUPLE",
+        ContextualError::NotAdmitted { .. }
+            => ContextualError::NotAdmitted { position: 1, error: not_admitted("org:a#admin@org:b") }
+            => InvalidArgument "TUPLE_NOT_ADMITTED",
+        ContextualError::Hierarchy { .. }
+            => ContextualError::Hierarchy { position: 1, error: too_deep() }
+            => FailedPrecondition "HIERARCHY_TOO_DEEP",
+        ContextualError::NotIndexable(_) => ContextualError::NotIndexable(NotIndexable)
+            => ResourceExhausted "INDEX_FULL",
     });
 }
 

@@ -8,13 +8,13 @@ use std::time::Instant;
 use bailiwick::engine::{self, Plan, Reason};
 use bailiwick::index::Snapshot;
 use bailiwick::model::form::Model;
-use bailiwick::model::names::Subject;
+use bailiwick::model::names::{Object, Subject};
 use bailiwick::model::scenario::Scenarios;
 use bailiwick::model::tuple::{Change, Context, Time, Tuple};
 use bailiwick::model::{SourceFiles, TESTS_FILE};
 
 use super::coverage::{Coverage, Mark, Marks};
-use super::eval::{Mutation, Oracle, Outcome, Question};
+use super::eval::{Mutation, Oracle, Outcome, Question, merged};
 use super::report::{Disagreement, report, scenario};
 use super::values::Value;
 use super::worlds::{NOW, World};
@@ -38,24 +38,40 @@ fn under_test(
         snapshot.apply(&Change::Put(tuple.clone())).unwrap();
     }
     let plan = Plan::new(model);
-    let ask = |q: &Question| {
-        let (subject, permission) = (q.subject.to_string(), model.name_of(q.permission));
-        let context = engine::CheckedContext::new(q.context.clone()).unwrap();
-        let scope = q.scope.as_str();
-        let question =
-            engine::Question::parse(model, &subject, permission, scope, context).unwrap();
-        let decision = engine::check(&snapshot, &plan, &question, now, true).unwrap();
-        if let Some(grant) = decision.grant() {
-            assert!(decision.is_allow(), "only an allow has a grant");
-            assert!(tuples.contains(&grant.tuple) && grant.tuple.is_live(now), "{grant:?}");
-        }
-        match decision.reason() {
-            Reason::Granted => Value::Yes,
-            Reason::MissingContext => Value::Unknown,
-            Reason::NotGranted | Reason::NotApplicable => Value::No,
-        }
-    };
-    questions.iter().map(ask).collect()
+    let mut answers = Vec::with_capacity(questions.len());
+    for batch in questions.chunk_by(|a, b| a.contextual == b.contextual) {
+        let contextual = &batch[0].contextual;
+        let before = snapshot.len();
+        let seen = engine::with_contextual(&snapshot, contextual, now).unwrap();
+        let all = merged(tuples, contextual, None);
+        answers.extend(batch.iter().map(|q| ask(model, &seen, &plan, q, &all, now)));
+        assert_eq!(snapshot.len(), before, "nothing remains of contextual tuples");
+    }
+    answers
+}
+
+fn ask(
+    model: &Model,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    q: &Question,
+    tuples: &[Tuple],
+    now: Time,
+) -> Value {
+    let (subject, permission) = (q.subject.to_string(), model.name_of(q.permission));
+    let context = engine::CheckedContext::new(q.context.clone()).unwrap();
+    let scope = q.scope.as_str();
+    let question = engine::Question::parse(model, &subject, permission, scope, context).unwrap();
+    let decision = engine::check(snapshot, plan, &question, now, true).unwrap();
+    if let Some(grant) = decision.grant() {
+        assert!(decision.is_allow(), "only an allow has a grant");
+        assert!(tuples.contains(&grant.tuple) && grant.tuple.is_live(now), "{grant:?}");
+    }
+    match decision.reason() {
+        Reason::Granted => Value::Yes,
+        Reason::MissingContext => Value::Unknown,
+        Reason::NotGranted | Reason::NotApplicable => Value::No,
+    }
 }
 
 /// The oracle's answers; questions that share subject and context share their finished cells.
@@ -66,11 +82,14 @@ fn oracle(
     now: Time,
     mutation: Option<Mutation>,
 ) -> Vec<Outcome> {
-    let same = |a: &Question, b: &Question| a.subject == b.subject && a.context == b.context;
+    let same = |a: &Question, b: &Question| {
+        a.subject == b.subject && a.context == b.context && a.contextual == b.contextual
+    };
     let mut outcomes = Vec::with_capacity(questions.len());
     for batch in questions.chunk_by(same) {
         let (u, context): (&Subject, &Context) = (&batch[0].subject, &batch[0].context);
-        let mut solver = Oracle::new(model, tuples, u, context, now, mutation);
+        let tuples = merged(tuples, &batch[0].contextual, mutation);
+        let mut solver = Oracle::new(model, &tuples, u, context, now, mutation);
         outcomes.extend(batch.iter().map(|q| solver.decide(q.permission, &q.scope)));
     }
     outcomes
@@ -87,22 +106,37 @@ fn compare(
     let answers = answer(model, tuples, &world.questions, NOW);
     assert_eq!(answers.len(), expected.len(), "an answer per question");
     let cyclic = world.has_group_cycle();
+    let brings = world.questions.iter().filter(|question| !question.contextual.is_empty());
+    let plain: Vec<Question> = brings.map(without_contextual).collect();
+    let mut plain = oracle(model, tuples, &plain, NOW, None).into_iter();
     for (question, outcome) in world.questions.iter().zip(&expected) {
-        coverage.add(marks_of(world, question, *outcome, cyclic));
+        let mut marks = marks_of(world, question, *outcome, cyclic);
+        if !question.contextual.is_empty() {
+            let without = plain.next().unwrap();
+            marks.add_if(without.value != outcome.value, Mark::ContextualDecides);
+        }
+        coverage.add(marks);
     }
     let differs = |(expected, answer): (&Outcome, &Value)| expected.value != *answer;
     let at = expected.iter().zip(&answers).position(differs)?;
     let question = &world.questions[at];
-    let both = |tuples: &[Tuple]| {
-        let asked = std::slice::from_ref(question);
-        (oracle(model, tuples, asked, NOW, None)[0].value, answer(model, tuples, asked, NOW)[0])
+    let both = |tuples: &[Tuple], contextual: &[Tuple]| {
+        let asked = [Question { contextual: contextual.to_vec(), ..question.clone() }];
+        (oracle(model, tuples, &asked, NOW, None)[0].value, answer(model, tuples, &asked, NOW)[0])
     };
-    let tuples = shrink(tuples, |tuples| {
-        let (oracle, answer) = both(tuples);
+    let differ = |tuples: &[Tuple], contextual: &[Tuple]| {
+        let (oracle, answer) = both(tuples, contextual);
         oracle != answer
-    });
-    let (oracle, answer) = both(&tuples);
-    Some(Disagreement { question: question.clone(), tuples, oracle, answer })
+    };
+    let contextual = shrink(&question.contextual, |fewer| differ(tuples, fewer));
+    let tuples = shrink(tuples, |fewer| differ(fewer, &contextual));
+    let (oracle, answer) = both(&tuples, &contextual);
+    let question = Question { contextual, ..question.clone() };
+    Some(Disagreement { question, tuples, oracle, answer })
+}
+
+fn without_contextual(question: &Question) -> Question {
+    Question { contextual: Vec::new(), ..question.clone() }
 }
 
 /// Drops tuples, one at a time and for as long as that goes, while `fails` still holds.
@@ -134,6 +168,7 @@ fn marks_of(world: &World, question: &Question, outcome: Outcome, cyclic: bool) 
         Subject::Set(..) => marks.add(Mark::SubjectIsSet),
         Subject::All(_) => marks.add(Mark::SubjectIsAll),
     }
+    contextual_marks(world, question, &mut marks);
     // A reach counts where it gave something: a row that never allows tests little.
     if value == Value::Yes
         && let Some(reach) = world.text.reaches.get(world.model.name_of(question.permission))
@@ -141,6 +176,30 @@ fn marks_of(world: &World, question: &Question, outcome: Outcome, cyclic: bool) 
         marks.add(*reach);
     }
     marks
+}
+
+fn contextual_marks(world: &World, question: &Question, marks: &mut Marks) {
+    let named = |object: &Object| {
+        let names = |tuple: &Tuple| match &tuple.key.subject {
+            Subject::Object(x) | Subject::Set(x, _) => x == object || tuple.key.scope == *object,
+            Subject::All(_) => tuple.key.scope == *object,
+        };
+        world.tuples.iter().any(names)
+    };
+    for own in &question.contextual {
+        let is_edge = |name| {
+            let at = world.model.type_id(own.key.scope.type_name());
+            at.and_then(|at| world.model.type_def(at)?.edge(name)).is_some()
+        };
+        marks.add_if(world.tuples.iter().any(|t| t.key == own.key), Mark::ContextualReplaces);
+        marks.add_if(!own.is_live(NOW), Mark::ContextualExpired);
+        marks.add_if(own.condition.is_some(), Mark::ContextualCondition);
+        let name = world.model.name_id(own.key.role.as_str());
+        marks.add_if(name.is_some_and(is_edge), Mark::ContextualEdge);
+        marks.add_if(own.key.role.as_str() == "has", Mark::ContextualFact);
+        marks.add_if(matches!(own.key.subject, Subject::Set(..)), Mark::ContextualSet);
+        marks.add_if(!named(&own.key.scope), Mark::ContextualName);
+    }
 }
 
 fn seed() -> u64 {
@@ -226,6 +285,9 @@ fn deliberate_mistakes_are_found() {
         Mutation::AnywhereIgnoresTheSubject,
         Mutation::FactIgnoresUnknownEdges,
         Mutation::RequestWinsOverStored,
+        Mutation::ContextualStandsBeside,
+        Mutation::ContextualNeverExpires,
+        Mutation::ContextualHasNoCondition,
     ] {
         let mut asked = Coverage::new();
         let found = (0..WORLDS_TO_FIND_A_MISTAKE).find_map(|at| {

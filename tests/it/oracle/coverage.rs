@@ -41,12 +41,20 @@ pub(super) enum Mark {
     ReachParents,
     ReachBoth,
     ReachAnywhere,
+    ContextualReplaces,
+    ContextualExpired,
+    ContextualCondition,
+    ContextualEdge,
+    ContextualFact,
+    ContextualSet,
+    ContextualName,
+    ContextualDecides,
     Allow,
     Deny,
 }
 
 impl Mark {
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 42] = [
         Self::Here,
         Self::Ref,
         Self::Up,
@@ -79,6 +87,14 @@ impl Mark {
         Self::ReachParents,
         Self::ReachBoth,
         Self::ReachAnywhere,
+        Self::ContextualReplaces,
+        Self::ContextualExpired,
+        Self::ContextualCondition,
+        Self::ContextualEdge,
+        Self::ContextualFact,
+        Self::ContextualSet,
+        Self::ContextualName,
+        Self::ContextualDecides,
         Self::Allow,
         Self::Deny,
     ];

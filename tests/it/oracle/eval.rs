@@ -19,6 +19,8 @@ pub(super) struct Question {
     pub(super) permission: NameId,
     pub(super) scope: Object,
     pub(super) context: Context,
+    /// Tuples that count for this question as if they were stored.
+    pub(super) contextual: Vec<Tuple>,
 }
 
 /// A deliberate mistake, for the test that the comparison finds such mistakes.
@@ -44,6 +46,34 @@ pub(super) enum Mutation {
     FactIgnoresUnknownEdges,
     /// The request's values win over those stored on the tuple.
     RequestWinsOverStored,
+    /// A contextual tuple stands beside the stored one of its identity, not in its place.
+    ContextualStandsBeside,
+    /// A contextual tuple counts even if it has expired.
+    ContextualNeverExpires,
+    /// A contextual tuple counts whatever its condition.
+    ContextualHasNoCondition,
+}
+
+/// The tuples of a question: what is stored, but for what its contextual tuples take the place of, and
+/// those.
+pub(super) fn merged(
+    stored: &[Tuple],
+    contextual: &[Tuple],
+    mutation: Option<Mutation>,
+) -> Vec<Tuple> {
+    let beside = mutation == Some(Mutation::ContextualStandsBeside);
+    let kept = |stored: &&Tuple| beside || contextual.iter().all(|own| own.key != stored.key);
+    let mut all: Vec<Tuple> = stored.iter().filter(kept).cloned().collect();
+    all.extend(contextual.iter().cloned().map(|mut own| {
+        if mutation == Some(Mutation::ContextualNeverExpires) {
+            own.expires_at = None;
+        }
+        if mutation == Some(Mutation::ContextualHasNoCondition) {
+            own.condition = None;
+        }
+        own
+    }));
+    all
 }
 
 /// A name at an object: one equation.

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bailiwick::engine::{CheckedContext, EngineError, ListQuestion, Plan, SubjectList};
+use bailiwick::engine::{
+    CheckedContext, EngineError, ListQuestion, Plan, SubjectList, with_contextual,
+};
 use bailiwick::index::Snapshot;
 use bailiwick::model::names::{Name, Object, Subject};
 use bailiwick::model::tuple::{Change, Tuple};
 
-use super::eval::Oracle;
+use super::eval::{Oracle, merged};
 use super::values::Value;
 use super::worlds::{NOW, World};
 
@@ -50,6 +52,8 @@ fn lists_name_just_those_whom_the_oracle_allows() {
             world.model.types.iter().skip(1).filter_map(|def| def.name.as_ref()).collect();
         for question in world.questions.iter().step_by(world.questions.len() / LISTS_OF_A_WORLD) {
             let permission = world.model.name_of(question.permission);
+            let snapshot = with_contextual(&snapshot, &question.contextual, NOW).unwrap();
+            let tuples = merged(&world.tuples, &question.contextual, None);
             for type_name in &types {
                 let context = CheckedContext::new(question.context.clone()).unwrap();
                 let scope = question.scope.as_str();
@@ -65,8 +69,8 @@ fn lists_name_just_those_whom_the_oracle_allows() {
                 let listed: Result<Vec<String>, _> = list.filter_map(Result::transpose).collect();
                 let value = |subject: &str| {
                     let u = Subject::parse(subject).unwrap();
-                    let (context, tuples) = (&question.context, &world.tuples);
-                    let mut oracle = Oracle::new(&world.model, tuples, &u, context, NOW, None);
+                    let context = &question.context;
+                    let mut oracle = Oracle::new(&world.model, &tuples, &u, context, NOW, None);
                     oracle.decide(question.permission, &question.scope).value
                 };
                 // Whom no tuple names may, but not all: there is no complete list, and it says so.
@@ -78,7 +82,7 @@ fn lists_name_just_those_whom_the_oracle_allows() {
                     open += 1;
                     continue;
                 };
-                let mut known = subjects(&world.tuples, type_name.as_str());
+                let mut known = subjects(&tuples, type_name.as_str());
                 if question.scope.type_name() == type_name.as_str() {
                     known.insert(scope.to_owned());
                 }

@@ -40,7 +40,12 @@ pub(super) fn scenario(world: &World, found: &Disagreement) -> String {
         let comma = if i == 0 { "" } else { "," };
         let _ = write!(text, "{comma}\n      {{ {} }}", fields(tuple).join(", "));
     }
+    text.push_str(" ]\n");
     let question = &found.question;
+    for own in &question.contextual {
+        // A scenario has no place for them; stored, they mean the same.
+        let _ = writeln!(text, "    # contextual: {{ {} }}", fields(own).join(", "));
+    }
     let (expect, reason) = match found.oracle {
         Value::Yes => ("allow", ""),
         Value::No => ("deny", ""),
@@ -48,7 +53,7 @@ pub(super) fn scenario(world: &World, found: &Disagreement) -> String {
     };
     let _ = write!(
         text,
-        " ]\n    questions:\n      - {{ expect: {expect}, ask: \"{} {} {}\"{reason}, context: {} }}\n",
+        "    questions:\n      - {{ expect: {expect}, ask: \"{} {} {}\"{reason}, context: {} }}\n",
         question.subject,
         world.model.name_of(question.permission),
         question.scope,

@@ -14,7 +14,7 @@ use bailiwick::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
-use super::eval::Question;
+use super::eval::{Question, merged};
 use super::models::{self, MEMBERS, ModelText};
 
 /// 2026-01-15T12:00:00Z: the moment at which every question of a world is asked.
@@ -47,7 +47,7 @@ impl World {
         let mut builder = Builder { model: &model, rng: &mut rng, objects: BTreeMap::new() };
         builder.objects();
         let tuples = builder.tuples();
-        let questions = builder.questions();
+        let questions = builder.questions(&tuples);
         Self { seed, text, model: Arc::new(model), refused, tuples, questions }
     }
 }
@@ -74,7 +74,7 @@ struct Builder<'a> {
 
 /// An object of a type, whose id sorts by `at`.
 fn object(type_name: &str, at: usize) -> Object {
-    let id = ["a", "b", "c", "d"][at];
+    let id = ["a", "b", "c", "d", "e"][at];
     Object::parse(&format!("{type_name}:{id}")).unwrap()
 }
 
@@ -260,19 +260,26 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn questions(&mut self) -> Vec<Question> {
+    fn questions(&mut self, stored: &[Tuple]) -> Vec<Question> {
         let permissions: Vec<_> = self.model.permissions.values().collect();
+        self.name_more();
         let mut questions = Vec::new();
         for _ in 0..SUBJECTS_PER_WORLD {
             let subject = self.subject();
             let context = self.request();
+            let contextual =
+                if self.chance(40) { self.contextual(stored, &subject) } else { Vec::new() };
             for _ in 0..QUESTIONS_PER_SUBJECT {
                 let permission = *self.one(&permissions);
                 let at = match permission.at.as_slice() {
                     at if !at.is_empty() && self.chance(94) => *self.one(at),
                     _ => self.one(&self.types()).0,
                 };
+                let brought = contextual.iter().map(|tuple| &tuple.key.scope);
+                let brought: Vec<_> =
+                    brought.filter(|s| self.model.type_id(s.type_name()) == Some(at)).collect();
                 let scope = match (&subject, self.rng.u8(..100)) {
+                    (_, 60..) if !brought.is_empty() => self.one(&brought).to_owned().clone(),
                     (_, 0..=2) => {
                         Object::parse(&format!("{}:none", self.model.type_name(at))).unwrap()
                     }
@@ -283,11 +290,91 @@ impl<'a> Builder<'a> {
                     }
                     _ => self.any_of(at),
                 };
-                let (subject, context) = (subject.clone(), context.clone());
-                questions.push(Question { subject, permission: permission.name, scope, context });
+                questions.push(Question {
+                    subject: subject.clone(),
+                    permission: permission.name,
+                    scope,
+                    context: context.clone(),
+                    contextual: contextual.clone(),
+                });
             }
         }
         questions
+    }
+
+    /// An object of some types that nothing stored names.
+    fn name_more(&mut self) {
+        for (id, _) in self.types() {
+            if self.chance(30) {
+                let new = object(self.model.type_name(id), 4);
+                self.objects.entry(id).or_default().push(new);
+            }
+        }
+    }
+
+    /// Tuples that a question brings along: some in the place of stored ones, some new.
+    fn contextual(&mut self, stored: &[Tuple], subject: &Subject) -> Vec<Tuple> {
+        let mut made = Vec::new();
+        for _ in 0..self.rng.usize(0..4) {
+            let before = self.one(stored).clone();
+            made.push(self.in_place_of(before));
+        }
+        for _ in 0..self.rng.usize(0..6) {
+            self.role(&mut made);
+            if let Some(last) = made.last_mut().filter(|_| self.rng.bool()) {
+                last.key.subject = subject.clone();
+            }
+        }
+        let (id, def) = *self.one(&self.types());
+        let object = self.any_of(id);
+        for edge in &def.edges {
+            self.edge(&object, edge, &mut made);
+        }
+        if self.chance(40) {
+            self.facts(&object, def, &mut made);
+        }
+        let mut taken: Vec<Tuple> = Vec::new();
+        for tuple in made {
+            let is_new = taken.iter().all(|other| other.key != tuple.key);
+            if is_new && admit(self.model, &tuple).is_ok() {
+                taken.push(tuple);
+                if !self.has_single_parents(&merged(stored, &taken, None)) {
+                    taken.pop();
+                }
+            }
+        }
+        taken
+    }
+
+    /// Another tuple of the same identity.
+    fn in_place_of(&mut self, before: Tuple) -> Tuple {
+        let TupleKey { scope, role, subject, source } = before.key;
+        let def = self.model.type_id(scope.type_name()).and_then(|id| self.model.type_def(id));
+        let name = self.model.name_id(role.as_str());
+        let bound = def.zip(name).and_then(|(def, name)| {
+            let role = def.role(name).map(|role| role.conditions.clone());
+            role.or_else(|| def.edge(name).map(|edge| edge.conditions.clone()))
+        });
+        let mut tuple = self.tuple(&scope, role.as_str(), subject, &bound.unwrap_or_default());
+        tuple.key.source = source;
+        if self.chance(40) {
+            tuple.expires_at = Some(Time(NOW.0 - self.rng.i64(0..2) * SECOND));
+        }
+        tuple
+    }
+
+    /// Whether no object has two live parents by a relation that allows one. The other rules of the
+    /// hierarchy hold by the way edges are made.
+    fn has_single_parents(&self, tuples: &[Tuple]) -> bool {
+        let mut parents = BTreeMap::new();
+        tuples.iter().filter(|tuple| tuple.is_live(NOW)).all(|tuple| {
+            let TupleKey { scope, role, subject, .. } = &tuple.key;
+            let def = self.model.type_id(scope.type_name()).and_then(|id| self.model.type_def(id));
+            let edge = def.zip(self.model.name_id(role.as_str()));
+            let edge = edge.and_then(|(def, relation)| def.edge(relation));
+            let single = edge.is_some_and(|edge| edge.is_parent && !edge.many);
+            !single || *parents.entry((scope, role)).or_insert(subject) == subject
+        })
     }
 
     fn subject(&mut self) -> Subject {

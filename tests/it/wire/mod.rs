@@ -5,6 +5,7 @@ mod bad_fields;
 mod bad_input;
 mod client;
 mod consistency;
+mod contextual;
 mod cursors;
 mod exactly;
 mod faults;

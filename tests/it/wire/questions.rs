@@ -107,11 +107,7 @@ async fn check_refuses_contexts_that_are_no_values() {
 async fn check_refuses_what_later_versions_serve() {
     use pb::consistency::Requirement;
     let fresh = |requirement| pb::CheckRequest { consistency: require(requirement), ..good() };
-    let tuples = vec![pb::Tuple::default()];
-    let cases = [
-        (pb::CheckRequest { contextual_tuples: tuples, ..good() }, "contextual_tuples"),
-        (pb::CheckRequest { target: "user:bob".into(), ..good() }, "target"),
-    ];
+    let cases = [(pb::CheckRequest { target: "user:bob".into(), ..good() }, "target")];
     let refused = |(request, field)| (request, Code::Unimplemented, "NOT_SUPPORTED_YET", field);
     assert_all_refused(cases.map(refused).into()).await;
     let nothing = fresh(Requirement::Latest(false));
