@@ -249,6 +249,9 @@ impl NewFile {
         self.to.get_ref().sync_all()?;
         fs::rename(&self.part, &self.path)?;
         self.is_kept = true;
+        // The name is on disk once its directory is.
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(())
     }
 }

@@ -215,7 +215,7 @@ fn dispatch(
         Command::Serve(args) => serve::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Check(args) => check::run(args, out),
-        Command::Batch(args) => batch::run(args, out, err),
+        Command::Batch(args) => batch::run(&args, out, err),
         Command::ListSubjects(args) => list_subjects::run(args, out),
         Command::Write(args) => write::run(&args, out),
         Command::Read(args) => read::run(args, out),

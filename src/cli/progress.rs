@@ -234,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn without_a_terminal_a_line_now_and_then_says_how_far_it_is() {
+        let mut sink = Vec::new();
+        let mut err = Stream::new(&mut sink, false);
+        let mut progress = Progress::new("tuples", Some(100), false, &err);
+        progress.told = Instant::now().checked_sub(LINE_EVERY).unwrap();
+        progress.set(5, 50, &mut err).unwrap();
+        progress.set(6, 60, &mut err).unwrap();
+        let told = String::from_utf8(sink).unwrap();
+        assert!(told.starts_with("5 tuples, 50 %, ") && told.lines().count() == 1, "{told}");
+    }
+
+    #[test]
     fn without_a_terminal_notes_are_lines_and_nothing_else_is_shown_at_once() {
         for quiet in [false, true] {
             let mut sink = Vec::new();

@@ -6,7 +6,8 @@ use std::process::{Output, Stdio};
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::api::status::{ApiError, Refusal};
 use bailiwick::model::limits::{
-    BATCH_CHUNK_BYTES_MAX, BATCH_ITEMS_MAX, INPUT_LINE_BYTES_MAX, REQUEST_BYTES_MAX,
+    BATCH_ANSWER_BYTES_MAX, BATCH_CHUNK_BYTES_MAX, BATCH_ITEMS_MAX, INPUT_LINE_BYTES_MAX,
+    REQUEST_BYTES_MAX,
 };
 use pb::consistency::Requirement;
 use prost::Message;
@@ -263,6 +264,31 @@ fn chunks_hold_as_many_questions_and_bytes_as_a_request_may() {
 }
 
 #[test]
+fn an_answer_may_be_larger_than_a_request() {
+    let error = pb::ItemError {
+        code: 3,
+        reason: "UNKNOWN_PERMISSION".to_owned(),
+        message: "x".repeat(500),
+        metadata: [("value".to_owned(), "y".repeat(500))].into(),
+    };
+    let stand_in = StandIn::start(Scripts {
+        batch: Box::new(move |_, request| {
+            let mut answer = allow_all(request);
+            for result in &mut answer.results {
+                result.result = Some(pb::batch_check_result::Result::Error(error.clone()));
+            }
+            assert!(answer.encoded_len() > 2 * REQUEST_BYTES_MAX);
+            assert!(answer.encoded_len() < BATCH_ANSWER_BYTES_MAX / 2);
+            Ok(answer)
+        }),
+        ..Scripts::default()
+    });
+    let output = batch(&stand_in.endpoint, &["--quiet"], questions(BATCH_ITEMS_MAX));
+    assert_exit(&output, 1);
+    assert_eq!(stdout(&output).lines().count(), BATCH_ITEMS_MAX + 1);
+}
+
+#[test]
 fn what_fits_no_request_is_that_lines_error() {
     let stand_in = StandIn::start(Scripts {
         batch: Box::new(|_, request| Ok(allow_all(request))),
@@ -349,10 +375,10 @@ fn a_pipe_is_answered_while_it_is_still_open() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // One more than a chunk holds: only then is it known to be full.
-    stdin.write_all(questions(11).as_bytes()).unwrap();
+    stdin.write_all(questions(10).as_bytes()).unwrap();
     stdin.flush().unwrap();
     assert_eq!(lines.by_ref().take(11).count(), 11);
+    stdin.write_all(questions(1).as_bytes()).unwrap();
     drop(stdin);
     assert_eq!(lines.count(), 1);
     assert!(child.wait().unwrap().success());

@@ -46,15 +46,20 @@ impl Demo {
         demo
     }
 
-    /// What is called `bailiwick` asks this demo, wherever it listens.
+    /// What is called `bailiwick` asks this demo, wherever it listens, with every command that asks.
     fn link(&self, endpoint: &str) {
         let program = env!("CARGO_BIN_EXE_bailiwick");
+        let asks = |command: &String| help(command).contains("--endpoint <");
+        let asking: Vec<_> = commands().into_iter().filter(asks).collect();
+        assert!(asking.len() >= 7, "{asking:?}");
+        let patterns: Vec<_> = asking.iter().map(|command| format!("'{command} '*")).collect();
         let script = format!(
             "#!/bin/sh\n\
-             case \"$1\" in\n\
-             check|batch|list-subjects|write|read|import|export) exec {program} \"$@\" --endpoint {endpoint} ;;\n\
+             case \"$* \" in\n\
+             {}) exec {program} \"$@\" --endpoint {endpoint} ;;\n\
              *) exec {program} \"$@\" ;;\n\
-             esac\n"
+             esac\n",
+            patterns.join("|")
         );
         let path = self.dir.path().join("bin/bailiwick");
         std::fs::write(&path, script).unwrap();
@@ -77,8 +82,7 @@ impl Demo {
 
     /// Runs the examples of a command's help; each must succeed.
     pub(crate) fn run_help(&self, command: &str) {
-        let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
-        let help = stdout(&run(&words));
+        let help = help(command);
         let examples = help.split("Example:\n").nth(1).unwrap().split("\n\n").next().unwrap();
         let examples = examples.replace("\\\n", "");
         assert!(examples.contains(&format!("bailiwick {command}")), "{examples}");
@@ -164,6 +168,11 @@ fn without_revisions(text: &str) -> String {
         kept.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     kept
+}
+
+fn help(command: &str) -> String {
+    let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
+    stdout(&run(&words))
 }
 
 /// Every sub-command, as its manual page names it.

@@ -48,7 +48,10 @@ fn odd_tuples() -> String {
     [
         tuple("user:plain", json!({})),
         tuple("user:*", json!({ "reason": "\"for all\", it says; 'so' = =1+1" })),
-        tuple("group:größe/a:b@c#member", json!({ "source": "hr.eu-1", "grantor": " user:a , x " })),
+        tuple(
+            "group:größe/a:b@c#member",
+            json!({ "source": "hr.eu-1", "grantor": " user:a , x " }),
+        ),
         tuple("user:plain", json!({ "source": "hr", "expires_at": "2999-12-31T23:59:59.999999Z" })),
         tuple("user:,\"q\"", json!({ "condition": { "name": "odd", "context": numbers } })),
         tuple("user:bare", json!({ "condition": { "name": "never", "context": {} } })),
@@ -69,7 +72,10 @@ fn what_is_exported_is_imported_exactly() {
     let output = import(&first.endpoint, &["--output", "json"], &odd_tuples());
     assert_exit(&output, 0);
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!((&report["tuples"], &report["changed"], &report["commits"]), (&6.into(), &6.into(), &1.into()));
+    assert_eq!(
+        (&report["tuples"], &report["changed"], &report["commits"]),
+        (&6.into(), &6.into(), &1.into())
+    );
     let exported = first.ok(&["export"]);
     assert_eq!(exported.lines().count(), 6);
     for part in ["2999-12-31T23:59:59.999999Z", "5e-324", "0.30000000000000004", "hr.eu-1"] {
@@ -158,7 +164,11 @@ fn of_two_lines_for_one_tuple_the_later_one_wins() {
     assert!(stdout(&output).starts_with("3 of 3 tuples written in 2 commits, "), "{output:?}");
     let read = served.ok(&["read", "--subject", "user:a"]);
     assert_eq!(read, "doc:d1#viewer@user:a  reason=\"second\"\n");
-    let created = import(&served.endpoint, &["--format", "csv", "--create"], &csv.replace(":a", ":c").replace(":b", ":d"));
+    let created = import(
+        &served.endpoint,
+        &["--format", "csv", "--create"],
+        &csv.replace(":a", ":c").replace(":b", ":d"),
+    );
     assert_exit(&created, 1);
     assert!(stderr(&created).starts_with("error: line 4: ALREADY_EXISTS "), "{created:?}");
 }
@@ -176,7 +186,9 @@ fn a_dry_run_of_the_real_service_writes_nothing() {
     let told = stderr(&output);
     let told: Vec<_> = sorted(&told).iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(told, ["line 6", "line 7", "line 8"]);
-    assert!(stdout(&output).starts_with("9 tuples of the standard input could be written, 3 problems"));
+    assert!(
+        stdout(&output).starts_with("9 tuples of the standard input could be written, 3 problems")
+    );
     assert_eq!(served.ok(&["export"]), "");
 }
 

@@ -15,8 +15,8 @@ use self::answer::{Answer, Kind, Printer};
 use self::question::Question;
 use super::client::{self, ServiceArgs};
 use super::console::Stream;
-use super::input::{Entries, Entry, Format, InputArgs, in_background};
-use super::progress::{counted, rate};
+use super::input::{Entries, Entry, Format, InputArgs, in_background, place};
+use super::progress::{counted, grouped, rate};
 use super::retry::retried;
 use super::tuple_text::parse_context;
 use super::{CliError, Exit};
@@ -67,7 +67,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(
-    args: Args,
+    args: &Args,
     out: &mut Stream<'_>,
     err: &mut Stream<'_>,
 ) -> Result<Exit, CliError> {
@@ -82,7 +82,7 @@ pub(super) fn run(
     };
     let started = Instant::now();
     let tally = client::block_on(async {
-        let mut asker = Asker::connect(&args, context).await?;
+        let mut asker = Asker::connect(args, context).await?;
         let entries = source.entries(format, 1);
         let mut chunks = in_background(move |send| cutter.run(entries, send))?;
         let mut printer = Printer::new(format, out)?;
@@ -127,7 +127,7 @@ impl Chunk {
     /// The lines from the first to the last, for messages.
     fn lines(&self) -> String {
         let line = |entry: Option<&Entry<usize>>| entry.map_or(0, |entry| entry.line);
-        format!("lines {} to {}", line(self.entries.first()), line(self.entries.last()))
+        place(line(self.entries.first()), line(self.entries.last()))
     }
 }
 
@@ -156,8 +156,8 @@ impl Cutter {
             };
             let Entry { line, item } = entry;
             let (item, bytes) = self.sized(item);
-            let full = chunk.entries.len() >= self.items || chunk.bytes + bytes > self.bytes;
-            if full && !send(Ok(std::mem::replace(&mut chunk, Chunk::empty()))) {
+            let mut cut = |chunk: &mut Chunk| send(Ok(std::mem::replace(chunk, Chunk::empty())));
+            if chunk.bytes + bytes > self.bytes && !cut(&mut chunk) {
                 return;
             }
             chunk.bytes += bytes;
@@ -166,6 +166,10 @@ impl Cutter {
                 chunk.items.len() - 1
             });
             chunk.entries.push(Entry { line, item });
+            // At once, and not with the next one: whoever types may wait for the answer.
+            if chunk.entries.len() >= self.items && !cut(&mut chunk) {
+                return;
+            }
         }
         if !chunk.entries.is_empty() {
             let _ = send(Ok(chunk));
@@ -298,14 +302,12 @@ impl Tally {
     }
 
     fn summary(&self, elapsed: std::time::Duration) -> String {
-        let Self { allowed, denied, failed, revision } = self;
-        let asked = self.asked();
-        let questions = counted(asked, "question");
-        let (seconds, rate) = (elapsed.as_secs_f64(), rate(asked, elapsed));
-        let at = revision.map_or_else(String::new, |at| format!(" at revision {at}"));
-        let errors = counted(*failed, "error");
-        format!(
-            "{questions}: {allowed} allowed, {denied} denied, {errors}{at}; {seconds:.1} s, {rate} a second"
-        )
+        let (asked, seconds) = (self.asked(), elapsed.as_secs_f64());
+        let [allowed, denied, rate] =
+            [self.allowed, self.denied, rate(asked, elapsed)].map(grouped);
+        let (questions, errors) = (counted(asked, "question"), counted(self.failed, "error"));
+        let at = self.revision.map_or_else(String::new, |at| format!(" at revision {at}"));
+        let found = format!("{allowed} allowed, {denied} denied, {errors}{at}");
+        format!("{questions}: {found}; {seconds:.1} s, {rate} a second")
     }
 }

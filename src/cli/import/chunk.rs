@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::pb::v1 as pb;
 use crate::cli::CliError;
-use crate::cli::input::{Entries, Entry};
+use crate::cli::input::{Entries, Entry, place};
 use crate::cli::render;
 use crate::cli::tuple_form::FileTuple;
 use crate::model::limits::IMPORT_CHUNK_BYTES_MAX;
@@ -51,11 +51,6 @@ impl Chunk {
         let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("import-{hex}")
     }
-}
-
-/// `line 7` or `lines 7 to 9`.
-pub(super) fn place(first: u64, last: u64) -> String {
-    if first == last { format!("line {first}") } else { format!("lines {first} to {last}") }
 }
 
 /// What reading the file gives, in its order.

@@ -6,11 +6,12 @@ use std::io::Write;
 use serde_json::{Map, Value as Json, json};
 
 use super::Args;
-use super::chunk::{Chunk, place};
+use super::chunk::Chunk;
 use super::send::Refused;
 use crate::api::pb::v1 as pb;
 use crate::api::status::Refusal;
 use crate::cli::console::Stream;
+use crate::cli::input::place;
 use crate::cli::progress::{counted, grouped};
 use crate::cli::{CliError, Exit, client};
 

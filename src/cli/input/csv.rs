@@ -91,10 +91,11 @@ enum State {
     Closing,
 }
 
-/// Reads the record that begins on the next line that is not blank, with that line's number.
-pub(super) fn record(
-    lines: &mut Lines,
-) -> std::io::Result<Option<(u64, Result<Vec<String>, Broken>)>> {
+/// The number of the line that a record begins on, and its fields.
+pub(super) type Record = (u64, Result<Vec<String>, Broken>);
+
+/// Reads the record that begins on the next line that is not blank.
+pub(super) fn record(lines: &mut Lines) -> std::io::Result<Option<Record>> {
     let mut splitter = Splitter { fields: Vec::new(), field: String::new(), state: State::Start };
     let mut first = 0;
     let mut bytes = 0;
@@ -186,9 +187,7 @@ impl Splitter {
 mod tests {
     use super::*;
 
-    type Read = Vec<(u64, Result<Vec<String>, Broken>)>;
-
-    fn read(text: &str) -> Read {
+    fn read(text: &str) -> Vec<Record> {
         let mut lines = Lines::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())));
         let mut found = Vec::new();
         while let Some(record) = record(&mut lines).unwrap() {
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn records_have_the_number_of_their_first_line() {
         let text = "a,b\r\n\r\n\"x,1\",\"say \"\"no\"\"\"\r\n\"two\r\nlines\",\n,\n";
-        let expected: Read = vec![
+        let expected: Vec<Record> = vec![
             (1, fields(&["a", "b"])),
             (3, fields(&["x,1", "say \"no\""])),
             (4, fields(&["two\nlines", ""])),

@@ -202,6 +202,11 @@ impl<T: Form> Entries<T> {
     }
 }
 
+/// `line 7` or `lines 7 to 9`.
+pub(super) fn place(first: u64, last: u64) -> String {
+    if first == last { format!("line {first}") } else { format!("lines {first} to {last}") }
+}
+
 /// What else the line may be.
 fn hint(format: Format, line: &str) -> &'static str {
     match format {
@@ -212,13 +217,41 @@ fn hint(format: Format, line: &str) -> &'static str {
     }
 }
 
-/// A line as a JSON object.
+/// A text as a JSON object in which no key is there twice: of two the library keeps the last.
 pub(super) fn object(text: &str) -> Result<Map<String, Json>, String> {
-    match serde_json::from_str(text) {
-        Ok(Json::Object(object)) => Ok(object),
-        Ok(_) => Err("expected a JSON object".to_owned()),
-        Err(error) => Err(format!("it is not JSON: {error}")),
+    let value: Json =
+        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    if entries(&value) != colons(text) {
+        return Err("a key is there twice; remove one".to_owned());
     }
+    match value {
+        Json::Object(object) => Ok(object),
+        _ => Err("expected a JSON object".to_owned()),
+    }
+}
+
+/// How many entries its objects have together.
+fn entries(value: &Json) -> usize {
+    match value {
+        Json::Object(map) => map.values().map(|value| 1 + entries(value)).sum(),
+        Json::Array(items) => items.iter().map(entries).sum(),
+        _ => 0,
+    }
+}
+
+/// How many colons a JSON text has outside of its strings: one to each entry that is written.
+fn colons(text: &str) -> usize {
+    let (mut count, mut in_string, mut escaped) = (0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b':' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Refuses keys that nobody reads: a misspelt one must not look like one left out.
@@ -252,4 +285,42 @@ pub(super) fn in_background<T: Send + 'static>(
         .spawn(move || read(&mut |item| sender.blocking_send(item).is_ok()))
         .map_err(CliError::failed)?;
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_at_any_depth() {
+        for good in [
+            r#"{}"#,
+            r#"{"a": {"a": ":", "b:\\": [{"a": 1}, {"a": 2}]}, "\":": ":\"::"}"#,
+            r#"{"a": "\u003a\\", "b": null}"#,
+        ] {
+            assert!(object(good).is_ok(), "{good}");
+        }
+        for twice in [
+            r#"{"a": 1, "a": 1}"#,
+            r#"{"a": {"b": 1, "b": 2}}"#,
+            r#"{"l": [0, {"b": {}, "b": ":"}]}"#,
+            r#"{"a": 1, "\u0061": 2}"#,
+        ] {
+            assert_eq!(
+                object(twice),
+                Err("a key is there twice; remove one".to_owned()),
+                "{twice}"
+            );
+        }
+        assert_eq!(object("[1]"), Err("expected a JSON object".to_owned()));
+    }
+
+    #[test]
+    fn a_file_says_its_form() {
+        let of = |name: &str| Format::of(Path::new(name));
+        assert_eq!((of("a.txt"), of("a.csv")), (Some(Format::Text), Some(Format::Csv)));
+        assert_eq!((of("a.jsonl"), of("a.ndjson")), (Some(Format::Jsonl), Some(Format::Jsonl)));
+        assert_eq!((of("-"), of("a.yaml")), (None, None));
+        assert_eq!((place(7, 7), place(7, 9)), ("line 7".into(), "lines 7 to 9".into()));
+    }
 }

@@ -9,6 +9,7 @@ mod contextual;
 mod cursors;
 mod exactly;
 mod faults;
+mod fuzz;
 mod hostile;
 mod limits;
 mod linear;
