@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::CliError;
 use crate::api::convert::context_to_wire;
 use crate::api::pb::v1 as pb;
+use crate::model::suggest::did_you_mean;
 use crate::model::tuple::{Context, TupleKey};
 
 /// Reads `scope#role@subject`.
@@ -21,6 +22,48 @@ pub(super) fn parse_tuple(text: &str) -> Result<pb::Tuple, CliError> {
 /// Reads the `--with-tuple` arguments.
 pub(super) fn parse_tuples(texts: &[String]) -> Result<Vec<pb::Tuple>, CliError> {
     texts.iter().map(|text| parse_tuple(text)).collect()
+}
+
+/// Reads a filter: `scope=org:acme role=owner`, or `any` for every tuple.
+pub(super) fn parse_filter(text: &str) -> Result<pb::TupleFilter, CliError> {
+    const FIELDS: [&str; 6] = ["scope", "scope_type", "role", "subject", "subject_type", "source"];
+    let wrong = |what: String| CliError::Usage(format!("`{text}` is no filter: {what}"));
+    let mut filter = pb::TupleFilter::default();
+    if text.trim() == "any" {
+        return Ok(filter);
+    }
+    let mut seen = Vec::new();
+    for word in text.split_whitespace() {
+        let Some((name, value)) = word.split_once('=') else {
+            return Err(wrong(format!("`{word}` is not `name=value`")));
+        };
+        let field = name.replace('-', "_");
+        if seen.contains(&field) {
+            return Err(wrong(format!("`{name}` is there twice")));
+        }
+        // On the wire an empty field matches everything, which nobody means who writes it out.
+        if value.is_empty() && field != "source" {
+            return Err(wrong(format!("`{name}` is empty; leave it out to match every value")));
+        }
+        let value = value.to_owned();
+        match field.as_str() {
+            "scope" => filter.scope = value,
+            "scope_type" => filter.scope_type = value,
+            "role" => filter.role = value,
+            "subject" => filter.subject = value,
+            "subject_type" => filter.subject_type = value,
+            "source" => filter.source = Some(value),
+            _ => {
+                let near = did_you_mean(&field, FIELDS);
+                return Err(wrong(format!("it has no `{name}`{near}")));
+            }
+        }
+        seen.push(field);
+    }
+    if seen.is_empty() {
+        return Err(wrong("it is empty; `any` matches every tuple".to_owned()));
+    }
+    Ok(filter)
 }
 
 /// Reads the `--context` arguments: JSON objects, and `name=value` where the value is JSON, or else a
@@ -46,6 +89,32 @@ pub(super) fn parse_context(texts: &[String]) -> Result<Option<prost_types::Stru
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_words_of_name_and_value() {
+        let all =
+            "scope-type=org scope=org:a role=admin subject_type=user subject=user:a source=hr";
+        let filter = parse_filter(all).unwrap();
+        let pb::TupleFilter { scope_type, scope, role, subject_type, subject, source } = filter;
+        assert_eq!([scope_type, scope, role], ["org", "org:a", "admin"].map(str::to_owned));
+        assert_eq!([subject_type, subject], ["user", "user:a"].map(str::to_owned));
+        assert_eq!(source.as_deref(), Some("hr"));
+        assert_eq!(parse_filter(" any ").unwrap(), pb::TupleFilter::default());
+        assert_eq!(parse_filter("source=").unwrap().source.as_deref(), Some(""));
+        // An id may have the separator.
+        assert_eq!(parse_filter("scope=org:a=b").unwrap().scope, "org:a=b");
+        for (bad, why) in [
+            ("", "`any` matches every tuple"),
+            ("scope=", "leave it out"),
+            ("org:acme", "is not `name=value`"),
+            ("role=a role=b", "is there twice"),
+            ("any role=a", "is not `name=value`"),
+            ("rol=a", "did you mean `role`?"),
+        ] {
+            let error = parse_filter(bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 
     #[test]
     fn a_context_is_json_or_pairs_and_later_ones_win() {

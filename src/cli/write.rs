@@ -2,14 +2,18 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_types::Timestamp;
 use serde_json::json;
+use tonic::Status;
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::client::ClientArgs;
-use super::tuple_text::parse_tuple;
+use super::tuple_text::{parse_filter, parse_tuple};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
+use crate::api::pb::v1::precondition::Condition;
 use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
 use crate::model::limits::REQUEST_BYTES_MAX;
 
@@ -18,7 +22,12 @@ use crate::model::limits::REQUEST_BYTES_MAX;
 #[command(after_help = "\
 Example:
   bailiwick write --touch org:acme#engineer@user:zoe --delete org:acme#viewer@user:zoe
-  printf 'touch org:acme#viewer@user:bob\\n' | bailiwick write --file -")]
+  bailiwick write --create org:new#admin@user:zoe --must-not-match 'scope=org:new role=admin'
+  bailiwick write --create org:acme#viewer@user:bob --key \"$(uuidgen)\"
+  printf 'touch org:acme#viewer@user:bob\\n' | bailiwick write --file -
+
+A filter is words of `name=value`: scope, scope_type, role, subject, subject_type, source; all must
+match. `any` matches every tuple.")]
 pub(super) struct Args {
     /// Store a tuple `scope#role@subject`; refused if it is there already
     #[arg(long, value_name = "TUPLE")]
@@ -32,12 +41,28 @@ pub(super) struct Args {
     /// Lines `create TUPLE`, `touch TUPLE` or `delete TUPLE`; `-` is the standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Commit only if some tuple matches: `scope=org:acme role=owner`
+    #[arg(long, value_name = "FILTER")]
+    must_match: Vec<String>,
+    /// Commit only if no tuple matches
+    #[arg(long, value_name = "FILTER")]
+    must_not_match: Vec<String>,
+    /// Makes a repeat of this very command harmless: it is answered as the first was
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Only check, and say what would change
+    #[arg(long, visible_alias = "dry-run")]
+    validate_only: bool,
     /// The system that the tuples come from; empty is what is granted here
     #[arg(long, default_value = "")]
     source: String,
     /// When the stored tuples end: `2027-01-01T00:00:00Z`
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
+    /// How long from now the stored tuples last: `90d`, `12h`, `30m`, `45s`
+    // With a key each repeat would ask for another end.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["expires_at", "key"])]
+    expires_in: Option<String>,
     /// Who gives it; only carried
     #[arg(long, default_value = "")]
     grantor: String,
@@ -48,85 +73,179 @@ pub(super) struct Args {
     client: ClientArgs,
 }
 
+/// What was typed, as the wire has it, and where each part of it was typed.
+#[derive(Default)]
+struct Typed {
+    changes: Vec<pb::TupleChange>,
+    changes_at: Vec<String>,
+    preconditions: Vec<pb::Precondition>,
+    preconditions_at: Vec<String>,
+}
+
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
-    let changes = changes(args)?;
-    if changes.is_empty() {
+    let mut typed = typed(args)?;
+    if typed.changes.is_empty() {
         return Err(CliError::Usage(
             "nothing to write: give --create, --touch, --delete or --file".to_owned(),
         ));
     }
-    let count = changes.len();
-    let request = pb::WriteTuplesRequest { changes, ..pb::WriteTuplesRequest::default() };
+    if args.key.as_deref() == Some("") {
+        return Err(CliError::Usage("--key: it is empty, which is no key".to_owned()));
+    }
+    let count = typed.changes.len();
+    let request = pb::WriteTuplesRequest {
+        changes: std::mem::take(&mut typed.changes),
+        preconditions: std::mem::take(&mut typed.preconditions),
+        idempotency_key: args.key.clone().unwrap_or_default(),
+        validate_only: args.validate_only,
+    };
     let answer = args.client.run(async |channel| {
         let answer = TupleServiceClient::new(channel).write_tuples(request).await;
-        answer.map_err(|status| args.client.refused(status))
+        answer.map_err(|status| args.client.refused(typed.located(status)))
     })?;
     let pb::WriteTuplesResponse { revision, token, changed } = answer.into_inner();
+    let of = format!("{changed} of {count} changes");
     if args.client.is_json() {
         writeln!(out, "{}", json!({ "revision": revision, "token": token, "changed": changed }))?;
-    } else if changed == 0 {
-        writeln!(out, "nothing to commit: what was to be deleted is not there")?;
+    } else if args.validate_only {
+        writeln!(out, "valid at revision {revision}; {of} would change something")?;
+    } else if changed == 0 && args.key.is_none() {
+        writeln!(out, "nothing to commit: what was to be removed is not there")?;
     } else {
-        let of = format!("{changed} of {count} changes changed something");
-        writeln!(out, "committed as revision {revision}; {of}")?;
+        writeln!(out, "committed as revision {revision}; {of} changed something")?;
     }
     Ok(Exit::Done)
 }
 
-fn changes(args: &Args) -> Result<Vec<pb::TupleChange>, CliError> {
+impl Typed {
+    fn change(
+        &mut self,
+        operation: pb::Operation,
+        text: &str,
+        common: &pb::Tuple,
+        at: String,
+    ) -> Result<(), CliError> {
+        let tuple = parse_tuple(text).map_err(|error| CliError::Usage(format!("{at}: {error}")))?;
+        let pb::Tuple { scope, role, subject, .. } = tuple;
+        let tuple = pb::Tuple { scope, role, subject, ..common.clone() };
+        self.changes.push(pb::TupleChange { operation: operation.into(), tuple: Some(tuple) });
+        self.changes_at.push(at);
+        Ok(())
+    }
+
+    fn precondition(
+        &mut self,
+        option: &str,
+        text: &str,
+        of: impl FnOnce(pb::TupleFilter) -> Condition,
+    ) -> Result<(), CliError> {
+        let filter =
+            parse_filter(text).map_err(|error| CliError::Usage(format!("{option}: {error}")))?;
+        self.preconditions.push(pb::Precondition { condition: Some(of(filter)) });
+        self.preconditions_at.push(format!("{option} `{text}`"));
+        Ok(())
+    }
+
+    /// The refusal with what it is about in the words that were typed: positions in the request mean
+    /// nothing to whoever typed it.
+    fn located(&self, status: Status) -> Status {
+        let Some(info) = status.get_details_error_info() else { return status };
+        let field = info.metadata.get("field").map_or("", String::as_str);
+        let place = |list: &str, at: &[String]| {
+            let (position, _) = field.strip_prefix(list)?.split_once(']')?;
+            at.get(position.parse::<usize>().ok()?).cloned()
+        };
+        let place = place("changes[", &self.changes_at)
+            .or_else(|| place("preconditions[", &self.preconditions_at));
+        let Some(place) = place else { return status };
+        let message = format!("{place}: {}", status.message());
+        let mut metadata = info.metadata;
+        metadata.insert("input".to_owned(), place);
+        let details = ErrorDetails::with_error_info(info.reason, info.domain, metadata);
+        Status::with_error_details(status.code(), message, details)
+    }
+}
+
+fn typed(args: &Args) -> Result<Typed, CliError> {
     let common = pb::Tuple {
         source: args.source.clone(),
-        expires_at: args.expires_at.as_deref().map(parse_time).transpose()?,
+        expires_at: end(args)?,
         grantor: args.grantor.clone(),
         reason: args.reason.clone(),
         ..pb::Tuple::default()
     };
+    let mut typed = Typed::default();
     let listed = [
-        (pb::Operation::Delete, &args.delete),
-        (pb::Operation::Create, &args.create),
-        (pb::Operation::Touch, &args.touch),
+        ("--delete", pb::Operation::Delete, &args.delete),
+        ("--create", pb::Operation::Create, &args.create),
+        ("--touch", pb::Operation::Touch, &args.touch),
     ];
-    let mut changes = Vec::new();
-    for (operation, tuples) in listed {
+    for (option, operation, tuples) in listed {
         for text in tuples {
-            changes.push(change(operation, text, &common)?);
+            typed.change(operation, text, &common, format!("{option} `{text}`"))?;
         }
     }
-    let Some(path) = &args.file else { return Ok(changes) };
+    for text in &args.must_match {
+        typed.precondition("--must-match", text, Condition::MustMatch)?;
+    }
+    for text in &args.must_not_match {
+        typed.precondition("--must-not-match", text, Condition::MustNotMatch)?;
+    }
+    let Some(path) = &args.file else { return Ok(typed) };
     let text = read_lines(path)?;
     for (number, line) in (1_usize..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let at = |what: &dyn std::fmt::Display| {
-            CliError::Usage(format!("{}:{number}: {what}", path.display()))
-        };
+        let at = format!("{}:{number}", path.display());
         let (verb, tuple) = line.split_once(' ').unwrap_or((line, ""));
         let operation = match verb {
             "create" => pb::Operation::Create,
             "touch" => pb::Operation::Touch,
             "delete" => pb::Operation::Delete,
-            _ => return Err(at(&"a line begins with `create`, `touch` or `delete`")),
+            _ => {
+                let what = "a line begins with `create`, `touch` or `delete`";
+                return Err(CliError::Usage(format!("{at}: {what}")));
+            }
         };
-        changes.push(change(operation, tuple.trim(), &common).map_err(|error| at(&error))?);
+        typed.change(operation, tuple.trim(), &common, at)?;
     }
-    Ok(changes)
+    Ok(typed)
 }
 
-fn change(
-    operation: pb::Operation,
-    text: &str,
-    common: &pb::Tuple,
-) -> Result<pb::TupleChange, CliError> {
-    let pb::Tuple { scope, role, subject, .. } = parse_tuple(text)?;
-    let tuple = pb::Tuple { scope, role, subject, ..common.clone() };
-    Ok(pb::TupleChange { operation: operation.into(), tuple: Some(tuple) })
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, CliError> {
+/// When the stored tuples end.
+fn end(args: &Args) -> Result<Option<Timestamp>, CliError> {
+    if let Some(text) = &args.expires_in {
+        let wrong = || {
+            let expected = "a time such as 90d, 12h, 30m or 45s";
+            CliError::Usage(format!("--expires-in: `{text}` is not {expected}"))
+        };
+        let seconds = seconds_of(text).ok_or_else(wrong)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(CliError::failed)?;
+        let end = i64::try_from(now.as_secs()).ok().and_then(|now| now.checked_add(seconds));
+        return Ok(Some(Timestamp { seconds: end.ok_or_else(wrong)?, nanos: 0 }));
+    }
+    let Some(text) = &args.expires_at else { return Ok(None) };
     let expected = "a moment such as 2027-01-01T00:00:00Z";
-    text.parse().map_err(|_| CliError::Usage(format!("--expires-at: `{text}` is not {expected}")))
+    let wrong = |_| CliError::Usage(format!("--expires-at: `{text}` is not {expected}"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+fn seconds_of(text: &str) -> Option<i64> {
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds = match unit {
+        'd' => 86_400,
+        'h' => 3_600,
+        'm' => 60,
+        's' => 1,
+        _ => return None,
+    };
+    digits.parse::<i64>().ok()?.checked_mul(seconds)
 }
 
 /// What does not fit into one request need not be read.
@@ -145,4 +264,22 @@ fn read_lines(path: &std::path::Path) -> Result<String, CliError> {
         return Err(CliError::Failed(format!("`{}` is {what}", path.display())));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_a_number_and_a_unit() {
+        assert_eq!(seconds_of("90d"), Some(90 * 86_400));
+        assert_eq!(seconds_of("12h"), Some(43_200));
+        assert_eq!(seconds_of("30m"), Some(1_800));
+        assert_eq!(seconds_of("45s"), Some(45));
+        for wrong in
+            ["", "d", "90", "1.5h", "-1h", "+1h", "1w", "9999999999999999999d", "1 d", "1é"]
+        {
+            assert_eq!(seconds_of(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The built command: exit codes, what it prints for people and for programs, and the demo.
 
+mod write;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -206,7 +206,7 @@ fn refused_like_a_commit(world: &World, brought: &[&str]) -> ContextualError {
     let error = refused(world, &tuples(brought));
     let commit = world.write(brought.iter().map(|text| touch(text)).collect()).unwrap_err();
     let said = error.to_string();
-    let said = said.split_once("]: ").map_or(said.as_str(), |(_, said)| said);
+    let said = said.split_once(": ").map_or(said.as_str(), |(_, said)| said);
     assert!(
         commit.to_string().ends_with(said) || matches!(commit, WriteError::Repeated { .. }),
         "{commit} against {said}"

@@ -29,6 +29,7 @@ mod oracle;
 mod pdp;
 mod platform_cells;
 mod refused_starts;
+mod repeats;
 mod schemas;
 mod store_contract;
 mod store_crash;

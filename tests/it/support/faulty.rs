@@ -122,15 +122,16 @@ impl FaultyStore {
         call: &'static str,
         run: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        if !self.plan.strikes(call) {
-            return run();
+        let fault = self.plan.fault;
+        let strikes = self.plan.strikes(call);
+        let is_done = !strikes || matches!(fault, Fault::After | Fault::AfterLatching);
+        let done = if is_done { run() } else { Ok(()) };
+        *self.latched.lock().unwrap() |= strikes && fault == Fault::AfterLatching;
+        let outcome = if strikes { Err(failure(call)) } else { done };
+        if call == "truncate" || outcome.is_err() {
+            self.plan.end_upkeep();
         }
-        if matches!(self.plan.fault, Fault::After | Fault::AfterLatching) {
-            run()?;
-        }
-        *self.latched.lock().unwrap() |= self.plan.fault == Fault::AfterLatching;
-        self.plan.end_upkeep();
-        Err(failure(call))
+        outcome
     }
 
     fn items<'a, T: 'a>(&'a self, items: Stored<'a, T>, call: &'static str) -> Stored<'a, T> {
@@ -211,8 +212,6 @@ impl Store for FaultyStore {
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        let truncated = self.upkeep("truncate", || self.inner.truncate(before));
-        self.plan.end_upkeep();
-        truncated
+        self.upkeep("truncate", || self.inner.truncate(before))
     }
 }

@@ -130,15 +130,20 @@ async fn they_are_refused_by_their_path_with_a_commits_reasons() {
         (
             vec![tuple("doc:d1#veiwer@user:ana")],
             invalid,
-            "TUPLE_NOT_ADMITTED",
-            "contextual_tuples[0]",
+            "UNKNOWN_ROLE",
+            "contextual_tuples[0].role",
         ),
-        (vec![held("ofice", "{}")], invalid, "TUPLE_NOT_ADMITTED", "contextual_tuples[0]"),
+        (
+            vec![held("ofice", "{}")],
+            invalid,
+            "TUPLE_NOT_ADMITTED",
+            "contextual_tuples[0].condition.name",
+        ),
         (
             vec![held("office", r#"{"hour": true}"#)],
             invalid,
             "TUPLE_NOT_ADMITTED",
-            "contextual_tuples[0]",
+            "contextual_tuples[0].condition.context",
         ),
         (vec![good(), good()], invalid, "REPEATED_TUPLE", "contextual_tuples[1]"),
         (

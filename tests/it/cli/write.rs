@@ -1,0 +1,75 @@
+//! `bailiwick write`: the terms of a commit, and refusals in the words that were typed.
+
+use serde_json::Value;
+
+use super::{Served, assert_exit, stderr, stdout};
+
+#[test]
+fn a_write_is_made_on_the_terms_that_were_typed() {
+    let served = Served::start("tests/models/everything");
+    let create = |extra: &[&str]| {
+        served.run(&[&["write", "--create", "doc:d1#viewer@user:ana"], extra].concat())
+    };
+    let dry = create(&["--dry-run", "--key", "k"]);
+    assert_exit(&dry, 0);
+    assert_eq!(stdout(&dry), "valid at revision 1; 1 of 1 changes would change something\n");
+    let committed = "committed as revision 2; 1 of 1 changes changed something\n";
+    let none_yet = ["--key", "k", "--must-not-match", "scope=doc:d1 role=viewer"];
+    for _ in 0..2 {
+        let written = create(&none_yet);
+        assert_exit(&written, 0);
+        assert_eq!(stdout(&written), committed);
+    }
+    let reused = create(&["--key", "k"]);
+    assert_exit(&reused, 1);
+    assert!(stderr(&reused).contains("ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED"), "{reused:?}");
+
+    let filter = "subject=user:nobody";
+    let failed = create(&["--must-match", "any", "--must-match", filter]);
+    assert_exit(&failed, 1);
+    let text = stderr(&failed);
+    assert!(text.contains("FAILED_PRECONDITION PRECONDITION_FAILED: --must-match `"), "{text}");
+    assert!(text.contains(&format!("--must-match `{filter}`: preconditions[1]")), "{text}");
+
+    let idle = served.ok(&["write", "--delete", "doc:d9#viewer@user:ana"]);
+    assert_eq!(idle, "nothing to commit: what was to be removed is not there\n");
+    let idle = served.ok(&["write", "--delete", "doc:d9#viewer@user:ana", "--key", "idle"]);
+    assert_eq!(idle, "committed as revision 3; 0 of 1 changes changed something\n");
+    served.ok(&["write", "--touch", "doc:d2#viewer@user:ana", "--expires-in", "90d"]);
+    let read = served.json(&["read", "--scope", "doc:d2"]);
+    assert!(read["tuples"][0]["expires_at"].is_string(), "{read}");
+}
+
+#[test]
+fn a_refused_write_names_what_was_typed() {
+    let served = Served::start("tests/models/everything");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("changes");
+    std::fs::write(&file, "# two\ntouch doc:d1#viewer@user:ana\n\ntouch doc:d1#veiwer@user:eve\n")
+        .unwrap();
+    let file = file.to_str().unwrap();
+    let refused = served.run(&["write", "--file", file, "--delete", "doc:d1#editor@user:eve"]);
+    assert_exit(&refused, 1);
+    let text = stderr(&refused);
+    assert!(text.contains(&format!("UNKNOWN_ROLE: {file}:4: ")), "{text}");
+    assert!(text.contains("did you mean `viewer`?"), "{text}");
+
+    let typed = ["--touch", "doc:d1#viewer@user:a", "--delete", "doc:d1#viewer@usr:b"];
+    let refused = served.run(&[&["write", "--output", "json"], &typed[..]].concat());
+    assert_exit(&refused, 1);
+    let error: Value = serde_json::from_str(&stderr(&refused)).unwrap();
+    assert_eq!(error["error"]["metadata"]["input"], "--delete `doc:d1#viewer@usr:b`");
+    assert_eq!(error["error"]["metadata"]["nearest"], "user");
+    assert_eq!(served.ok(&["read"]), "");
+
+    for args in [
+        &["--touch", "doc:d1#viewer@user:a", "--must-match", "scope"][..],
+        &["--touch", "doc:d1#viewer@user:a", "--must-not-match", ""],
+        &["--touch", "doc:d1#viewer@user:a", "--key", ""],
+        &["--touch", "doc:d1#viewer@user:a", "--expires-in", "soon"],
+        &["--touch", "doc:d1#viewer@user:a", "--expires-in", "1d", "--key", "k"],
+        &["--must-match", "any"],
+    ] {
+        assert_exit(&served.run(&[&["write"], args].concat()), 64);
+    }
+}
