@@ -1,11 +1,14 @@
 //! Layer 5: composition and life of the process: bind, recover, serve, drain, close. Knows no request
 //! and no command line.
 
+mod model;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use model::{MODEL_HEALTH, ModelDir, ModelFault, ModelKeeper};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
@@ -69,6 +72,7 @@ pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
     patience: Patience,
+    models: Option<ModelKeeper>,
 }
 
 /// What opens the store and recovers; runs on a thread where it may block.
@@ -87,13 +91,19 @@ impl BoundServer {
         let failed = |cause| ServeError::Bind { address: wanted, cause };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, patience: Patience::default() })
+        Ok(Self { listener, address, patience: Patience::default(), models: None })
     }
 
     /// Waits for callers as long as this says, not as the limits do.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Takes models from a directory while it serves.
+    #[must_use]
+    pub fn with_models(self, models: ModelKeeper) -> Self {
+        Self { models: Some(models), ..self }
     }
 
     /// The address that is bound, with its real port.
@@ -114,6 +124,7 @@ impl BoundServer {
         let shared = Arc::new(Shared::new(self.patience));
         let health = HealthReporter::new();
         report(&health, ServingStatus::NotServing).await;
+        model::report_current(false, &health).await;
         let service = tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(health.clone()),
         );
@@ -122,7 +133,7 @@ impl BoundServer {
         let (stop, stopped) = watch::channel(false);
         let patience = self.patience;
         let server = std::pin::pin!(listen(self.listener, &shared, patience, routes, stopped));
-        let life = life(&shared, &health, self.address, open, shutdown);
+        let life = life(&shared, &health, self.address, open, self.models, shutdown);
         let mut server = server;
         let pdp = tokio::select! {
             ended = &mut server => {
@@ -156,6 +167,7 @@ async fn life(
     health: &HealthReporter,
     address: SocketAddr,
     open: Opener,
+    models: Option<ModelKeeper>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Option<Pdp>, ServeError> {
     let mut shutdown = std::pin::pin!(shutdown);
@@ -169,8 +181,13 @@ async fn life(
     let (model, revision) = (reading.model(), reading.token().revision.0);
     tracing::info!(%address, model = model.name, digest = model.digest, revision, "serving");
     shared.make_ready(pdp.clone());
+    let is_current = pdp.model_status().borrow().is_current();
+    model::report_current(is_current, health).await;
     report(health, ServingStatus::Serving).await;
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => (),
+        never = model::attend(models, &pdp, health) => match never {},
+    }
     tracing::info!("draining");
     report(health, ServingStatus::NotServing).await;
     Ok(Some(pdp))
@@ -229,7 +246,7 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
 }
 
 async fn retire(mut health: HealthReporter) {
-    for name in HEALTH_NAMES {
+    for name in HEALTH_NAMES.into_iter().chain([MODEL_HEALTH]) {
         health.clear_service_status(name).await;
     }
 }

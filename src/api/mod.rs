@@ -7,6 +7,7 @@ pub mod convert;
 mod freshness;
 mod guard;
 mod models;
+mod page;
 pub mod pb;
 pub mod status;
 mod stream;

@@ -3,8 +3,16 @@
 use tonic::{Request, Response, Status};
 
 use super::Adapter;
+use super::convert::time_to_wire;
+use super::page::List;
 use super::pb::v1 as pb;
-use crate::model::form::{Cell, EdgeDef, Matrix, Model, RoleDef, SubjectForm, TypeDef};
+use super::status::ApiError;
+use crate::model::form::{
+    Cell, ConditionId, EdgeDef, Matrix, Model, RoleDef, Row, SubjectForm, TypeDef, TypeId,
+};
+use crate::model::names::quoted;
+use crate::model::suggest::nearest;
+use crate::pdp::LastProposal;
 
 #[tonic::async_trait]
 impl pb::model_service_server::ModelService for Adapter {
@@ -12,22 +20,136 @@ impl pb::model_service_server::ModelService for Adapter {
         &self,
         _request: Request<pb::GetModelRequest>,
     ) -> Result<Response<pb::GetModelResponse>, Status> {
-        let reading = self.shared.pdp()?.read();
-        let (model, token) = (reading.model(), reading.token());
-        let permissions = model.permissions.iter().map(|(name, permission)| pb::ModelPermission {
-            name: name.to_string(),
-            section: permission.section.clone(),
-            at: permission.at.iter().map(|id| model.type_name(*id).to_owned()).collect(),
-        });
+        let (reading, last_proposal) = self.shared.pdp()?.read_with_last_proposal();
+        let (model, token, since) = (reading.model(), reading.token(), reading.model_since());
         Ok(Response::new(pb::GetModelResponse {
             name: model.name.clone(),
             digest: model.digest.clone(),
-            types: model.types.iter().map(|def| type_to_wire(model, def)).collect(),
-            permissions: permissions.collect(),
-            matrices: model.matrices.iter().map(|matrix| matrix_to_wire(model, matrix)).collect(),
+            types: own_types(model).map(|(_, def)| type_to_wire(model, def)).collect(),
             revision: token.revision.0,
             token: token.to_string(),
+            active_revision: since.map(|since| since.revision.0).unwrap_or_default(),
+            active_time: since.map(|since| time_to_wire(since.time)),
+            counts: Some(counts(model)),
+            last_proposal: last_proposal.map(proposal_to_wire),
         }))
+    }
+
+    async fn list_model_roles(
+        &self,
+        request: Request<pb::ListModelRolesRequest>,
+    ) -> Result<Response<pb::ListModelRolesResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let page = list(model, "roles").page(request.page_size, &request.page_token, |before| {
+            let roles =
+                own_types(model).flat_map(|(at, def)| def.roles.iter().map(move |r| (at, r)));
+            roles.skip(before).map(|(at, role)| role_to_wire(model, at, role))
+        })?;
+        Ok(Response::new(pb::ListModelRolesResponse {
+            roles: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+
+    async fn list_model_permissions(
+        &self,
+        request: Request<pb::ListModelPermissionsRequest>,
+    ) -> Result<Response<pb::ListModelPermissionsResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let list = list(model, "permissions");
+        let page = list.page(request.page_size, &request.page_token, |before| {
+            let permissions = model.permissions.iter().skip(before);
+            permissions.map(|(name, permission)| pb::ModelPermission {
+                name: name.to_string(),
+                section: permission.section.clone(),
+                at: permission.at.iter().map(|id| model.type_name(*id).to_owned()).collect(),
+            })
+        })?;
+        Ok(Response::new(pb::ListModelPermissionsResponse {
+            permissions: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+
+    async fn list_model_matrices(
+        &self,
+        request: Request<pb::ListModelMatricesRequest>,
+    ) -> Result<Response<pb::ListModelMatricesResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let list = list(model, "matrices");
+        let page = list.page(request.page_size, &request.page_token, |before| {
+            model.matrices.iter().skip(before).map(|matrix| matrix_to_wire(model, matrix))
+        })?;
+        Ok(Response::new(pb::ListModelMatricesResponse {
+            matrices: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+
+    async fn list_model_matrix_rows(
+        &self,
+        request: Request<pb::ListModelMatrixRowsRequest>,
+    ) -> Result<Response<pb::ListModelMatrixRowsResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let matrix = find_matrix(model, &request.matrix)?;
+        let list = List { of: &matrix.name, ..list(model, "matrix rows") };
+        let page = list.page(request.page_size, &request.page_token, |before| {
+            matrix.rows.iter().skip(before).map(|row| row_to_wire(model, row))
+        })?;
+        Ok(Response::new(pb::ListModelMatrixRowsResponse {
+            rows: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+}
+
+fn list<'m>(model: &'m Model, name: &'static str) -> List<'m> {
+    List { name, of: "", digest: &model.digest }
+}
+
+/// The types of the author; that of features is everybody's.
+fn own_types(model: &Model) -> impl Iterator<Item = (TypeId, &TypeDef)> {
+    (0u16..).map(TypeId).zip(&model.types).skip(1)
+}
+
+fn find_matrix<'m>(model: &'m Model, name: &str) -> Result<&'m Matrix, ApiError> {
+    model.matrices.iter().find(|matrix| matrix.name == name).ok_or_else(|| {
+        let near = nearest(name, model.matrices.iter().map(|matrix| matrix.name.as_str()));
+        ApiError::unknown_matrix(&quoted(name), near)
+    })
+}
+
+fn counts(model: &Model) -> pb::ModelCounts {
+    let count = |count: usize| count as u64;
+    pb::ModelCounts {
+        types: count(own_types(model).count()),
+        roles: count(own_types(model).map(|(_, def)| def.roles.len()).sum()),
+        permissions: count(model.permissions.len()),
+        matrices: count(model.matrices.len()),
+        matrix_rows: count(model.matrices.iter().map(|matrix| matrix.rows.len()).sum()),
+        facts: count(model.facts.len()),
+        conditions: count(model.conditions.len()),
+    }
+}
+
+fn proposal_to_wire(proposal: LastProposal) -> pb::ModelProposal {
+    pb::ModelProposal {
+        accepted: proposal.is_accepted(),
+        digest: proposal.digest,
+        time: Some(time_to_wire(proposal.time)),
+        reason: proposal.refusal.unwrap_or_default(),
     }
 }
 
@@ -35,21 +157,23 @@ fn type_to_wire(model: &Model, def: &TypeDef) -> pb::ModelType {
     let fact = |id| model.fact(id).map(|fact| fact.name.to_string());
     pb::ModelType {
         name: def.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-        roles: def.roles.iter().map(|role| role_to_wire(model, role)).collect(),
         relations: def.edges.iter().map(|edge| edge_to_wire(model, edge)).collect(),
         facts: def.facts.iter().filter_map(|id| fact(*id)).collect(),
     }
 }
 
-fn role_to_wire(model: &Model, role: &RoleDef) -> pb::ModelRole {
+fn role_to_wire(model: &Model, at: TypeId, role: &RoleDef) -> pb::ModelRole {
     let form = |form: &SubjectForm| match *form {
         SubjectForm::Object(id) => model.type_name(id).to_owned(),
         SubjectForm::All(id) => format!("{}:*", model.type_name(id)),
         SubjectForm::Set(id, name) => format!("{}#{}", model.type_name(id), model.name_of(name)),
     };
+    let condition = |id: &ConditionId| model.condition(*id).map(|found| found.name.to_string());
     pb::ModelRole {
         name: model.name_of(role.name).to_owned(),
         bound_by: role.bound_by.iter().map(form).collect(),
+        bound: model.type_name(at).to_owned(),
+        conditions: role.conditions.iter().filter_map(condition).collect(),
     }
 }
 
@@ -63,19 +187,29 @@ fn edge_to_wire(model: &Model, edge: &EdgeDef) -> pb::ModelRelation {
 }
 
 fn matrix_to_wire(model: &Model, matrix: &Matrix) -> pb::ModelMatrix {
-    let cell = |cell: &Cell| match cell {
-        Cell::No => "no".to_owned(),
-        Cell::Yes => "yes".to_owned(),
-        Cell::If(gate) => format!("if {gate}"),
-    };
     let columns = matrix.columns.iter().map(|column| pb::ModelColumn {
         label: column.label.clone(),
         role: model.name_of(column.role).to_owned(),
         bound: model.type_name(column.bound).to_owned(),
     });
-    let rows = matrix.rows.iter().map(|row| pb::ModelRow {
-        permission: model.name_of(row.permission).to_owned(),
+    pb::ModelMatrix {
+        name: matrix.name.clone(),
+        columns: columns.collect(),
+        row_count: matrix.rows.len() as u64,
+    }
+}
+
+fn row_to_wire(model: &Model, row: &Row) -> pb::ModelRow {
+    let cell = |cell: &Cell| match cell {
+        Cell::No => "no".to_owned(),
+        Cell::Yes => "yes".to_owned(),
+        Cell::If(gate) => format!("if {gate}"),
+    };
+    let permission = model.name_of(row.permission);
+    let section = model.permissions.get(permission).map(|listed| listed.section.clone());
+    pb::ModelRow {
+        permission: permission.to_owned(),
         cells: row.cells.iter().map(cell).collect(),
-    });
-    pb::ModelMatrix { name: matrix.name.clone(), columns: columns.collect(), rows: rows.collect() }
+        section: section.unwrap_or_default(),
+    }
 }

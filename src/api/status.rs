@@ -61,6 +61,8 @@ refusals! {
     UnknownRole = InvalidArgument "UNKNOWN_ROLE",
     /// A field uses a name that has no meaning at its type.
     UnknownName = InvalidArgument "UNKNOWN_NAME",
+    /// A field names a matrix that the model does not have.
+    UnknownMatrix = InvalidArgument "UNKNOWN_MATRIX",
     /// The values for conditions are too large or nested too deep.
     ContextTooLarge = InvalidArgument "CONTEXT_TOO_LARGE",
     /// A batch has too many items.
@@ -113,6 +115,8 @@ refusals! {
     PreconditionTooBroad = ResourceExhausted "PRECONDITION_TOO_BROAD",
     /// The service holds more objects than it has ids for.
     IndexFull = ResourceExhausted "INDEX_FULL",
+    /// A list was begun under a model that is not in force any more.
+    ModelChanged = Aborted "MODEL_CHANGED",
     /// The request message is larger than the limit.
     RequestTooLarge = ResourceExhausted "REQUEST_TOO_LARGE",
     /// One question takes more evaluation steps than the limit.
@@ -174,6 +178,13 @@ impl ApiError {
         Self::field(Refusal::InvalidField, field, error)
     }
 
+    /// A matrix that the model does not have. `value` is cut for quoting.
+    pub(super) fn unknown_matrix(value: &str, nearest: Option<&str>) -> Self {
+        let hint = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let message = format!("matrix: the model has no matrix `{value}`{hint}");
+        unknown(message, "matrix", "matrix", value, nearest)
+    }
+
     /// A fault of the service. What happened goes to the log, never to the caller.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
@@ -222,6 +233,7 @@ fn unknown_of(kind: &str) -> Refusal {
         "type" => Refusal::UnknownType,
         "permission" => Refusal::UnknownPermission,
         "role" => Refusal::UnknownRole,
+        "matrix" => Refusal::UnknownMatrix,
         _ => Refusal::UnknownName,
     }
 }

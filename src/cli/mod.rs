@@ -20,6 +20,7 @@ mod man;
 mod model_check;
 mod model_matrix;
 mod model_schema;
+mod model_show;
 mod model_test;
 mod opened;
 mod progress;
@@ -125,7 +126,7 @@ enum Command {
     Read(read::Args),
     Import(import::Args),
     Export(export::Args),
-    /// Check, test and print a model directory
+    /// Check, test and print a model directory; show the model in force
     #[command(
         subcommand,
         after_help = "\
@@ -144,6 +145,7 @@ enum ModelCommand {
     Test(model_test::Args),
     Matrix(model_matrix::Args),
     Schema(model_schema::Args),
+    Show(model_show::Args),
 }
 
 /// Runs a command line. What was asked for goes to `out`, what went wrong and how far it is to `err`.
@@ -163,7 +165,9 @@ pub fn run(
         cli.command,
         Command::Read(_)
             | Command::ListSubjects(_)
-            | Command::Model(ModelCommand::Matrix(_) | ModelCommand::Schema(_))
+            | Command::Model(
+                ModelCommand::Matrix(_) | ModelCommand::Schema(_) | ModelCommand::Show(_)
+            )
             | Command::Completions(_)
             | Command::Man(_)
             | Command::Demo(_)
@@ -227,5 +231,6 @@ fn dispatch(
         Command::Model(ModelCommand::Schema(args)) => model_schema::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
+        Command::Model(ModelCommand::Show(args)) => model_show::run(&args, out),
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::CliError;
 use crate::model::form::Model;
-use crate::model::{Problems, SourceFiles, TESTS_FILE, load};
-use crate::pdp::Pdp;
-use crate::server::{Opener, SystemClock};
+use crate::model::limits::PROBLEMS_SHOWN_MAX;
+use crate::model::{Problems, SourceFiles, load};
+use crate::pdp::{OpenError, Pdp, Proposal, stored_files};
+use crate::server::{ModelDir, ModelFault, Opener, SystemClock};
 use crate::store::ModelFiles;
 use crate::store::sled::SledStore;
 
@@ -24,29 +25,13 @@ pub(super) fn load_dir(dir: &Path) -> Result<(Model, ModelFiles), CliError> {
 /// Compiles a model.
 pub(super) fn load_files(files: &SourceFiles) -> Result<(Model, ModelFiles), Problems> {
     let model = load(files, &BTreeMap::new())?;
-    let digest = model.digest.clone();
-    Ok((model, stored_files(files, digest)))
+    let files = stored_files(files, &model);
+    Ok((model, files))
 }
-
-/// The files as the store keeps them; scenarios decide nothing and stay out.
-pub(super) fn stored_files(files: &SourceFiles, digest: String) -> ModelFiles {
-    let names = files.names().filter(|name| *name != TESTS_FILE);
-    let pair = |name: &str| Some((name.to_owned(), files.get(name)?.to_owned()));
-    ModelFiles { digest, files: names.filter_map(pair).collect() }
-}
-
-/// Most problems that are printed; one mistake may have very many.
-const SHOWN_PROBLEMS_MAX: usize = 500;
 
 /// The problems with paths that lead to the file from here.
 pub(super) fn in_dir(dir: &Path, problems: &Problems) -> String {
-    let line = |problem: &dyn std::fmt::Display| format!("{}/{problem}", dir.display());
-    let shown = problems.as_slice().iter().take(SHOWN_PROBLEMS_MAX);
-    let mut lines: Vec<_> = shown.map(|problem| line(problem)).collect();
-    if let Some(more) = problems.count().checked_sub(SHOWN_PROBLEMS_MAX).filter(|more| *more > 0) {
-        lines.push(format!("... and {more} more"));
-    }
-    lines.join("\n")
+    problems.lines_in(dir, PROBLEMS_SHOWN_MAX).join("\n")
 }
 
 /// Opens the store in this directory and recovers from it.
@@ -54,5 +39,38 @@ pub(super) fn sled_opener(model: Model, files: ModelFiles, data: PathBuf) -> Ope
     Box::new(move || {
         let store = SledStore::open_or_create(&data)?;
         Ok(Pdp::open(Arc::new(store), model, files, Arc::new(SystemClock))?)
+    })
+}
+
+/// What the model directory of a service held when it was started.
+pub(super) struct Loaded {
+    pub(super) dir: Arc<ModelDir>,
+    pub(super) model: Result<Proposal, ModelFault>,
+    /// Whether the service may start with another model than this one.
+    pub(super) is_strict: bool,
+}
+
+/// Opens the store in this directory, recovers from it under its own model, and proposes the one that
+/// was loaded. A store without a model must get one.
+pub(super) fn proposing_opener(loaded: Option<Loaded>, data: PathBuf) -> Opener {
+    Box::new(move || {
+        let store = Arc::new(SledStore::open_or_create(&data)?);
+        let clock = Arc::new(SystemClock);
+        let Some(Loaded { dir, model, is_strict }) = loaded else {
+            return Ok(Pdp::start(store, None, clock)?);
+        };
+        match model {
+            Ok(proposal) if is_strict => Ok(Pdp::start_strictly(store, proposal, clock)?),
+            Ok(proposal) => Ok(Pdp::start(store, Some(proposal), clock)?),
+            Err(fault) if is_strict => Err(fault.into()),
+            Err(fault) => match Pdp::start(store, None, clock) {
+                Err(OpenError::NoModel) => Err(fault.into()),
+                started => {
+                    let pdp = started?;
+                    dir.submit(&pdp, Err(fault));
+                    Ok(pdp)
+                }
+            },
+        }
     })
 }

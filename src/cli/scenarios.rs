@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::client::block_on;
-use super::opened::stored_files;
 use super::render;
 use crate::api::convert::reason_to_wire;
 use crate::api::status::ApiError;
@@ -12,7 +11,7 @@ use crate::engine::CheckedContext;
 use crate::model::scenario::{Expect, Placed, Question, Scenario, Scenarios};
 use crate::model::tuple::{Time, Tuple};
 use crate::model::{Position, Problems, SourceFiles, load};
-use crate::pdp::{Clock, Pdp, Reading, WriteChange, WriteError};
+use crate::pdp::{Clock, Pdp, Reading, WriteChange, WriteError, stored_files};
 use crate::store::memory::MemoryStore;
 
 /// The moment of a scenario that names none: 2026-01-01T00:00:00Z.
@@ -80,7 +79,7 @@ impl World {
         };
         let model = load(files, &scenario.parameters)
             .map_err(|problems| cannot(&scenario.at, problems.to_string()))?;
-        let stored = stored_files(files, model.digest.clone());
+        let stored = stored_files(files, &model);
         let clock = Arc::new(FixedClock(scenario.now.unwrap_or(DEFAULT_NOW)));
         let pdp = Pdp::open(Arc::new(MemoryStore::new()), model, stored, clock)
             .map_err(|error| cannot(&scenario.at, error.to_string()))?;

@@ -278,6 +278,8 @@ pub struct Model {
     pub name: String,
     /// SHA-256 of its canonical files, in lower-case hex.
     pub digest: String,
+    /// The names of the files that it is made of, in byte order.
+    pub files: Vec<String>,
     /// Its types; index 0 is `feature`.
     pub types: Vec<TypeDef>,
     /// Its facts.

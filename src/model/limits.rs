@@ -20,6 +20,8 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 pub const IDEMPOTENCY_KEY_SECONDS: u64 = 24 * 60 * 60;
 /// Most idempotency keys that are kept; the oldest is forgotten for one more.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
+/// Largest encoded commit that puts a model in force, in bytes: it holds the model's files.
+pub const MODEL_COMMIT_BYTES_MAX: usize = 16 << 20;
 /// Largest request message, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Most items in one BatchCheck.
@@ -62,6 +64,23 @@ pub const STREAM_STALL_SECONDS: u64 = 30;
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
 pub const CHECK_STEPS_MAX: u64 = 1_000_000;
+/// How many entries a page of the model has if the request does not say.
+pub const MODEL_PAGE_ENTRIES_DEFAULT: usize = 100;
+/// Most entries of one page of the model.
+pub const MODEL_PAGE_ENTRIES_MAX: usize = 1_000;
+/// A page of the model ends before the entry that would pass this, in bytes; the first always fits.
+pub const MODEL_PAGE_BYTES: usize = 1 << 20;
+/// Most stored tuples that do not fit a proposed model and are counted; so many end the search.
+pub const MISFITS_COUNTED_MAX: usize = 10_000;
+/// Most stored tuples that a refusal of a proposed model names.
+pub const MISFITS_NAMED_MAX: usize = 5;
+/// Most problems of a proposed model that its refusal names; the log has more.
+pub const PROBLEMS_NAMED_MAX: usize = 5;
+/// Most problems of a model that are printed or logged; one mistake may have very many.
+pub const PROBLEMS_SHOWN_MAX: usize = 500;
+/// How often a watched model directory is looked at, in seconds. What has changed is proposed once
+/// two looks in a row have found the same.
+pub const MODEL_WATCH_SECONDS: u64 = 1;
 /// Largest file of a model directory, in bytes.
 pub const MODEL_FILE_BYTES_MAX: usize = 4 << 20;
 /// Most files of a model directory.
@@ -153,6 +172,9 @@ pub const CLIENT_BACKOFF_MILLIS_MAX: u64 = 5_000;
 pub const DRY_RUN_PROBLEMS_MAX: usize = 100;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
+const _: () = assert!(COMMIT_BYTES_MAX <= MODEL_COMMIT_BYTES_MAX);
+const _: () = assert!(MODEL_PAGE_ENTRIES_DEFAULT <= MODEL_PAGE_ENTRIES_MAX);
+const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 // Reads that wait leave most places to those that do not.

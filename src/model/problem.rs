@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A place in one of the model's files. Ordered by file, then by line and column.
@@ -67,6 +68,18 @@ impl Problems {
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// The first `most` problems with paths that lead to their files, a line each; a last line says
+    /// how many more there are.
+    #[must_use]
+    pub fn lines_in(&self, dir: &Path, most: usize) -> Vec<String> {
+        let line = |problem: &Problem| format!("{}/{problem}", dir.display());
+        let mut lines: Vec<_> = self.0.iter().take(most).map(line).collect();
+        if let Some(more) = self.0.len().checked_sub(most).filter(|more| *more > 0) {
+            lines.push(format!("... and {more} more"));
+        }
+        lines
     }
 }
 

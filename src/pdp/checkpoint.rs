@@ -100,11 +100,12 @@ fn write_checkpoint(
     keyed: Vector<KeyedCommit>,
     kept: u64,
 ) -> Result<(), StoreError> {
-    let Published { snapshot, files, head, time, .. } = published;
+    let Published { snapshot, files, model_since, head, time, .. } = published;
     let state = CheckpointHead {
         head: *head,
         time: *time,
         model: Some(files.as_ref().clone()),
+        model_since: *model_since,
         tuple_count: snapshot.len() as u64,
         keyed_count: keyed.len() as u64,
     };

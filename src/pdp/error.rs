@@ -1,5 +1,6 @@
 //! What can go wrong without a wire: typed, one enum per operation.
 
+use super::proposal::ProposalError;
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
@@ -224,22 +225,35 @@ pub enum OpenError {
     /// The writer's thread could not be started.
     #[error("the writer's thread could not be started: {0}")]
     Thread(std::io::Error),
-    /// A stored tuple does not fit the model.
+    /// The store has no model in force yet, and none was given.
+    #[error("the store has no model in force yet, and none is proposed")]
+    NoModel,
+    /// The model was to be put in force, and was refused.
     #[error(
-        "{count} stored tuples do not fit the model, the first is `{tuple}`: {reason}; \
-         start with the model they were written under and delete them, or extend the new model"
+        "the model is refused: {0}; start with the one that is in force and delete what does not fit, \
+         or extend the new one"
     )]
-    ModelMismatch {
-        /// The first such tuple.
-        tuple: String,
-        /// Why.
-        reason: String,
-        /// How many there are.
-        count: usize,
+    Refused(ProposalError),
+    /// This program cannot read the model that is in force.
+    #[error(
+        "the store's model (digest {digest}) is beyond this program: {what}; run the version that put it \
+         in force, or a newer one"
+    )]
+    StoredModel {
+        /// Of the model.
+        digest: String,
+        /// What is wrong with it here.
+        what: String,
     },
     /// The system gave no random bytes, which the cursors' key is made of.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
+    /// What the store holds does not fit the model that is in force, or the first one.
+    #[error(
+        "the store does not fit its own model: {0}; run the version that wrote it, or restore the \
+         directory from a backup"
+    )]
+    Unfit(ProposalError),
     /// Object ids are used up.
     #[error("the store holds more objects than the index has ids for")]
     IndexFull,

@@ -1,6 +1,7 @@
 //! Layer 3: the service without a wire. Binds each read to one revision and one moment, and owns the
 //! one writer. Knows nothing of protobuf, sockets or settings.
 
+mod activate;
 mod base64;
 mod checkpoint;
 mod consistency;
@@ -11,8 +12,10 @@ mod keys;
 mod pending;
 mod pins;
 mod precondition;
+mod proposal;
 mod reading;
 mod recover;
+mod replay;
 mod request;
 mod token;
 mod waiting;
@@ -24,12 +27,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
+pub use activate::Activated;
 pub use checkpoint::Upkeep;
 pub use consistency::{Consistency, Difference, ReadError};
 pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};
 pub(crate) use error::precondition_path;
 pub use error::{FilterError, Must, OpenError, WriteError};
 pub use keys::IdempotencyKey;
+pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
 pub use reading::{Reading, TupleFilter, TupleList};
 pub use request::{Precondition, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
@@ -39,7 +44,8 @@ use crate::index::Snapshot;
 use crate::model::form::Model;
 use crate::model::limits::WAITING_COMMITS_MAX;
 use crate::model::tuple::Time;
-use crate::store::{Head, Identity, ModelFiles, Store};
+use crate::store::{Head, Identity, ModelFiles, ModelSince, Store};
+use activate::Models;
 use checkpoint::Checkpointer;
 use cursor::SealKey;
 use history::History;
@@ -47,7 +53,7 @@ use pins::Pins;
 use recover::Recovered;
 use request::Job;
 use waiting::Waiting;
-use writer::Writer;
+use writer::{Task, Writer};
 
 /// Where `now` comes from. The service never lets it run back.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -64,6 +70,8 @@ struct Published {
     plan: Arc<Plan>,
     /// The model's files, for the checkpoint.
     files: Arc<ModelFiles>,
+    /// The commit that put the model in force, if the store says which.
+    model_since: Option<ModelSince>,
     head: Head,
     /// The time of the last commit.
     time: Time,
@@ -129,28 +137,28 @@ impl Shared {
 pub struct Pdp {
     shared: Arc<Shared>,
     writer: Arc<WriterHandle>,
+    models: Arc<Models>,
 }
 
 /// The way to the writer's thread. Both are taken away by [`Pdp::close`].
 #[derive(Debug)]
 struct WriterHandle {
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    tasks: Mutex<Option<mpsc::Sender<Task>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 impl Pdp {
-    /// Reads the store into memory, puts the model in force if it is another one than the store's,
-    /// and starts the writer. Blocks; costs what the store holds.
+    /// [`start_strictly`](Self::start_strictly), with a model and its files.
     ///
     /// # Errors
-    /// The store fails, or a stored tuple does not fit the model: nothing was changed.
+    /// The same.
     pub fn open(
         store: Arc<dyn Store>,
         model: Model,
         files: ModelFiles,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        Self::open_with(store, model, files, clock, Upkeep::default())
+        Self::start_strictly(store, Proposal::new(model, files), clock)
     }
 
     /// The same with checkpoints as often as told.
@@ -164,8 +172,59 @@ impl Pdp {
         clock: Arc<dyn Clock>,
         upkeep: Upkeep,
     ) -> Result<Self, OpenError> {
+        let proposal = Proposal::new(model, files);
+        let opened = Self::recover(store, Some(&proposal), clock, upkeep)?;
+        opened.or_refuse(proposal)
+    }
+
+    /// [`start`](Self::start)s, and demands that this model is in force then.
+    ///
+    /// # Errors
+    /// The store fails, or the model is refused: nothing was changed.
+    pub fn start_strictly(
+        store: Arc<dyn Store>,
+        proposal: Proposal,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        Self::recover(store, Some(&proposal), clock, Upkeep::default())?.or_refuse(proposal)
+    }
+
+    fn or_refuse(self, proposal: Proposal) -> Result<Self, OpenError> {
+        if let Err(error) = self.propose(proposal) {
+            self.close();
+            return Err(OpenError::Refused(error));
+        }
+        Ok(self)
+    }
+
+    /// Reads the store into memory under its own model, starts the writer, and then proposes this model,
+    /// if one is given. If it is refused the service starts all the same, and
+    /// [`model_status`](Self::model_status) says why. Blocks; costs what the store holds.
+    ///
+    /// # Errors
+    /// The store fails; or it has no model yet and none is given.
+    pub fn start(
+        store: Arc<dyn Store>,
+        proposal: Option<Proposal>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let started = Self::recover(store, proposal.as_ref(), clock, Upkeep::default())?;
+        if let Some(proposal) = proposal {
+            // The log and the status tell of a refusal.
+            let _refused = started.propose(proposal);
+        }
+        Ok(started)
+    }
+
+    fn recover(
+        store: Arc<dyn Store>,
+        proposal: Option<&Proposal>,
+        clock: Arc<dyn Clock>,
+        upkeep: Upkeep,
+    ) -> Result<Self, OpenError> {
         let Recovered { published, keyed, replayed } =
-            recover::recover(store.as_ref(), &Arc::new(model), files, clock.as_ref())?;
+            recover::recover(store.as_ref(), proposal, clock.as_ref())?;
+        let models = Arc::new(Models::new(&store, &published));
         let shared = Arc::new(Shared {
             history: History::starting_at(published.head),
             published: ArcSwap::from_pointee(published),
@@ -176,7 +235,7 @@ impl Pdp {
             clock,
             last_now: AtomicI64::new(i64::MIN),
         });
-        let (jobs, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
+        let (tasks, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
         let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, replayed);
         let writer = Writer::new(store, Arc::clone(&shared), waiting, keyed, checkpointer);
         let thread = std::thread::Builder::new()
@@ -184,10 +243,10 @@ impl Pdp {
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
         let writer = Arc::new(WriterHandle {
-            jobs: Mutex::new(Some(jobs)),
+            tasks: Mutex::new(Some(tasks)),
             thread: Mutex::new(Some(thread)),
         });
-        Ok(Self { shared, writer })
+        Ok(Self { shared, writer, models })
     }
 
     /// Binds a read to the newest published revision and to now.
@@ -223,11 +282,10 @@ impl Pdp {
     }
 
     fn send(&self, job: Job) -> Result<(), WriteError> {
-        let jobs = self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(jobs) = jobs.as_ref() else {
+        let Some(tasks) = self.sender() else {
             return Err(WriteError::Unavailable("the service is stopping".into()));
         };
-        jobs.try_send(job).map_err(|error| match error {
+        tasks.try_send(Task::Write(job)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 WriteError::Overloaded { limit: WAITING_COMMITS_MAX }
             }
@@ -237,10 +295,14 @@ impl Pdp {
         })
     }
 
+    fn sender(&self) -> Option<mpsc::Sender<Task>> {
+        self.writer.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends the writer after the commits that wait; later writes are refused. Blocks until the writer
     /// has ended. Reads go on.
     pub fn close(&self) {
-        drop(self.writer.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.writer.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.writer.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic of the writer has been reported by the panic hook; there is nothing to add.

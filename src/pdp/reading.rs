@@ -12,6 +12,7 @@ use crate::model::form::{Model, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::suggest::nearest;
 use crate::model::tuple::{Time, Tuple, TupleKey};
+use crate::store::ModelSince;
 
 /// A read bound to one revision and one moment: everything asked of it has one answer.
 #[derive(Debug, Clone)]
@@ -69,6 +70,12 @@ impl Reading {
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
         self.published.snapshot.model()
+    }
+
+    /// The commit that put the model in force, if the store says which.
+    #[must_use]
+    pub fn model_since(&self) -> Option<ModelSince> {
+        self.published.model_since
     }
 
     /// The revision, as a token.

@@ -1,18 +1,23 @@
-//! From the store to the first published state: checkpoint, then log, then the model in force.
+//! From the store to the first published state: checkpoint, then log, under the model that the store
+//! says is in force.
+//!
+//! The log may hold several models, and each tuple was admitted by the one in force at its commit. All
+//! are read under the last one: that model was put in force only when every live tuple fitted it, and
+//! every later one was admitted by it. So what does not fit now has expired before, and the state is
+//! the one that was published before the restart.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checkpoint::weight_of;
 use super::keys::KeyedCommits;
+use super::proposal::{Proposal, ProposalError};
+use super::replay::Draft;
 use super::{Clock, OpenError, Published};
 use crate::engine::Plan;
-use crate::index::{Part, Snapshot, check_parents};
-use crate::model::admission::admit;
-use crate::model::form::Model;
-use crate::model::names::quoted;
-use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
-use crate::store::{CheckpointEntry, Commit, Head, ModelFiles, Store, StoreError};
+use crate::model::SourceFiles;
+use crate::model::limits::PROBLEMS_NAMED_MAX;
+use crate::model::tuple::{Change, Revision, Time};
+use crate::store::{CheckpointEntry, Commit, Head, ModelFiles, ModelSince, Store, StoreError};
 
 /// What a store holds, ready to be served.
 pub(super) struct Recovered {
@@ -23,61 +28,103 @@ pub(super) struct Recovered {
     pub(super) replayed: u64,
 }
 
-/// Reads the store under this model and puts the model in force if the store's last one is another.
-/// Costs what the store holds.
+/// Reads the store under its own model; if it has none yet, puts the proposed one in force. Costs what
+/// the store holds.
 ///
 /// # Errors
-/// The store fails, or what it holds does not fit the model; then nothing was written.
+/// The store fails, or has no model and none is proposed; its model is beyond this program; what it
+/// holds does not fit. Then nothing was written.
 pub(super) fn recover(
     store: &dyn Store,
-    model: &Arc<Model>,
-    files: ModelFiles,
+    proposal: Option<&Proposal>,
     clock: &dyn Clock,
 ) -> Result<Recovered, OpenError> {
-    let mut recovery = Recovery {
-        snapshot: Snapshot::empty(Arc::clone(model)),
-        misfits: HashMap::new(),
+    let stored = last_model(store)?;
+    let is_new = stored.is_none();
+    let (in_force, mut model_since) = match (stored, proposal) {
+        (None, None) => return Err(OpenError::NoModel),
+        (None, Some(proposal)) => (proposal.clone(), None),
+        (Some((files, since)), Some(proposal)) if files.digest == proposal.digest() => {
+            (proposal.clone(), since)
+        }
+        (Some((files, since)), _) => (compile_stored(files)?, since),
+    };
+    let mut replay = Replay {
+        draft: Draft::empty(Arc::clone(&in_force.model)),
+        is_new,
         time: Time(i64::MIN),
-        digest: None,
         keyed: KeyedCommits::default(),
         replayed: 0,
     };
-    recovery.read(store)?;
+    replay.read(store)?;
+    let Replay { mut draft, mut time, mut keyed, replayed, .. } = replay;
     let mut head = store.head();
-    let now = clock.now().max(recovery.time);
-    recovery.refuse_misfits(now)?;
-    let mut time = recovery.time;
-    if recovery.digest.as_deref() != Some(files.digest.as_str()) {
-        recovery.check_hierarchy(now)?;
-        let model = Some(files.clone());
+    let now = clock.now().max(time);
+    if is_new {
+        draft.check(now).map_err(OpenError::Unfit)?;
+        let model = Some(in_force.files.as_ref().clone());
         let commit = Commit { time: now, changes: Vec::new(), model, request: None };
-        head = activate(store, head, &commit)?;
-        recovery.keyed.note(head, &commit);
+        head = append(store, head, &commit)?;
+        keyed.note(head, &commit);
+        model_since = Some(ModelSince { revision: head.revision, time: now });
         time = now;
+    } else {
+        draft.check_admitted(now).map_err(OpenError::Unfit)?;
     }
-    let plan = Arc::new(Plan::new(model));
-    let Recovery { snapshot, keyed, replayed, .. } = recovery;
-    let published = Published { snapshot, plan, files: Arc::new(files), head, time, changes: 0 };
+    let plan = Arc::new(Plan::new(&in_force.model));
+    let (snapshot, files) = (draft.into_snapshot(), in_force.files);
+    let published = Published { snapshot, plan, files, model_since, head, time, changes: 0 };
     Ok(Recovered { published, keyed, replayed })
 }
 
-fn activate(store: &dyn Store, head: Head, commit: &Commit) -> Result<Head, StoreError> {
+fn append(store: &dyn Store, head: Head, commit: &Commit) -> Result<Head, StoreError> {
     let heads = store.append(head.revision, std::slice::from_ref(commit))?;
     Ok(heads.last().copied().unwrap_or(head))
 }
 
-struct Recovery {
-    snapshot: Snapshot,
-    /// Stored tuples that the model does not admit, as long as no later commit removes them.
-    misfits: HashMap<TupleKey, (Tuple, String)>,
+/// The model in force, as the store has it, and since when if it says so. Reads the log once.
+fn last_model(store: &dyn Store) -> Result<Option<(ModelFiles, Option<ModelSince>)>, StoreError> {
+    let mut next = Revision(1);
+    let mut last = None;
+    if let Some((state, _)) = store.checkpoint()? {
+        next = state.head.revision.next();
+        last = state.model.map(|files| (files, state.model_since));
+    }
+    for commit in store.read(next)? {
+        let (head, commit) = commit?;
+        if let Some(files) = commit.model {
+            last = Some((files, Some(ModelSince { revision: head.revision, time: commit.time })));
+        }
+    }
+    Ok(last)
+}
+
+/// The store's own model. It compiled when it was put in force, so it does again, unless another
+/// version of the program did that.
+fn compile_stored(stored: ModelFiles) -> Result<Proposal, OpenError> {
+    let files: SourceFiles = stored.files.iter().cloned().collect();
+    let beyond = |what| OpenError::StoredModel { digest: stored.digest.clone(), what };
+    let compiled = Proposal::compile(&files).map_err(|problems| {
+        let named = problems.as_slice().iter().take(PROBLEMS_NAMED_MAX);
+        beyond(named.map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    if compiled.digest() != stored.digest {
+        return Err(beyond(format!("here its digest is {}", compiled.digest())));
+    }
+    Ok(compiled)
+}
+
+struct Replay {
+    draft: Draft,
+    /// Nobody has checked the tuples under this model yet.
+    is_new: bool,
     time: Time,
-    digest: Option<String>,
     keyed: KeyedCommits,
     /// Changes read from the log, beside the checkpoint.
     replayed: u64,
 }
 
-impl Recovery {
+impl Replay {
     fn read(&mut self, store: &dyn Store) -> Result<(), OpenError> {
         let mut next = Revision(1);
         if let Some((state, entries)) = store.checkpoint()? {
@@ -89,7 +136,6 @@ impl Recovery {
             }
             next = state.head.revision.next();
             self.time = state.time;
-            self.digest = state.model.map(|model| model.digest);
         }
         for commit in store.read(next)? {
             let (head, commit) = commit?;
@@ -99,57 +145,16 @@ impl Recovery {
                 self.apply(change)?;
             }
             self.time = self.time.max(commit.time);
-            if let Some(model) = commit.model {
-                self.digest = Some(model.digest);
-            }
         }
         Ok(())
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), OpenError> {
-        let key = match change {
-            Change::Put(tuple) => &tuple.key,
-            Change::Delete(key) => key,
-        };
-        if !self.misfits.is_empty() {
-            self.misfits.remove(key);
-        }
-        if let Change::Put(tuple) = change
-            && let Err(error) = admit(self.snapshot.model(), tuple)
-        {
-            let key = tuple.key.clone();
-            self.snapshot.apply(&Change::Delete(key.clone())).map_err(|_| OpenError::IndexFull)?;
-            self.misfits.insert(key, (tuple.clone(), error.to_string()));
-            return Ok(());
-        }
-        self.snapshot.apply(change).map_err(|_| OpenError::IndexFull)
-    }
-
-    fn refuse_misfits(&self, now: Time) -> Result<(), OpenError> {
-        let mut live: Vec<_> =
-            self.misfits.values().filter(|(tuple, _)| tuple.is_live(now)).collect();
-        live.sort_by(|a, b| a.0.key.cmp(&b.0.key));
-        match live.first() {
-            None => Ok(()),
-            Some((tuple, reason)) => Err(OpenError::ModelMismatch {
-                tuple: quoted(&tuple.key.to_string()),
-                reason: reason.clone(),
-                count: live.len(),
-            }),
-        }
-    }
-
-    /// Another model may allow fewer parents than the one that the tuples were written under.
-    fn check_hierarchy(&self, now: Time) -> Result<(), OpenError> {
-        let tuples = self.snapshot.after(Part::All, None);
-        let keys: Vec<TupleKey> = tuples
-            .filter(|(_, binding)| self.snapshot.is_parent_edge(binding))
-            .filter_map(|(_, binding)| self.snapshot.tuple(&binding))
-            .map(|tuple| tuple.key)
-            .collect();
-        check_parents(&self.snapshot, &keys, now).map_err(|(at, error)| {
-            let tuple = keys.get(at).map(|key| quoted(&key.to_string())).unwrap_or_default();
-            OpenError::ModelMismatch { tuple, reason: error.to_string(), count: 1 }
+        let applied =
+            if self.is_new { self.draft.apply_unchecked(change) } else { self.draft.apply(change) };
+        applied.map_err(|error| match error {
+            ProposalError::IndexFull => OpenError::IndexFull,
+            error => OpenError::Unfit(error),
         })
     }
 }

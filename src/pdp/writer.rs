@@ -5,20 +5,31 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::activate::{Activation, NextModel};
 use super::checkpoint::Checkpointer;
 use super::keys::KeyedCommits;
 use super::pending::{Judged, Pending, refused_by_store};
+use super::proposal::ProposalError;
 use super::request::Job;
 use super::{Published, Shared, WriteError};
 use crate::model::limits::GROUP_COMMITS_MAX;
 use crate::store::{Head, Store, StoreError};
+
+/// What the writer is asked to do, in this order.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// A commit of tuples.
+    Write(Job),
+    /// The commit of a model.
+    Activate(Box<Activation>),
+}
 
 /// The writer's thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
-    jobs: mpsc::Receiver<Job>,
+    tasks: mpsc::Receiver<Task>,
     /// Set by the first failed sync; from then on nothing is written.
     latched: Option<String>,
     /// Durable commits whose requests may be repeated; nobody else looks for them.
@@ -30,24 +41,29 @@ impl Writer {
     pub(super) fn new(
         store: Arc<dyn Store>,
         shared: Arc<Shared>,
-        jobs: mpsc::Receiver<Job>,
+        tasks: mpsc::Receiver<Task>,
         keyed: KeyedCommits,
         checkpointer: Checkpointer,
     ) -> Self {
-        Self { store, shared, jobs, latched: None, keyed, checkpointer }
+        Self { store, shared, tasks, latched: None, keyed, checkpointer }
     }
 
     /// Serves commits until every sender is gone.
     pub(super) fn run(mut self) {
-        while let Some(first) = self.jobs.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP_COMMITS_MAX {
-                match self.jobs.try_recv() {
-                    Ok(job) => group.push(job),
-                    Err(_) => break,
-                }
+        while let Some(first) = self.tasks.blocking_recv() {
+            let mut group = Vec::new();
+            let mut next = Some(first);
+            while let Some(Task::Write(job)) = next {
+                group.push(job);
+                next =
+                    if group.len() < GROUP_COMMITS_MAX { self.tasks.try_recv().ok() } else { None };
             }
-            self.serve(group);
+            if !group.is_empty() {
+                self.serve(group);
+            }
+            if let Some(Task::Activate(activation)) = next {
+                self.activate(*activation);
+            }
             if self.checkpointer.is_due() && self.latched.is_none() {
                 self.checkpointer.begin(self.shared.published.load_full(), self.keyed.all());
             }
@@ -104,6 +120,7 @@ impl Writer {
                 snapshot,
                 plan: Arc::clone(&published.plan),
                 files: Arc::clone(&published.files),
+                model_since: published.model_since,
                 head: *head,
                 time: pending.time,
                 changes,
@@ -112,6 +129,41 @@ impl Writer {
         self.checkpointer.count(&pending.commits);
         self.shared.publish(&group);
         Ok(heads)
+    }
+
+    fn activate(&mut self, Activation { next, reply }: Activation) {
+        // Whoever does not wait any more finds it in the log.
+        let _gone = reply.send(self.put_in_force(next));
+    }
+
+    /// Validates the model against what is published, makes it durable and publishes it.
+    fn put_in_force(&mut self, next: NextModel) -> Result<Head, ProposalError> {
+        if let Some(cause) = &self.latched {
+            return Err(ProposalError::Unavailable(cause.clone()));
+        }
+        let published = self.shared.published.load_full();
+        let time = self.shared.now(published.time);
+        let next = next.complete(self.store.as_ref(), &published, time)?;
+        let group = [next.commit(time)];
+        match self.store.append(published.head.revision, &group) {
+            Ok(heads) => {
+                let head = heads.last().copied().unwrap_or(published.head);
+                for commit in &group {
+                    self.keyed.note(head, commit);
+                }
+                self.checkpointer.count(&group);
+                self.shared.publish(&[Arc::new(next.published(head, time, published.changes))]);
+                Ok(head)
+            }
+            Err(error) => {
+                let refusal = ProposalError::from(error);
+                if refusal.is_of_the_store() {
+                    tracing::error!(error = %refusal, "the store failed; nothing more is written");
+                    self.latched = Some(refusal.to_string());
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// The append failed. Only where nothing was written is the outcome known.

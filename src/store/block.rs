@@ -13,13 +13,14 @@
 use std::ops::Range;
 
 use super::StoreError;
+use crate::model::limits::MODEL_COMMIT_BYTES_MAX;
 
 /// Largest block, its checksum included, in bytes. With a key of 8 bytes it stays below 4 KiB.
 const BLOCK_BYTES_MAX: usize = 4_076;
 /// Length of the checksum at a block's end, in bytes.
 const SUM_BYTES: usize = 4;
-/// Longest entry, in bytes: a model's files, or a tuple with its context, and much room.
-const ENTRY_BYTES_MAX: usize = 16 << 20;
+/// Longest entry, in bytes: a model's files as a commit carried them, and some room.
+const ENTRY_BYTES_MAX: usize = MODEL_COMMIT_BYTES_MAX + (64 << 10);
 
 /// Cuts entries into blocks.
 #[derive(Debug, Default)]
@@ -48,10 +49,13 @@ impl BlockWriter {
         self.pending.extend_from_slice(rest);
         self.previous = entry;
         let mut blocks = Vec::new();
-        while self.pending.len() >= BLOCK_BYTES_MAX - SUM_BYTES {
-            let later = self.pending.split_off(BLOCK_BYTES_MAX - SUM_BYTES);
-            let data = std::mem::replace(&mut self.pending, later);
-            blocks.push(self.sealed(data));
+        if self.pending.len() >= BLOCK_BYTES_MAX - SUM_BYTES {
+            let pending = std::mem::take(&mut self.pending);
+            let mut full = pending.chunks_exact(BLOCK_BYTES_MAX - SUM_BYTES);
+            for data in &mut full {
+                blocks.push(self.sealed(data.to_vec()));
+            }
+            self.pending.extend_from_slice(full.remainder());
         }
         Ok(blocks)
     }

@@ -115,6 +115,15 @@ fn random_id() -> Arc<str> {
     format!("{:016x}{:016x}", half(), half()).into()
 }
 
+/// From which commit on a model is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSince {
+    /// Its number.
+    pub revision: Revision,
+    /// When it was made.
+    pub time: Time,
+}
+
 /// The state as of a revision, in place of the commits up to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckpointHead {
@@ -124,6 +133,8 @@ pub struct CheckpointHead {
     pub time: Time,
     /// The model in force.
     pub model: Option<ModelFiles>,
+    /// Since when; `None`: the program that wrote it did not say.
+    pub model_since: Option<ModelSince>,
     /// How many tuples follow.
     pub tuple_count: u64,
     /// How many keyed commits follow the tuples.

@@ -12,9 +12,10 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{
-    CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest, ModelFiles, StoreError,
+    CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest, ModelFiles, ModelSince,
+    StoreError,
 };
-use crate::model::limits::COMMIT_BYTES_MAX;
+use crate::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
 
@@ -129,6 +130,16 @@ struct CheckpointRecord {
     tuple_count: u64,
     #[prost(uint64, tag = "6")]
     keyed_count: u64,
+    #[prost(message, optional, tag = "7")]
+    model_since: Option<SinceRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SinceRecord {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    #[prost(sint64, tag = "2")]
+    time: i64,
 }
 
 /// The checksum of a commit: it covers the predecessor's, the number and every byte. It guards
@@ -164,8 +175,9 @@ pub(super) fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
         request: commit.request.as_ref().map(request_record),
     };
     let bytes = 1 + record.encoded_len();
-    if bytes > COMMIT_BYTES_MAX {
-        return Err(StoreError::CommitTooLarge { bytes, limit: COMMIT_BYTES_MAX });
+    let limit = if commit.model.is_some() { MODEL_COMMIT_BYTES_MAX } else { COMMIT_BYTES_MAX };
+    if bytes > limit {
+        return Err(StoreError::CommitTooLarge { bytes, limit });
     }
     Ok(framed(FORMAT, &record))
 }
@@ -241,6 +253,9 @@ pub(super) fn encode_checkpoint(state: &CheckpointHead) -> Vec<u8> {
         model: state.model.as_ref().map(model_record),
         tuple_count: state.tuple_count,
         keyed_count: state.keyed_count,
+        model_since: state
+            .model_since
+            .map(|since| SinceRecord { revision: since.revision.0, time: since.time.0 }),
     };
     framed(format, &record)
 }
@@ -255,6 +270,9 @@ pub(super) fn decode_checkpoint(bytes: &[u8]) -> Result<CheckpointHead, StoreErr
         head: Head { revision: Revision(record.revision), checksum: record.checksum },
         time: Time(record.time),
         model: record.model.map(model_files),
+        model_since: record
+            .model_since
+            .map(|since| ModelSince { revision: Revision(since.revision), time: Time(since.time) }),
         tuple_count: record.tuple_count,
         keyed_count: record.keyed_count,
     })

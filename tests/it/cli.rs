@@ -283,6 +283,7 @@ fn every_command_has_an_example_in_its_help() {
         &["model", "schema"],
         &["completions"],
         &["man"],
+        &["model", "show"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert_exit(&output, 0);

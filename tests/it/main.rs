@@ -8,6 +8,7 @@
     reason = "a test ends where its expectation fails"
 )]
 
+mod activation;
 mod cli;
 mod cli_batch;
 mod cli_examples;
@@ -24,6 +25,7 @@ mod layers;
 mod limits;
 mod limits_covered;
 mod model;
+mod model_in_force;
 mod models_load;
 mod oracle;
 mod pdp;

@@ -4,7 +4,7 @@ use bailiwick::model::names::{Name, Subject};
 use bailiwick::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
 use bailiwick::store::{
     CheckpointEntry, CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest,
-    ModelFiles, Store, StoreError,
+    ModelFiles, ModelSince, Store, StoreError,
 };
 
 /// Tuple number `n`; the numbers' order is the keys' order.
@@ -87,7 +87,9 @@ pub(crate) fn grow(store: &dyn Store, count: u64) -> Head {
 pub(crate) fn state_at_head(store: &dyn Store, tuple_count: u64) -> CheckpointHead {
     let head = store.head();
     let keyed_count = tuple_count / 3;
-    CheckpointHead { head, time: Time(5), model: commit(11).model, tuple_count, keyed_count }
+    let model_since = Some(ModelSince { revision: Revision(1), time: Time(3) });
+    let model = commit(11).model;
+    CheckpointHead { head, time: Time(5), model, model_since, tuple_count, keyed_count }
 }
 
 /// Writes a checkpoint of `count` tuples, and a third as many keyed commits, at the head.

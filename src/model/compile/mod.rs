@@ -65,8 +65,10 @@ pub fn load(
             permissions.insert(name.clone(), Permission { name: id, section, at });
         }
     }
+    let counted = counted(&source, files);
     let model = Model {
-        digest: digest(&source, files, overrides),
+        digest: digest(&counted, files, overrides),
+        files: counted.into_iter().map(str::to_owned).collect(),
         name: source.name,
         types,
         facts,
@@ -113,10 +115,17 @@ fn compile(
     (draft, listed, matrices)
 }
 
+/// The files that the model is made of. `tests.yaml` and files that no matrix names do not count.
+fn counted<'a>(source: &'a Source, files: &SourceFiles) -> BTreeSet<&'a str> {
+    let named = source.matrices.iter().map(|matrix| matrix.file.text.as_str());
+    let counted = named.chain([MODEL_FILE]);
+    counted.filter(|name| files.get(name).is_some()).collect()
+}
+
 /// SHA-256 over the files that the model is made of, each with its name and length, and over the
-/// parameters set from outside. `tests.yaml` and files that no matrix names do not count.
+/// parameters set from outside.
 fn digest(
-    source: &Source,
+    counted: &BTreeSet<&str>,
     files: &SourceFiles,
     overrides: &BTreeMap<String, ParameterValue>,
 ) -> String {
@@ -125,11 +134,8 @@ fn digest(
         hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(bytes);
     };
-    let mut names: BTreeSet<&str> =
-        source.matrices.iter().map(|matrix| matrix.file.text.as_str()).collect();
-    names.insert(MODEL_FILE);
     field(b"bailiwick model 1");
-    for (name, text) in names.into_iter().filter_map(|name| Some((name, files.get(name)?))) {
+    for (name, text) in counted.iter().filter_map(|name| Some((name, files.get(name)?))) {
         field(b"file");
         field(name.as_bytes());
         field(text.as_bytes());

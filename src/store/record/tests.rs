@@ -50,6 +50,7 @@ fn sample_checkpoint() -> CheckpointHead {
         head: Head { revision: Revision(300), checksum: 0x0123_4567_89ab_cdef },
         time: Time(1_700_000_000_000_000),
         model: sample_commit().model,
+        model_since: None,
         tuple_count: 1_000,
         keyed_count: 0,
     }
@@ -157,4 +158,11 @@ fn every_double_comes_back_exactly() {
         tuple.condition = Some(TupleCondition { name: Name::parse("c").unwrap(), context });
         assert_eq!(decode_tuple(&encode_tuple(&tuple).unwrap()).unwrap(), tuple);
     }
+}
+
+#[test]
+fn since_when_a_model_is_in_force_comes_back() {
+    let since = ModelSince { revision: Revision(7), time: Time(-1) };
+    let state = CheckpointHead { model_since: Some(since), ..sample_checkpoint() };
+    assert_eq!(decode_checkpoint(&encode_checkpoint(&state)).unwrap(), state);
 }

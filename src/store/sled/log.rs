@@ -12,7 +12,7 @@
 //! ```
 
 use super::engine::{Engine, ITEM_BYTES_MAX, Item, Items};
-use crate::model::limits::COMMIT_BYTES_MAX;
+use crate::model::limits::MODEL_COMMIT_BYTES_MAX;
 use crate::model::tuple::Revision;
 use crate::store::record::chained;
 use crate::store::{Head, StoreError};
@@ -25,7 +25,10 @@ const LAST: u8 = 1;
 /// Keys removed in one batch.
 const REMOVED_AT_ONCE: usize = 1_000;
 
-const _: () = assert!(COMMIT_BYTES_MAX / PART_BODY_BYTES < u16::MAX as usize);
+/// Longest body, in bytes: no other commit may be as large as one with a model.
+const BODY_BYTES_MAX: usize = MODEL_COMMIT_BYTES_MAX;
+
+const _: () = assert!(BODY_BYTES_MAX / PART_BODY_BYTES < u16::MAX as usize);
 
 /// A commit as stored, its own checksum proved.
 pub(super) struct Record {
@@ -51,7 +54,7 @@ pub(super) fn items(previous: Head, body: &[u8]) -> (Vec<Item>, Head) {
     last.push(LAST);
     last.extend_from_slice(rest);
     last.extend((part + 1).to_be_bytes());
-    // Fits: a body is at most COMMIT_BYTES_MAX, and reading checks this length.
+    // Fits: a body is at most BODY_BYTES_MAX, and reading checks this length.
     last.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
     last.extend(previous.checksum.to_be_bytes());
     last.extend(head.checksum.to_be_bytes());
@@ -114,7 +117,7 @@ impl Records {
                 _ => return wrong("a part is of no known kind"),
             };
             body.extend_from_slice(data);
-            if body.len() > COMMIT_BYTES_MAX {
+            if body.len() > BODY_BYTES_MAX {
                 return wrong("it is longer than any commit");
             }
             if let Some(trailer) = trailer {

@@ -30,7 +30,14 @@ fn commit(n: u64) -> Commit {
 /// The head of a checkpoint of nothing.
 fn empty_state(store: &SledStore) -> CheckpointHead {
     let head = store.head();
-    CheckpointHead { head, time: Time(1), model: None, tuple_count: 0, keyed_count: 0 }
+    CheckpointHead {
+        head,
+        time: Time(1),
+        model: None,
+        model_since: None,
+        tuple_count: 0,
+        keyed_count: 0,
+    }
 }
 
 /// A store whose syncs are counted, and fail while `fails` is set.

@@ -15,7 +15,7 @@ use bailiwick::engine::{CheckedContext, Decision, EngineError};
 use bailiwick::model::form::Model;
 use bailiwick::model::tuple::{Context, Time, Tuple, TupleKey};
 use bailiwick::model::{SourceFiles, load};
-use bailiwick::pdp::{Clock, Pdp, Token, WriteChange, WriteError};
+use bailiwick::pdp::{Clock, Pdp, Proposal, Token, WriteChange, WriteError};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::{ModelFiles, Store};
 
@@ -42,6 +42,12 @@ pub(crate) fn model(yaml: &str) -> Model {
     load(&files, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// The same with its file, as it is proposed.
+pub(crate) fn proposal(yaml: &str) -> Proposal {
+    let files = SourceFiles::from_iter([("model.yaml", yaml)]);
+    Proposal::compile(&files).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
 pub(crate) fn files_of(model: &Model) -> ModelFiles {
     ModelFiles { digest: model.digest.clone(), files: Vec::new() }
 }
@@ -59,10 +65,8 @@ impl World {
 
     pub(crate) fn on(store: Arc<dyn Store>, yaml: &str) -> Self {
         let clock = Arc::new(SetClock::default());
-        let model = model(yaml);
-        let files = files_of(&model);
         let clock_too: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let pdp = Pdp::open(store, model, files, clock_too).unwrap();
+        let pdp = Pdp::start_strictly(store, proposal(yaml), clock_too).unwrap();
         Self { pdp, clock }
     }
 

@@ -13,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod limits;
 mod linear;
+mod models;
 mod preconditions;
 mod questions;
 mod raw;

@@ -3,7 +3,6 @@
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::BATCH_ITEMS_MAX;
-use pb::model_service_client::ModelServiceClient;
 use tonic::Code;
 
 use super::client::{Wire, ask, context, item, tuple};
@@ -234,24 +233,4 @@ async fn a_list_is_complete_or_refused() {
         let status = wire.list(request).await.unwrap_err();
         assert_refused(&status, Code::InvalidArgument, reason, field);
     }
-}
-
-#[tokio::test]
-async fn the_model_in_force_is_shown() {
-    let wire = Wire::with(&[]).await;
-    let mut models = ModelServiceClient::new(wire.service.channel().await);
-    let model = models.get_model(pb::GetModelRequest {}).await.unwrap().into_inner();
-    assert_eq!(model.name, "everything");
-    assert_eq!(model.digest.len(), 64);
-    assert_eq!(model.revision, 1);
-    let doc = model.types.iter().find(|def| def.name == "doc").unwrap();
-    let viewer = doc.roles.iter().find(|role| role.name == "viewer").unwrap();
-    assert!(viewer.bound_by.contains(&"user:*".to_owned()), "{:?}", viewer.bound_by);
-    assert!(viewer.bound_by.contains(&"group#member".to_owned()), "{:?}", viewer.bound_by);
-    assert!(doc.relations.iter().any(|edge| edge.name == "folder" && edge.is_parent && edge.many));
-    let export = model.permissions.iter().find(|p| p.name == "doc.export").unwrap();
-    assert_eq!(export.at, ["doc"]);
-    let [matrix] = model.matrices.as_slice() else { panic!("{:?}", model.matrices) };
-    assert!(matrix.rows.iter().all(|row| row.cells.len() == matrix.columns.len()));
-    assert!(matrix.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.starts_with("if ")));
 }

@@ -84,6 +84,7 @@ async fn a_restored_store_has_another_history() {
         head: origin.head(),
         time: Time(0),
         model: activation.model,
+        model_since: None,
         tuple_count: 1,
         keyed_count: 0,
     };

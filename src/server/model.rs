@@ -1,0 +1,312 @@
+//! A service's model directory: read and proposed at the start, when told to (SIGHUP), and when what it
+//! holds has changed. Also what health says of the last proposal. Decides nothing: the service accepts
+//! or refuses.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::model::limits::{MODEL_WATCH_SECONDS, PROBLEMS_NAMED_MAX, PROBLEMS_SHOWN_MAX};
+use crate::model::{Problems, ReadError, SourceFiles};
+use crate::pdp::{Pdp, Proposal};
+
+/// The name under which health says whether the last proposed model was accepted.
+pub const MODEL_HEALTH: &str = "bailiwick.model";
+
+/// What a directory holds, told apart from anything else that it may hold.
+type Fingerprint = [u8; 32];
+
+type Content = Result<SourceFiles, ReadError>;
+
+/// A model directory that is read again and again.
+#[derive(Debug)]
+pub struct ModelDir {
+    path: PathBuf,
+    /// What it held when it was last proposed.
+    proposed: Mutex<Option<Fingerprint>>,
+}
+
+/// Why a directory holds no model.
+#[derive(Debug)]
+pub enum ModelFault {
+    /// It cannot be read.
+    Unreadable(ReadError),
+    /// What it holds is faulty.
+    Faulty {
+        /// The directory.
+        dir: PathBuf,
+        /// All that is wrong.
+        problems: Problems,
+    },
+}
+
+impl ModelDir {
+    /// This directory; nothing is read yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, proposed: Mutex::new(None) }
+    }
+
+    /// Reads and compiles what the directory holds now, to be proposed. Blocks.
+    ///
+    /// # Errors
+    /// There is no model in it.
+    pub fn load(&self) -> Result<Proposal, ModelFault> {
+        let (found, content) = self.read();
+        self.load_content(found, content)
+    }
+
+    /// Proposes what it holds; what is no model is refused, and the log has each problem. Blocks.
+    pub fn propose(&self, pdp: &Pdp) {
+        let loaded = self.load();
+        self.submit(pdp, loaded);
+    }
+
+    /// Proposes what was loaded.
+    pub fn submit(&self, pdp: &Pdp, loaded: Result<Proposal, ModelFault>) {
+        match loaded {
+            // The service logs what becomes of it.
+            Ok(proposal) => drop(pdp.propose(proposal)),
+            Err(fault) => {
+                fault.log(&self.path);
+                pdp.note_faulty_proposal(fault.reason());
+            }
+        }
+    }
+
+    fn load_content(&self, found: Fingerprint, content: Content) -> Result<Proposal, ModelFault> {
+        *self.proposed.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        let files = content.map_err(ModelFault::Unreadable)?;
+        Proposal::compile(&files)
+            .map_err(|problems| ModelFault::Faulty { dir: self.path.clone(), problems })
+    }
+
+    fn proposed(&self) -> Option<Fingerprint> {
+        *self.proposed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> (Fingerprint, Content) {
+        let content = SourceFiles::read_dir(&self.path);
+        let mut hash = Sha256::new();
+        let mut field = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        match &content {
+            Ok(files) => files.names().for_each(|name| {
+                field(name);
+                field(files.get(name).unwrap_or_default());
+            }),
+            Err(error) => field(&error.to_string()),
+        }
+        (hash.finalize().into(), content)
+    }
+}
+
+impl ModelFault {
+    fn log(&self, dir: &Path) {
+        match self {
+            Self::Unreadable(error) => {
+                tracing::error!(%error, "the model is refused; the old one stays");
+            }
+            Self::Faulty { dir, problems } => {
+                for problem in problems.lines_in(dir, PROBLEMS_SHOWN_MAX) {
+                    tracing::error!("{problem}");
+                }
+            }
+        }
+        let problems = match self {
+            Self::Unreadable(_) => 1,
+            Self::Faulty { problems, .. } => problems.count(),
+        };
+        let dir = dir.display();
+        tracing::error!(%dir, problems, "the model has problems; the old one stays");
+    }
+
+    /// As callers may read it: without paths of this machine.
+    fn reason(&self) -> String {
+        match self {
+            Self::Unreadable(_) => {
+                "the model directory cannot be read; the log says why".to_owned()
+            }
+            Self::Faulty { problems, .. } => {
+                let named = problems.as_slice().iter().take(PROBLEMS_NAMED_MAX);
+                let named = named.map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let more = if problems.count() > PROBLEMS_NAMED_MAX { "; ..." } else { "" };
+                format!("the model has problems: {}: {named}{more}", problems.count())
+            }
+        }
+    }
+}
+
+impl fmt::Display for ModelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::Faulty { dir, problems } => {
+                let lines = problems.lines_in(dir, PROBLEMS_SHOWN_MAX).join("\n");
+                write!(f, "the model has problems: {}\n{lines}", problems.count())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ModelFault {}
+
+/// What makes a service read its model directory again. Made before the service listens, so that no
+/// signal ends it.
+#[derive(Debug)]
+pub struct ModelKeeper {
+    /// `None`: it was started without one; a signal is answered in the log.
+    dir: Option<Arc<ModelDir>>,
+    hangups: Signal,
+    is_watched: bool,
+}
+
+impl ModelKeeper {
+    /// Reads the directory at each SIGHUP, and, if it is watched, whenever what it holds has changed.
+    ///
+    /// # Errors
+    /// The system refuses to tell of signals.
+    pub fn new(dir: Option<Arc<ModelDir>>, is_watched: bool) -> std::io::Result<Self> {
+        Ok(Self { dir, hangups: signal(SignalKind::hangup())?, is_watched })
+    }
+
+    /// One proposal at a time; signals that come meanwhile are one more.
+    async fn run(mut self, pdp: &Pdp) -> Infallible {
+        let mut looks = interval(Duration::from_secs(MODEL_WATCH_SECONDS));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = Watch::default();
+        loop {
+            let is_told = tokio::select! {
+                told = self.hangups.recv() => told.is_some(),
+                _ = looks.tick(), if self.is_watched => false,
+            };
+            let Some(dir) = self.dir.clone() else {
+                tracing::warn!("SIGHUP: the service was started without a model directory");
+                continue;
+            };
+            let pdp = pdp.clone();
+            let mut seen = watch;
+            let looked = tokio::task::spawn_blocking(move || {
+                if is_told {
+                    tracing::info!(dir = %dir.path.display(), "SIGHUP: reading the model directory");
+                    dir.propose(&pdp);
+                } else {
+                    let (found, content) = dir.read();
+                    if seen.is_settled(found, dir.proposed()) {
+                        let loaded = dir.load_content(found, content);
+                        dir.submit(&pdp, loaded);
+                    }
+                }
+                seen
+            });
+            match looked.await {
+                Ok(seen) => watch = seen,
+                Err(error) => tracing::error!(%error, "the model directory could not be proposed"),
+            }
+        }
+    }
+}
+
+/// Whether a directory has come to rest: half-written files must not be proposed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watch {
+    last: Option<Fingerprint>,
+}
+
+impl Watch {
+    /// True: it differs from what was proposed, and was the same at the look before.
+    fn is_settled(&mut self, found: Fingerprint, proposed: Option<Fingerprint>) -> bool {
+        self.last.replace(found) == Some(found) && proposed != Some(found)
+    }
+}
+
+/// Looks after the model of a service that serves: proposals, and what health says of them.
+pub(super) async fn attend(
+    keeper: Option<ModelKeeper>,
+    pdp: &Pdp,
+    health: &HealthReporter,
+) -> Infallible {
+    let kept = async {
+        match keeper {
+            Some(keeper) => keeper.run(pdp).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        never = kept => never,
+        never = report(pdp, health) => never,
+    }
+}
+
+/// What health says of the last proposal.
+pub(super) async fn report_current(is_current: bool, health: &HealthReporter) {
+    let status = if is_current { ServingStatus::Serving } else { ServingStatus::NotServing };
+    health.set_service_status(MODEL_HEALTH, status).await;
+}
+
+async fn report(pdp: &Pdp, health: &HealthReporter) -> Infallible {
+    let mut statuses = pdp.model_status();
+    loop {
+        let is_current = statuses.borrow_and_update().is_current();
+        report_current(is_current, health).await;
+        if statuses.changed().await.is_err() {
+            pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_proposed_once_it_has_come_to_rest() {
+        let (old, half, new) = ([1; 32], [2; 32], [3; 32]);
+        let mut watch = Watch::default();
+        let mut proposed = Some(old);
+        let mut proposals = Vec::new();
+        for found in [old, old, half, new, half, new, new, new, new, old, new, old, old, old] {
+            if watch.is_settled(found, proposed) {
+                proposals.push(found);
+                proposed = Some(found);
+            }
+        }
+        assert_eq!(proposals, [new, old]);
+        assert!(!watch.is_settled(half, None) && watch.is_settled(half, None));
+    }
+
+    #[test]
+    fn what_differs_has_another_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        let model = ModelDir::new(dir.path().to_owned());
+        let mut seen = vec![model.read().0];
+        let mut step = |name, text| {
+            std::fs::write(path(name), text).unwrap();
+            let found = model.read().0;
+            assert!(!seen.contains(&found), "{name}: {text}");
+            seen.push(found);
+        };
+        step("model.yaml", "model: a");
+        step("model.yaml", "model: b");
+        step("a.csv", "");
+        step("a.csv", "x");
+        step("b.csv", "x");
+        step("model.yaml", "model: ab");
+        std::fs::write(path("ignored.txt"), "x").unwrap();
+        assert_eq!(seen.last(), Some(&model.read().0));
+        std::fs::write(path("model.yaml"), [0xff]).unwrap();
+        assert!(!seen.contains(&model.read().0));
+    }
+}
