@@ -12,7 +12,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::closure::Closure;
-use super::condition;
+use super::condition::{Requested, stored_cost};
 use super::plan::Plan;
 use super::value::{Value, Why};
 use super::view::View;
@@ -61,6 +61,8 @@ pub(super) struct Eval<'a> {
     /// What was missing on the way to the sets in `closure`; told only if such a set is asked for.
     closure_missing: BTreeSet<String>,
     conditions: FxHashMap<ConditionId, Value>,
+    /// The request's values as each condition that was met has them.
+    requested: FxHashMap<ConditionId, Rc<Requested>>,
     steps: u64,
     /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
@@ -108,6 +110,7 @@ impl<'a> Eval<'a> {
             closure: None,
             closure_missing: BTreeSet::new(),
             conditions: FxHashMap::default(),
+            requested: FxHashMap::default(),
             steps: 0,
             open: 0,
             nesting: 0,
@@ -312,11 +315,24 @@ impl<'a> Eval<'a> {
         let Some(condition) = self.view.model().condition(id) else {
             return Value::MISSING;
         };
-        self.steps += condition.cost / CONDITION_COST_PER_STEP;
+        let requested = match self.requested.get(&id) {
+            Some(requested) => Rc::clone(requested),
+            None => {
+                let requested = Rc::new(Requested::new(condition, self.context));
+                self.steps += requested.cost / CONDITION_COST_PER_STEP;
+                self.requested.insert(id, Rc::clone(&requested));
+                requested
+            }
+        };
+        let converting = stored.map_or(0, stored_cost);
+        self.steps += (condition.cost + converting) / CONDITION_COST_PER_STEP;
         if let Some(over) = self.step() {
             return over;
         }
-        condition::evaluate(condition, stored, self.context, &mut self.missing)
+        match stored {
+            None => requested.evaluate(condition, &mut self.missing),
+            Some(stored) => requested.evaluate_with(condition, stored, &mut self.missing),
+        }
     }
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).

@@ -331,6 +331,7 @@ impl std::fmt::Display for ParameterType {
             Self::String => f.write_str("string"),
             Self::Timestamp => f.write_str("timestamp"),
             Self::Duration => f.write_str("duration"),
+            Self::IpAddress => f.write_str("ipaddress"),
             Self::List(of) => write!(f, "list<{of}>"),
             Self::Map(of) => write!(f, "map<{of}>"),
         }

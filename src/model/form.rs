@@ -136,6 +136,8 @@ pub enum ParameterType {
     Timestamp,
     /// From a string such as `90s` or `1h30m`.
     Duration,
+    /// From a string such as `10.0.0.1` or `2001:db8::1`.
+    IpAddress,
     /// A list of values of one type.
     List(Box<ParameterType>),
     /// A map from strings to values of one type.

@@ -1,6 +1,7 @@
 //! Layer 0: the nouns, and the model: parse, check, compile. Does no I/O but reading the files it is
 //! given; knows no clock, no store, no wire.
 
+pub mod address;
 pub mod admission;
 mod compile;
 mod expression;

@@ -140,10 +140,10 @@ fn condition(name: &Word, node: &Node, report: &mut Report) -> Option<ConditionS
         for (name, node) in node.entries("a map of parameters and their types", report) {
             let Some(word) = node.text("the type of a parameter", report) else { continue };
             // A parameter of an unknown type is kept, so that its uses are not problems too.
-            let kind = parameter_type(&word.text, 0).unwrap_or_else(|| {
+            let kind = parameter_type(&word.text, 0);
+            if kind.is_none() {
                 report.push(&word.at, unknown_parameter_type(word));
-                ParameterType::String
-            });
+            }
             parameters.push((name.clone(), kind));
         }
     }
@@ -152,8 +152,18 @@ fn condition(name: &Word, node: &Node, report: &mut Report) -> Option<ConditionS
     Some(ConditionSource { name: name.clone(), parameters, when })
 }
 
-const PARAMETER_TYPES: [&str; 9] =
-    ["bool", "int", "uint", "double", "string", "timestamp", "duration", "list", "map"];
+const PARAMETER_TYPES: [&str; 10] = [
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "timestamp",
+    "duration",
+    "ipaddress",
+    "list",
+    "map",
+];
 
 fn unknown_parameter_type(word: &Word) -> String {
     let near = did_you_mean(&word.text, PARAMETER_TYPES);
@@ -175,6 +185,7 @@ fn parameter_type(text: &str, depth: usize) -> Option<ParameterType> {
         "string" => ParameterType::String,
         "timestamp" => ParameterType::Timestamp,
         "duration" => ParameterType::Duration,
+        "ipaddress" => ParameterType::IpAddress,
         "list" => ParameterType::List(Box::new(ParameterType::String)),
         "map" => ParameterType::Map(Box::new(ParameterType::String)),
         _ => match of("list") {

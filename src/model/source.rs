@@ -63,7 +63,8 @@ pub(super) enum FactForm {
 #[derive(Debug)]
 pub(super) struct ConditionSource {
     pub(super) name: Word,
-    pub(super) parameters: Vec<(Word, ParameterType)>,
+    /// `None`: of a type that there is not; told already.
+    pub(super) parameters: Vec<(Word, Option<ParameterType>)>,
     pub(super) when: Word,
 }
 

@@ -8,6 +8,8 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
 use super::cost::cost_of;
 use super::draft::Draft;
+use super::signatures::{function_names, signatures};
+use super::typing::misfits;
 use crate::model::form::{Condition, ParameterType};
 use crate::model::isolate::on_own_stack;
 use crate::model::limits::{
@@ -23,35 +25,6 @@ use crate::model::yaml::Word;
 const TYPE_WORDS: [&str; 10] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
-/// The standard functions, and the macros in the form of calls; operators are not words.
-const FUNCTIONS: [&str; 25] = [
-    "bool",
-    "bytes",
-    "contains",
-    "double",
-    "duration",
-    "dyn",
-    "endsWith",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getFullYear",
-    "getHours",
-    "getMilliseconds",
-    "getMinutes",
-    "getMonth",
-    "getSeconds",
-    "int",
-    "matches",
-    "size",
-    "startsWith",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-];
-
 pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
     for entry in source {
         let Some(name) = draft.new_name(&entry.name) else { continue };
@@ -62,14 +35,16 @@ pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
         let mut parameters = BTreeMap::new();
         for (word, kind) in &entry.parameters {
             if is_identifier(&word.text) {
-                parameters.insert(word.text.clone(), kind.clone());
+                let kind = kind.clone().unwrap_or(ParameterType::String);
+                parameters.insert(word.text.clone(), kind);
             } else {
                 let message = format!("`{}` is no name of a CEL variable", word.quoted());
                 draft.report.push(&word.at, message);
             }
         }
         // A condition with a fault is declared nonetheless: its uses are not faults.
-        let program = compile(&entry.when, &parameters, draft)
+        let all_typed = entry.parameters.iter().all(|(_, kind)| kind.is_some());
+        let program = compile(&entry.when, &parameters, all_typed, draft)
             .or_else(|| on_own_stack(|| Some((Program::compile("false").ok()?, 1))).flatten());
         if let Some((program, cost)) = program {
             let when = entry.when.text.clone();
@@ -80,16 +55,19 @@ pub(super) fn conditions(source: &[ConditionSource], draft: &mut Draft) {
 
 fn is_identifier(text: &str) -> bool {
     let first = text.chars().next();
-    first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    // A variable that is absent must not stand for a type that CEL knows by that name.
+    let is_free = !TYPE_WORDS.contains(&text) && text != "optional_type";
+    is_free
+        && first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !TYPE_WORDS.contains(&text)
         && !matches!(text, "true" | "false" | "null" | "in")
 }
 
-/// The program, and what it may cost at most.
+/// The program, and what it may cost at most. Its types are judged only where all are known.
 fn compile(
     when: &Word,
     parameters: &BTreeMap<String, ParameterType>,
+    all_typed: bool,
     draft: &mut Draft,
 ) -> Option<(Program, u64)> {
     if when.text.len() > CONDITION_BYTES_MAX {
@@ -111,6 +89,11 @@ fn compile(
         let known = parameters.keys().map(String::as_str).collect();
         let mut walk = Walk { program: &program, known, bound: Vec::new(), faults: Vec::new() };
         walk.expr(program.expression(), 0, false);
+        if walk.faults.is_empty() && all_typed {
+            for misfit in misfits(program.expression(), parameters) {
+                walk.fault(misfit.at, misfit.message);
+            }
+        }
         let faults = walk.faults;
         if !faults.is_empty() {
             return Err(faults);
@@ -174,9 +157,9 @@ impl<'p> Walk<'p> {
             }
             Expr::Call(call) => {
                 let name = call.func_name.as_str();
-                let is_word = name.chars().all(|c| c.is_ascii_alphanumeric());
-                if is_word && !FUNCTIONS.contains(&name) {
-                    let near = did_you_mean(name, FUNCTIONS);
+                let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic());
+                if is_word && signatures(name).next().is_none() {
+                    let near = did_you_mean(name, function_names());
                     self.fault(node, format!("`{}` is no function{near}", quoted(name)));
                 }
                 call.target.iter().for_each(|target| self.expr(target, below, in_loop));

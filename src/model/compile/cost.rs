@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 
+use super::regex_cost::PatternCost;
 use crate::model::form::ParameterType;
 use crate::model::limits::CONTEXT_BYTES_MAX;
+use crate::model::values::IN_CIDR;
 
 /// The least JSON that an element of a list takes, its comma included.
 const ELEMENT_BYTES_MIN: u64 = 2;
@@ -60,7 +62,12 @@ impl<'p> Costs<'p> {
                     .chain(&call.args)
                     .map(|a| self.bound(a))
                     .collect();
-                called(&call.func_name, &arguments)
+                match (call.func_name.as_str(), call.args.last().map(|last| &last.expr)) {
+                    ("matches", Some(Expr::Literal(LiteralValue::String(pattern)))) => {
+                        matched(pattern.inner(), &arguments)
+                    }
+                    (name, _) => called(name, &arguments),
+                }
             }
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
         }
@@ -128,6 +135,16 @@ fn literal_size(literal: &LiteralValue) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX).max(1)
 }
 
+/// `matches` with this pattern, its last argument: compiling it, then going through the text.
+fn matched(pattern: &str, arguments: &[Bound]) -> Bound {
+    let PatternCost { states, places } = PatternCost::of(pattern);
+    let given = arguments.iter().fold(1, |sum: u64, argument| sum.saturating_add(argument.cost));
+    let text = arguments.first().map_or(1, |text| text.size);
+    let compiling = states.saturating_mul(200).saturating_add(1_000);
+    let matching = text.saturating_mul(places.max(1));
+    Bound { size: 1, cost: given.saturating_add(compiling).saturating_add(matching) }
+}
+
 /// A call's own cost, beside that of its arguments, by what it has to look at.
 fn called(name: &str, arguments: &[Bound]) -> Bound {
     let size = |at: usize| arguments.get(at).map_or(1, |argument| argument.size);
@@ -136,16 +153,13 @@ fn called(name: &str, arguments: &[Bound]) -> Bound {
     let given = arguments.iter().fold(1, |sum: u64, argument| sum.saturating_add(argument.cost));
     let (own, result) = match name {
         "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" | "startsWith" | "endsWith" => (least, 1),
-        "_&&_" | "_||_" | "!_" | "size" => (1, 1),
+        "_&&_" | "_||_" | "!_" => (1, 1),
+        // Of a text the characters are counted, each time.
+        "size" => (size(0), 1),
+        IN_CIDR => (size(1).saturating_add(ELEMENT_BYTES_MIN), 1),
         "@in" | "_in_" => (size(1).saturating_add(size(0)), 1),
         "_[_]" => (size(1), size(0)),
         "_?_:_" => (1, all),
-        // Compiling the pattern, then matching in time linear in pattern and text.
-        "matches" => {
-            let pattern = size(1);
-            let compiling = pattern.saturating_mul(200).saturating_add(1_000);
-            (size(0).saturating_mul(pattern).saturating_add(compiling), 1)
-        }
         "_-_" | "_*_" | "_/_" | "_%_" | "-_" => (1, 1),
         // `+`, conversions, and whatever else: all is looked at, and may be what comes out.
         _ => (all, all),

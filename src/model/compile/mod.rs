@@ -9,10 +9,14 @@ mod declare;
 mod draft;
 mod fixpoint;
 mod hierarchy;
+mod kind;
 mod lift;
 mod lower;
+mod regex_cost;
 mod resolve;
 mod rows;
+mod signatures;
+mod typing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -193,7 +193,7 @@ conditions:
         matrix: "",
         problems: r#"model.yaml:4:25: not CEL: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT...
 model.yaml:5:45: `hours` is no parameter of the condition; did you mean `hour`?
-model.yaml:6:31: `integer` is no type of a parameter: expected one of bool, int, uint, double, string, timestamp, duration, list, map
+model.yaml:6:31: `integer` is no type of a parameter: expected one of bool, int, uint, double, string, timestamp, duration, ipaddress, list, map
 model.yaml:7:62: a comprehension within a comprehension
 model.yaml:8:60: `startWith` is no function; did you mean `startsWith`?
 model.yaml:9:29: `a-b` is no name of a CEL variable"#,

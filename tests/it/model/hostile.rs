@@ -147,20 +147,21 @@ fn conditions_are_bounded() {
 #[test]
 fn what_a_condition_may_cost_is_bounded_when_the_model_is_loaded() {
     let with = |when: &str| {
-        let parameters = "{ l: 'list<string>', n: 'list<int>', s: string, h: int, m: 'map<int>' }";
+        let parameters = "{ l: 'list<string>', n: 'list<int>', s: string, h: int, m: 'map<int>', a: 'list<ipaddress>', i: ipaddress }";
         let conditions =
             format!("conditions: {{ c: {{ parameters: {parameters}, when: \"{when}\" }} }}\n");
         problems(&format!("model: m\ntypes: {{ user: {{}} }}\n{conditions}"), "")
     };
     for dear in [
         "l.all(x, x in l)",
-        "l.all(x, !s.matches('(x+x+)+y|' + x))",
+        "l.all(x, !(s + x).matches('(x+x+)+y'))",
         "l.all(x, s.contains(x))",
+        "l.all(x, s.size() > 3)",
         "l.map(x, s + s).size() >= 0",
         "n.filter(x, x > h).size() > 0",
         "l.all(x, l.size() == (l + l + l).size())",
-        "s.matches(s)",
         "l.all(x, x.matches('a+b'))",
+        "a.exists(x, x.in_cidr(s))",
     ] {
         let found = with(dear);
         assert!(found.contains("evaluating it may cost"), "{dear}: {found:?}");
@@ -173,6 +174,50 @@ fn what_a_condition_may_cost_is_bounded_when_the_model_is_loaded() {
         "l.all(x, x.startsWith(s) || x.size() > 3)",
         "n.exists_one(x, x + 1 > h * 2)",
         "'k' in m && m['k'] > h",
+        "a.all(x, x.in_cidr('10.0.0.0/8') || x.in_cidr('2001:db8::/32'))",
+        "l.exists(x, i.in_cidr(x))",
+    ] {
+        assert_eq!(with(cheap), "no problem", "{cheap}");
+    }
+    // The place of the expression, and the figures.
+    let found = with("l.all(x, x in l)");
+    assert!(found.starts_with("model.yaml:3:"), "{found}");
+    assert!(found.ends_with("on values of 65536 bytes, the limit is 4000000"), "{found}");
+}
+
+#[test]
+fn what_a_pattern_may_cost_is_bounded_when_the_model_is_loaded() {
+    let with = |pattern: &str| {
+        let when = format!("'fixed'.matches('{pattern}')");
+        problems(
+            &format!(
+                "model: m\ntypes: {{ user: {{}} }}\nconditions: {{ c: {{ when: \"{when}\" }} }}\n"
+            ),
+            "",
+        )
+    };
+    // Few characters each, and up to 200 ms at every evaluation.
+    for dear in [
+        "((a{100}){100}){100}",
+        r"\\\\pL{500}",
+        r"\\\\w{200}",
+        r"(\\\\w{10}){10}",
+        r"[\\\\w-]{150}",
+        "[^a]{200}",
+        r"(?i)\\\\w{30}",
+        "a{99999999999}",
+    ] {
+        let found = with(dear);
+        assert!(
+            found.contains("evaluating it may cost") || found.contains("not a pattern"),
+            "{dear}: {found:?}"
+        );
+    }
+    for cheap in [
+        "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        r"^[\\\\w.+-]+@[\\\\w-]+[.][\\\\w.-]+$",
+        "(?i)^admin-.{1,64}$",
+        "[^/]+/[^/]+",
     ] {
         assert_eq!(with(cheap), "no problem", "{cheap}");
     }

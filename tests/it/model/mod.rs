@@ -2,6 +2,7 @@
 
 mod admitted;
 mod compiled;
+mod conditions;
 mod directory;
 pub(crate) mod faults;
 mod fixpoint;

@@ -32,7 +32,7 @@ pub(super) const MATRIX_FILE: &str = "matrix.csv";
 /// The members of every set of facts.
 pub(super) const MEMBERS: [&str; 2] = ["a", "b"];
 
-const CONDITIONS: [(&str, &str); 4] = [
+const CONDITIONS: [(&str, &str); 5] = [
     ("office", r"{ parameters: { hour: int }, when: 'hour >= 8 && hour < 18' }"),
     ("open", r"{ parameters: { ok: bool }, when: 'ok' }"),
     (
@@ -42,6 +42,10 @@ const CONDITIONS: [(&str, &str); 4] = [
     (
         "ratio",
         r"{ parameters: { level: double, hour: int }, when: 'level > 0.5 && 100 / hour > 5' }",
+    ),
+    (
+        "network",
+        r#"{ parameters: { ip: ipaddress, net: string }, when: 'ip.in_cidr("10.0.0.0/8") || !ip.in_cidr(net)' }"#,
     ),
 ];
 

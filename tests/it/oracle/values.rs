@@ -1,11 +1,15 @@
 //! The three values, and a condition's value: CEL over what is present and declared. Must not know the
 //! tuples nor how a decision is made.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Not;
 use std::sync::Arc;
 
 use bailiwick::model::form::{Condition, ParameterType};
 use bailiwick::model::tuple::Context;
+use cel::ExecutionError;
+use cel::extractors::This;
+use cel::objects::Opaque;
 use serde_json::Value as Json;
 
 use super::coverage::{Mark, Marks};
@@ -38,8 +42,54 @@ impl From<bool> for Value {
 }
 
 thread_local! {
-    /// CEL's own functions, made once: a scope within it is cheap.
-    static FUNCTIONS: cel::Context<'static, 'static> = cel::Context::default();
+    /// CEL's own functions and ours, made once: a scope within it is cheap.
+    static FUNCTIONS: cel::Context<'static, 'static> = {
+        let mut functions = cel::Context::default();
+        functions.add_function("in_cidr", in_cidr).unwrap();
+        functions
+    };
+}
+
+/// An address as 128 bits; IPv4 is where IPv6 has a place for it.
+#[derive(Debug, PartialEq, Eq)]
+struct Bits(u128);
+
+impl Opaque for Bits {
+    fn runtime_type_name(&self) -> &str {
+        "the oracle's address"
+    }
+}
+
+/// Where IPv4 begins: `::ffff:0:0`.
+const MAPPED: u128 = 0xffff_0000_0000;
+
+fn bits(text: &str) -> Option<u128> {
+    match text.parse::<Ipv4Addr>() {
+        Ok(v4) => Some(v4.octets().iter().fold(0xffff, |sum, octet| sum << 8 | u128::from(*octet))),
+        Err(_) => {
+            let v6 = text.parse::<Ipv6Addr>().ok()?;
+            Some(v6.segments().iter().fold(0, |sum, segment| sum << 16 | u128::from(*segment)))
+        }
+    }
+}
+
+/// Compares bit by bit. A range wider than all of IPv4 is one of IPv6, and has no IPv4 in it.
+fn in_cidr(
+    This(address): This<Arc<dyn Opaque>>,
+    range: Arc<String>,
+) -> Result<bool, ExecutionError> {
+    let wrong = || ExecutionError::function_error("in_cidr", "no range");
+    let Bits(address) = address.downcast_ref().ok_or_else(wrong)?;
+    let (base, count) = range.split_once('/').ok_or_else(wrong)?;
+    let count: usize = count.parse().map_err(|_| wrong())?;
+    let count = if base.contains(':') { count } else { count + 96 };
+    let base = bits(base).ok_or_else(wrong)?;
+    let bit = |of: u128, at: usize| of >> (127 - at) & 1;
+    if count > 128 || (count..128).any(|at| bit(base, at) == 1) {
+        return Err(wrong());
+    }
+    let v4_in_v6 = address >> 32 == MAPPED >> 32 && count < 96;
+    Ok(!v4_in_v6 && (0..count).all(|at| bit(base, at) == bit(*address, at)))
 }
 
 /// A condition over the values stored beside it, which win, and the request's.
@@ -73,11 +123,15 @@ fn convert(json: &Json, of: &ParameterType) -> Option<cel::Value> {
         (ParameterType::Int, Json::String(s)) => s.parse().ok().map(cel::Value::Int),
         (ParameterType::Double, Json::Number(n)) => n.as_f64().map(cel::Value::Float),
         (ParameterType::String, Json::String(s)) => Some(cel::Value::String(Arc::new(s.clone()))),
+        (ParameterType::IpAddress, Json::String(s)) => {
+            bits(s).map(|bits| cel::Value::Opaque(Arc::new(Bits(bits))))
+        }
         (
             ParameterType::Bool
             | ParameterType::Int
             | ParameterType::Double
-            | ParameterType::String,
+            | ParameterType::String
+            | ParameterType::IpAddress,
             _,
         ) => None,
         // Worlds have none of the others; guessing at them would only look like an oracle.

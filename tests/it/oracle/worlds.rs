@@ -24,6 +24,12 @@ const SECOND: i64 = 1_000_000;
 /// When a tuple expires, from now: long ago, just now, at this very moment, soon, later.
 const EXPIRIES: [i64; 6] = [-3_600 * SECOND, -SECOND, 0, SECOND, 60 * SECOND, 3_600 * SECOND];
 
+/// Regions and networks alike: a region is no network, and a network is no region.
+const STRINGS: [&str; 7] =
+    ["eu", "us", "192.168.0.0/16", "::ffff:172.16.0.0/108", "2001:db8::/32", "::/0", "10.0.0.1/8"];
+const ADDRESSES: [&str; 6] =
+    ["10.1.2.3", "::ffff:10.1.2.3", "192.168.7.7", "172.17.0.1", "2001:db8::7", "fe80::1"];
+
 const SUBJECTS_PER_WORLD: usize = 10;
 const QUESTIONS_PER_SUBJECT: usize = 14;
 const MODEL_TRIES_MAX: usize = 200;
@@ -255,7 +261,8 @@ impl<'a> Builder<'a> {
                 .one(&[json!(9), json!(13), json!(17.0), json!("10"), json!(20), json!(0)])
                 .clone(),
             ParameterType::Double => self.one(&[json!(0.7), json!(0.2), json!(1)]).clone(),
-            ParameterType::String => self.one(&[json!("eu"), json!("us")]).clone(),
+            ParameterType::String => self.one(&STRINGS.map(|text| json!(text))).clone(),
+            ParameterType::IpAddress => self.one(&ADDRESSES.map(|text| json!(text))).clone(),
             other => panic!("no random model has a parameter of type {other:?}"),
         }
     }
@@ -413,6 +420,7 @@ impl<'a> Builder<'a> {
         if self.chance(10) {
             // A value of another type counts as missing; a name that nothing declares is ignored.
             context.insert("hour".to_owned(), json!("noon"));
+            context.insert("ip".to_owned(), json!("10.1.2.3:443"));
             context.insert("nothing".to_owned(), json!(true));
         }
         context

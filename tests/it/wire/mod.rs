@@ -4,6 +4,7 @@ mod asked;
 mod bad_fields;
 mod bad_input;
 mod client;
+mod conditions;
 mod consistency;
 mod contextual;
 mod cursors;
