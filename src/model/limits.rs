@@ -74,6 +74,8 @@ pub const MODEL_PAGE_BYTES: usize = 1 << 20;
 pub const MISFITS_COUNTED_MAX: usize = 10_000;
 /// Most stored tuples that a refusal of a proposed model names.
 pub const MISFITS_NAMED_MAX: usize = 5;
+/// Longest reason of a refused model that callers are told, in bytes; the rest is cut, the log has it.
+pub const REFUSAL_BYTES_MAX: usize = 4 << 10;
 /// Most problems of a proposed model that its refusal names; the log has more.
 pub const PROBLEMS_NAMED_MAX: usize = 5;
 /// Most problems of a model that are printed or logged; one mistake may have very many.

@@ -86,8 +86,7 @@ impl Pdp {
     /// faulty. `reason` is for callers too.
     pub fn note_faulty_proposal(&self, reason: String) {
         let _one = self.models.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let (digest, time) = (String::new(), self.read().now());
-        self.note(LastProposal { digest, time, refusal: Some(reason) });
+        self.note(LastProposal::faulty(self.read().now(), reason));
     }
 
     /// The model in force and the last proposal, for whoever shows them; told of each change.

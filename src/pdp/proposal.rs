@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::index::HierarchyError;
 use crate::model::form::Model;
-use crate::model::limits::{MISFITS_COUNTED_MAX, MISFITS_NAMED_MAX};
+use crate::model::limits::{MISFITS_COUNTED_MAX, MISFITS_NAMED_MAX, REFUSAL_BYTES_MAX};
 use crate::model::names::quoted;
 use crate::model::tuple::{Time, TupleKey};
 use crate::model::{Problems, SourceFiles, load};
@@ -125,11 +125,16 @@ pub struct Misfits {
 }
 
 impl Misfits {
-    /// Counts one more.
-    pub(super) fn note(&mut self, key: TupleKey, reason: String) {
+    /// Counts one more. The reason is made only where it may be told: it costs more than to find the
+    /// misfit.
+    pub(super) fn note(&mut self, key: &TupleKey, reason: impl FnOnce() -> String) {
         self.count += 1;
-        self.named.insert(key, reason);
-        if self.named.len() > MISFITS_NAMED_MAX {
+        let is_full = self.named.len() >= MISFITS_NAMED_MAX;
+        if is_full && self.named.last_key_value().is_some_and(|(last, _)| last < key) {
+            return;
+        }
+        self.named.insert(key.clone(), reason());
+        if is_full {
             self.named.pop_last();
         }
     }
@@ -140,7 +145,7 @@ impl Misfits {
         self.count
     }
 
-    /// Whether it makes no sense to look for more: each takes the making of its message.
+    /// Whether it makes no sense to look for more.
     pub(super) fn is_full(&self) -> bool {
         self.count >= MISFITS_COUNTED_MAX
     }
@@ -182,7 +187,12 @@ impl LastProposal {
     }
 
     pub(super) fn refused(digest: String, time: Time, error: &ProposalError) -> Self {
-        Self { digest, time, refusal: Some(error.public()) }
+        Self { digest, time, refusal: Some(cut(error.public())) }
+    }
+
+    /// There was no model to speak of.
+    pub(super) fn faulty(time: Time, reason: String) -> Self {
+        Self { digest: String::new(), time, refusal: Some(cut(reason)) }
     }
 
     /// Whether it is in force, or was.
@@ -190,6 +200,15 @@ impl LastProposal {
     pub fn is_accepted(&self) -> bool {
         self.refusal.is_none()
     }
+}
+
+/// Names may be many and long: the status is answered in one message.
+fn cut(mut reason: String) -> String {
+    if reason.len() > REFUSAL_BYTES_MAX {
+        reason.truncate(reason.floor_char_boundary(REFUSAL_BYTES_MAX));
+        reason.push_str("...");
+    }
+    reason
 }
 
 /// The model in force, and what became of the last proposal since the service started.
@@ -210,5 +229,37 @@ impl ModelStatus {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.last_proposal.as_ref().is_none_or(LastProposal::is_accepted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_misfits_are_named_whatever_their_order() {
+        let key = |i: usize| TupleKey::parse(&format!("org:o{i:02}#admin@user:ana")).unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..100 {
+            let mut order: Vec<usize> = (0..20).collect();
+            random.shuffle(&mut order);
+            let mut misfits = Misfits::default();
+            order.iter().for_each(|i| misfits.note(&key(*i), || format!("reason {i}")));
+            let named: Vec<_> = misfits.named.clone().into_iter().collect();
+            let first = (0..MISFITS_NAMED_MAX).map(|i| (key(i), format!("reason {i}")));
+            assert_eq!((misfits.count(), named), (20, first.collect()));
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        for (text, cut_to) in [("x", REFUSAL_BYTES_MAX), ("\u{20ac}", REFUSAL_BYTES_MAX - 1)] {
+            let last = LastProposal::faulty(Time(0), text.repeat(REFUSAL_BYTES_MAX + 1));
+            let reason = last.refusal.unwrap();
+            assert_eq!(reason.len(), cut_to + 3, "{text}");
+            assert!(reason.ends_with("..."));
+        }
+        let short = LastProposal::faulty(Time(0), "x".repeat(REFUSAL_BYTES_MAX));
+        assert_eq!(short.refusal.unwrap().len(), REFUSAL_BYTES_MAX);
     }
 }

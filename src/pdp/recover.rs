@@ -47,7 +47,7 @@ pub(super) fn recover(
         (Some((files, since)), Some(proposal)) if files.digest == proposal.digest() => {
             (proposal.clone(), since)
         }
-        (Some((files, since)), _) => (compile_stored(files)?, since),
+        (Some((files, since)), _) => (compile_stored(&files)?, since),
     };
     let mut replay = Replay {
         draft: Draft::empty(Arc::clone(&in_force.model)),
@@ -101,7 +101,7 @@ fn last_model(store: &dyn Store) -> Result<Option<(ModelFiles, Option<ModelSince
 
 /// The store's own model. It compiled when it was put in force, so it does again, unless another
 /// version of the program did that.
-fn compile_stored(stored: ModelFiles) -> Result<Proposal, OpenError> {
+fn compile_stored(stored: &ModelFiles) -> Result<Proposal, OpenError> {
     let files: SourceFiles = stored.files.iter().cloned().collect();
     let beyond = |what| OpenError::StoredModel { digest: stored.digest.clone(), what };
     let compiled = Proposal::compile(&files).map_err(|problems| {

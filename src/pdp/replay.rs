@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::proposal::{Misfits, ProposalError};
 use crate::index::{Part, Snapshot, check_parents};
 use crate::model::admission::admit;
-use crate::model::form::Model;
+use crate::model::form::{HAS, Model};
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 
 /// The stored tuples under one model; nobody reads it before it is whole and fits.
@@ -19,7 +19,7 @@ use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 pub(super) struct Draft {
     snapshot: Snapshot,
     /// Tuples that the model does not admit, as long as no later change removes them.
-    misfits: HashMap<TupleKey, (Tuple, String)>,
+    misfits: HashMap<TupleKey, Tuple>,
     /// The parent edges whose place in the hierarchy has not been checked yet.
     unchecked: Vec<TupleKey>,
 }
@@ -46,13 +46,12 @@ impl Draft {
             let Some(tuple) = snapshot.tuple(&binding) else {
                 return Err(ProposalError::Fault("a stored tuple has lost its names"));
             };
-            match admit(draft.snapshot.model(), &tuple) {
-                Ok(()) => {
-                    draft.note_edge(&tuple.key);
-                    draft.put(&Change::Put(tuple))?;
-                }
-                Err(error) if tuple.is_live(now) => misfits.note(tuple.key, error.to_string()),
-                Err(_) => {}
+            let model = draft.snapshot.model();
+            if fits(model, &tuple) {
+                draft.note_edge(&tuple.key);
+                draft.put(&Change::Put(tuple))?;
+            } else if tuple.is_live(now) {
+                misfits.note(&tuple.key, || reason(model, &tuple));
             }
             if misfits.is_full() {
                 break;
@@ -76,13 +75,12 @@ impl Draft {
         if !self.misfits.is_empty() {
             self.misfits.remove(&tuple.key);
         }
-        if let Err(error) = admit(self.snapshot.model(), tuple) {
-            let key = tuple.key.clone();
-            self.put(&Change::Delete(key.clone()))?;
-            self.misfits.insert(key, (tuple.clone(), error.to_string()));
-            return Ok(());
+        if fits(self.snapshot.model(), tuple) {
+            return self.put(change);
         }
-        self.put(change)
+        self.put(&Change::Delete(tuple.key.clone()))?;
+        self.misfits.insert(tuple.key.clone(), tuple.clone());
+        Ok(())
     }
 
     /// The same, and remembers the edges of the hierarchy for [`check`](Self::check).
@@ -129,8 +127,8 @@ impl Draft {
     /// `Misfits`.
     pub(super) fn check_admitted(&self, now: Time) -> Result<(), ProposalError> {
         let mut misfits = Misfits::default();
-        for (tuple, reason) in self.misfits.values().filter(|(tuple, _)| tuple.is_live(now)) {
-            misfits.note(tuple.key.clone(), reason.clone());
+        for tuple in self.misfits.values().filter(|tuple| tuple.is_live(now)) {
+            misfits.note(&tuple.key, || reason(self.snapshot.model(), tuple));
         }
         misfits.refusal()
     }
@@ -139,4 +137,19 @@ impl Draft {
     pub(super) fn into_snapshot(self) -> Snapshot {
         self.snapshot
     }
+}
+
+/// Whether the model admits the tuple. Where it has no such role, which is most of what does not fit a
+/// changed model, that is found without the making of a message: there may be as many of these as tuples.
+fn fits(model: &Model, tuple: &Tuple) -> bool {
+    let def = model.type_id(tuple.key.scope.type_name()).and_then(|id| model.type_def(id));
+    let (Some(def), Some(role)) = (def, model.name_id(tuple.key.role.as_str())) else {
+        return false;
+    };
+    let is_known = role == HAS || def.role(role).is_some() || def.edge(role).is_some();
+    is_known && admit(model, tuple).is_ok()
+}
+
+fn reason(model: &Model, tuple: &Tuple) -> String {
+    admit(model, tuple).err().map(|error| error.to_string()).unwrap_or_default()
 }

@@ -22,6 +22,10 @@ use crate::pdp::{Pdp, Proposal};
 /// The name under which health says whether the last proposed model was accepted.
 pub const MODEL_HEALTH: &str = "bailiwick.model";
 
+/// How often a directory is read again while it changes under the reader: files of two contents make
+/// no model of anybody's.
+const READS_MAX: usize = 5;
+
 /// What a directory holds, told apart from anything else that it may hold.
 type Fingerprint = [u8; 32];
 
@@ -61,7 +65,14 @@ impl ModelDir {
     /// # Errors
     /// There is no model in it.
     pub fn load(&self) -> Result<Proposal, ModelFault> {
-        let (found, content) = self.read();
+        let (mut found, mut content) = self.read();
+        for _ in 0..READS_MAX {
+            let before = found;
+            (found, content) = self.read();
+            if found == before {
+                break;
+            }
+        }
         self.load_content(found, content)
     }
 

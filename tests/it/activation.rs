@@ -2,8 +2,9 @@
 //! trace; the log with all its models leads back to the state that was published.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bailiwick::model::SourceFiles;
 use bailiwick::model::limits::{MISFITS_COUNTED_MAX, MISFITS_NAMED_MAX, MODEL_COMMIT_BYTES_MAX};
@@ -13,7 +14,9 @@ use bailiwick::pdp::{
 };
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
-use bailiwick::store::{CheckpointHead, Commit, ModelFiles, ModelSince, Store, StoreError};
+use bailiwick::store::{
+    CheckpointHead, Commit, Head, Identity, ModelFiles, ModelSince, Store, StoreError, Stored,
+};
 
 use crate::support::store::HookedStore;
 use crate::support::{SetClock, World, delete, proposal, touch, tuple};
@@ -453,6 +456,72 @@ fn a_closed_service_takes_no_model_and_lets_go_of_its_store() {
     assert_eq!(model_of(&pdp), "both");
 }
 
+/// A store whose log cannot be read, for this reason, from when a test says so.
+#[derive(Debug)]
+struct Unread {
+    inner: MemoryStore,
+    error: Mutex<Option<StoreError>>,
+}
+
+impl Store for Unread {
+    fn identity(&self) -> Identity {
+        self.inner.identity()
+    }
+
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+
+    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
+        self.inner.append(expected, group)
+    }
+
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+        match self.error.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => self.inner.read(from),
+        }
+    }
+
+    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
+        self.inner.wait_beyond(revision, timeout)
+    }
+
+    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+        self.inner.checkpoint()
+    }
+
+    fn write_checkpoint(
+        &self,
+        state: &CheckpointHead,
+        tuples: &mut dyn Iterator<Item = Tuple>,
+    ) -> Result<(), StoreError> {
+        self.inner.write_checkpoint(state, tuples)
+    }
+
+    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
+        self.inner.truncate(before)
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_meanwhile_costs_time_and_a_damaged_one_the_proposal() {
+    let store = Arc::new(Unread { inner: MemoryStore::new(), error: Mutex::new(None) });
+    let world = World::on(Arc::clone(&store) as Arc<dyn Store>, BOTH);
+    world.put(&["org:a#admin@user:ana", "org:b#parent@org:a"]);
+    *store.error.lock().unwrap() = Some(StoreError::Truncated { asked: 3, oldest: 9 });
+    world.pdp.propose(proposal(ADMINS)).unwrap();
+    assert_eq!(all(&world.pdp), ["org:a#admin@user:ana", "org:b#parent@org:a"]);
+    assert!(world.allows("user:ana see org:b"));
+
+    *store.error.lock().unwrap() = Some(StoreError::Corrupt { what: "commit 3".into() });
+    let error = world.pdp.propose(proposal(BOTH)).unwrap_err();
+    assert!(matches!(error, ProposalError::Unavailable(_)), "{error}");
+    assert_eq!(model_of(&world.pdp), "admins");
+    world.put(&["org:a#admin@user:eve"]);
+    assert!(world.allows("user:eve see org:b"), "writes go on");
+}
+
 /// Writers, readers and proposals at once. Each reader sees one model with the tuples that fit it; each
 /// write is judged by the model that its revision falls under.
 #[test]
@@ -516,7 +585,11 @@ fn activations_writes_and_reads_are_in_one_order() {
     assert!(refused.load(Ordering::SeqCst) > 0, "no write ever came before a proposal");
     world.pdp.close();
 
-    // The log tells it once more: at every model that has no viewers none is there, and none comes.
+    no_viewers_where_there_are_none(store.as_ref());
+}
+
+/// The log tells it once more: at every model that has no viewers none is there, and none comes.
+fn no_viewers_where_there_are_none(store: &dyn Store) {
     let mut viewers = BTreeSet::new();
     let mut may_have = true;
     let admins = proposal(ADMINS);

@@ -93,7 +93,7 @@ impl Place {
     }
 
     /// Arguments that name the model directory.
-    fn proposing<'a>(&self, more: &[&'a str]) -> Vec<String> {
+    fn proposing(&self, more: &[&str]) -> Vec<String> {
         let model = self.model().to_str().unwrap().to_owned();
         ["--model".to_owned(), model]
             .into_iter()

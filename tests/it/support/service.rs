@@ -54,11 +54,11 @@ impl Service {
 
     /// Serves, and does not wait.
     pub(crate) async fn open(open: Opener) -> Self {
-        Self::open_with(Patience::default(), open).await
+        Self::open_with(open, Patience::default()).await
     }
 
-    /// Serves with this patience, and does not wait.
-    pub(crate) async fn open_with(patience: Patience, open: Opener) -> Self {
+    /// Serves, waiting for its callers as long as told, and does not wait until it is ready.
+    pub(crate) async fn open_with(open: Opener, patience: Patience) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = BoundServer::bind(&ListenConfig { address, insecure: false }).await.unwrap();
         let server = server.with_patience(patience);

@@ -134,7 +134,7 @@ async fn a_drain_ends_though_requests_do_not() {
     let patience =
         Patience { request: LONG, request_max: LONG, drain: SHORT, ..Patience::default() };
     let open = || Ok(pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default())));
-    let service = Service::open_with(patience, Box::new(open)).await;
+    let service = Service::open_with(Box::new(open), patience).await;
     service.wait_until(ServingStatus::Serving).await;
     let socket = TcpStream::connect(service.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();

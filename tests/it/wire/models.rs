@@ -84,6 +84,10 @@ macro_rules! all_pages {
     }};
 }
 
+fn most() -> u32 {
+    u32::try_from(MODEL_PAGE_ENTRIES_MAX).unwrap()
+}
+
 fn rows_of(matrix: &str) -> pb::ListModelMatrixRowsRequest {
     pb::ListModelMatrixRowsRequest { matrix: matrix.into(), ..Default::default() }
 }
@@ -154,7 +158,7 @@ async fn every_page_size_gives_the_same_whole() {
             let request = $request;
             let (whole, _) = all_pages!(models, $method, request.clone(), $entries);
             let [whole] = whole.try_into().expect("it fits one page");
-            for page_size in 1..=whole.len() as u32 + 1 {
+            for page_size in 1..=u32::try_from(whole.len()).unwrap() + 1 {
                 let mut request = request.clone();
                 request.page_size = page_size;
                 let (pages, _) = all_pages!(models, $method, request, $entries);
@@ -181,13 +185,13 @@ async fn a_page_that_nobody_can_ask_for_is_refused() {
         page_size,
         page_token: page_token.into(),
     };
-    for page_size in [MODEL_PAGE_ENTRIES_MAX as u32 + 1, u32::MAX] {
+    for page_size in [most() + 1, u32::MAX] {
         let status = models.list_model_roles(roles(page_size, "")).await.unwrap_err();
         assert_refused(&status, Code::InvalidArgument, "INVALID_FIELD", "page_size");
         assert_eq!(refusal(&status).2["limit"], MODEL_PAGE_ENTRIES_MAX.to_string());
     }
-    let most = roles(MODEL_PAGE_ENTRIES_MAX as u32, "");
-    assert!(!models.list_model_roles(most).await.unwrap().into_inner().roles.is_empty());
+    let largest = roles(most(), "");
+    assert!(!models.list_model_roles(largest).await.unwrap().into_inner().roles.is_empty());
 
     let page = models.list_model_roles(roles(2, "")).await.unwrap().into_inner();
     let token = page.next_page_token;
@@ -275,7 +279,7 @@ async fn a_large_model_is_read_to_its_end_in_messages_of_any_client() {
     let mut models = Models::new(service.channel().await);
     let model = models.get_model(pb::GetModelRequest {}).await.unwrap().into_inner();
     assert!(model.encoded_len() < 10_000);
-    let page_size = MODEL_PAGE_ENTRIES_MAX as u32;
+    let page_size = most();
     let request = pb::ListModelRolesRequest { page_size, ..Default::default() };
     let (roles, largest) = all_pages!(models, list_model_roles, request, roles);
     assert!(roles.concat().len() == 2_500 && largest < MODEL_PAGE_BYTES * 2);

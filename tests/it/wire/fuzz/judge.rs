@@ -42,19 +42,27 @@ impl Judge {
         self.tally.into_inner().unwrap()
     }
 
-    /// Judges an answer of this method; `has_deadline`: the caller gave one.
+    /// Judges an answer of this method to this message; `has_deadline`: the caller gave one.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(super) fn answer(
         &self,
         method: &Method,
+        asked: &[u8],
         answer: &Answer,
         has_deadline: bool,
     ) -> Result<(), String> {
-        let mut complete = 0;
+        let (mut complete, mut cursors) = (0, Vec::new());
         for message in &answer.messages {
-            complete += usize::from(self.message(method, &method.output, message)?);
+            let is_end = self.message(method, &method.output, message, &mut cursors)?;
+            complete += usize::from(is_end);
+        }
+        // The middle one stands for all.
+        if !cursors.is_empty() {
+            let cursor = cursors.swap_remove(cursors.len() / 2);
+            self.kept.cursor(&cursor);
+            self.kept.list(method, asked, cursor);
         }
         if answer.status.code() != Code::Ok {
             if complete > 0 {
@@ -79,8 +87,14 @@ impl Judge {
         }
     }
 
-    /// Whether a message is the end of a list.
-    fn message(&self, method: &Method, name: &str, bytes: &[u8]) -> Result<bool, String> {
+    /// Whether a message is the end of a list; its cursors are added to those.
+    fn message(
+        &self,
+        method: &Method,
+        name: &str,
+        bytes: &[u8],
+        cursors: &mut Vec<String>,
+    ) -> Result<bool, String> {
         let of_type = self.schema.fields(name);
         let Some(found) = fields(bytes) else {
             return Err(format!("an answer that is no {name}"));
@@ -91,7 +105,7 @@ impl Judge {
                 return Err(format!("{name} with an unknown field {}", field.number));
             };
             is_end |= known.name() == "complete";
-            self.field(method, known, &field)?;
+            self.field(method, known, &field, cursors)?;
         }
         Ok(is_end)
     }
@@ -101,6 +115,7 @@ impl Judge {
         method: &Method,
         known: &prost_types::FieldDescriptorProto,
         field: &Field<'_>,
+        cursors: &mut Vec<String>,
     ) -> Result<(), String> {
         let name = known.name();
         let expected = match kind_of(known) {
@@ -114,14 +129,15 @@ impl Judge {
             return Err(format!("`{name}` on the wire as {}", field.wire));
         }
         match kind_of(known) {
-            Kind::Message(of) => self.message(method, of, field.payload).map(drop),
+            Kind::Message(of) => self.message(method, of, field.payload, cursors).map(drop),
             Kind::Text => {
                 let text = std::str::from_utf8(field.payload);
                 let text = text.map_err(|_| format!("`{name}` is not UTF-8"))?;
                 if name == "token" {
                     self.kept.token(text);
-                } else if name.ends_with("cursor") || name.ends_with("token") {
-                    self.kept.cursor(text);
+                } else if (name.ends_with("cursor") || name.ends_with("token")) && !text.is_empty()
+                {
+                    cursors.push(text.to_owned());
                 } else if name == "reason" && method.path.ends_with("/BatchCheck") {
                     known_reason(text)?;
                     self.count(&method.path, &format!("item {text}"));

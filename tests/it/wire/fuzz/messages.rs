@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use prost_types::FieldDescriptorProto;
 
 use super::words::{Theme, Words, garbage};
-use crate::wire::raw::{bytes_field, double_field, varint_field};
-use crate::wire::schema::{Kind, STRUCT, Schema, is_repeated, kind_of, number_of};
+use crate::wire::raw::{bytes_field, double_field, varint_field, with_field};
+use crate::wire::schema::{Kind, Method, STRUCT, Schema, is_repeated, kind_of, number_of};
 
 /// Answers' texts that are kept for later requests.
 const KEPT: usize = 256;
@@ -41,6 +41,8 @@ pub(super) enum Wildness {
 pub(super) struct Kept {
     tokens: Mutex<VecDeque<String>>,
     cursors: Mutex<VecDeque<String>>,
+    /// Requests whose lists can be gone on with, each with a cursor.
+    lists: Mutex<VecDeque<(Method, Vec<u8>, String)>>,
 }
 
 impl Kept {
@@ -52,11 +54,20 @@ impl Kept {
         Self::keep(&self.cursors, text);
     }
 
+    /// A list that was answered, and the cursor of one of its entries.
+    pub(super) fn list(&self, method: &Method, message: &[u8], cursor: String) {
+        Self::push(&self.lists, (method.clone(), message.to_vec(), cursor));
+    }
+
     fn keep(all: &Mutex<VecDeque<String>>, text: &str) {
-        let mut all = all.lock().unwrap();
         if !text.is_empty() {
-            all.push_back(text.to_owned());
+            Self::push(all, text.to_owned());
         }
+    }
+
+    fn push<T>(all: &Mutex<VecDeque<T>>, new: T) {
+        let mut all = all.lock().unwrap();
+        all.push_back(new);
         if all.len() > KEPT {
             all.pop_front();
         }
@@ -74,6 +85,8 @@ pub(super) struct Maker<'a> {
     pub(super) words: &'a Words,
     pub(super) kept: &'a Kept,
     pub(super) random: fastrand::Rng,
+    /// A token went into the message that is being made.
+    pub(super) waits: bool,
 }
 
 impl Maker<'_> {
@@ -82,9 +95,22 @@ impl Maker<'_> {
         self.random.u32(..many) == 0
     }
 
-    /// A message of this type, encoded.
-    pub(super) fn message(&mut self, name: &str, wildness: Wildness) -> Vec<u8> {
-        self.nested(name, wildness, 0)
+    /// A message of this type, encoded, and whether it names a revision that may be yet to come.
+    pub(super) fn message(&mut self, name: &str, wildness: Wildness) -> (Vec<u8>, bool) {
+        self.waits = false;
+        let message = self.nested(name, wildness, 0);
+        (message, self.waits)
+    }
+
+    /// An earlier list, from one of its entries on; nothing where lists have no cursors.
+    pub(super) fn resumed(&mut self) -> Option<(Method, Vec<u8>)> {
+        let lists = self.kept.lists.lock().unwrap();
+        let at = (!lists.is_empty()).then(|| self.random.usize(..lists.len()))?;
+        let (method, message, cursor) = &lists[at];
+        let fields = self.schema.fields(&method.input);
+        let field = fields.iter().find(|field| field.name().ends_with("cursor"))?;
+        let message = with_field(message, &[number_of(field)], cursor.as_bytes());
+        Some((method.clone(), message))
     }
 
     fn nested(&mut self, name: &str, wildness: Wildness, depth: usize) -> Vec<u8> {
@@ -229,6 +255,7 @@ impl Maker<'_> {
     }
 
     fn text(&mut self, field: &str, theme: &Theme, wildness: Wildness) -> String {
+        self.waits |= ["at_least", "exactly"].contains(&field);
         let meant = self.meant(field, theme);
         let is_off = match wildness {
             Wildness::Sound => false,

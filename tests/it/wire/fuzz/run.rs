@@ -44,6 +44,8 @@ struct Target {
 struct Request {
     method: Method,
     headers: Vec<(&'static str, String)>,
+    message: Vec<u8>,
+    /// The message in its frame, or what became of it.
     body: Bytes,
 }
 
@@ -84,9 +86,14 @@ impl Maker<'_> {
             60..80 => Wildness::Slips,
             _ => Wildness::Wild,
         };
-        let mut message = self.message(&method.input, wildness);
+        let (mut message, waits) = self.message(&method.input, wildness);
+        if waits {
+            headers.push(("grpc-timeout", "100m".to_owned()));
+        }
         if kind >= 88 {
             message = self.spoiled(message);
+        } else if let Some((list, from)) = self.one_in(50).then(|| self.resumed()).flatten() {
+            (method, message) = (list, from);
         }
         let mut body = framed(&message);
         if kind >= 96 {
@@ -102,12 +109,12 @@ impl Maker<'_> {
                 _ => headers.push(("user-agent", "u".repeat(self.random.usize(..4_000)))),
             }
         }
-        if self.one_in(60) {
+        if !waits && self.one_in(60) {
             let timeouts = ["1n", "200u", "5m", "1S", "0S", "99999999H", "soon", "-1S"];
             headers
                 .push(("grpc-timeout", timeouts[self.random.usize(..timeouts.len())].to_owned()));
         }
-        Request { method, headers, body }
+        Request { method, headers, message, body }
     }
 }
 
@@ -115,7 +122,8 @@ impl Target {
     async fn work(&self, connection: Connection, judge: &Judge, seed: u64) {
         let methods = methods(self.schema);
         let random = fastrand::Rng::with_seed(seed);
-        let mut maker = Maker { schema: self.schema, words: &self.words, kept: &self.kept, random };
+        let (words, kept) = (&self.words, &*self.kept);
+        let mut maker = Maker { schema: self.schema, words, kept, random, waits: false };
         let take = |left: u64| left.checked_sub(1);
         while self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
             let request = maker.request(&methods);
@@ -152,7 +160,7 @@ impl Target {
         }
         let answer: Answer = answering.await.map_err(|error| format!("HTTP/2: {error}"))?;
         let deadline = request.headers.iter().any(|(name, _)| *name == "grpc-timeout");
-        judge.answer(&request.method, &answer, deadline)
+        judge.answer(&request.method, &request.message, &answer, deadline)
     }
 }
 
