@@ -15,7 +15,8 @@ use bailiwick::pdp::{
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
 use bailiwick::store::{
-    CheckpointHead, Commit, Head, Identity, ModelFiles, ModelSince, Store, StoreError, Stored,
+    CheckpointEntry, CheckpointHead, Commit, Head, Identity, ModelFiles, ModelSince, Store,
+    StoreError, Stored,
 };
 
 use crate::support::store::HookedStore;
@@ -476,7 +477,7 @@ impl Store for Unread {
         self.inner.append(expected, group)
     }
 
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Revision, Commit)>, StoreError> {
+    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
         match self.error.lock().unwrap().clone() {
             Some(error) => Err(error),
             None => self.inner.read(from),
@@ -487,16 +488,18 @@ impl Store for Unread {
         self.inner.wait_beyond(revision, timeout)
     }
 
-    fn checkpoint(&self) -> Result<Option<(CheckpointHead, Stored<'_, Tuple>)>, StoreError> {
+    fn checkpoint(
+        &self,
+    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
         self.inner.checkpoint()
     }
 
     fn write_checkpoint(
         &self,
         state: &CheckpointHead,
-        tuples: &mut dyn Iterator<Item = Tuple>,
+        entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError> {
-        self.inner.write_checkpoint(state, tuples)
+        self.inner.write_checkpoint(state, entries)
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {

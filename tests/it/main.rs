@@ -11,9 +11,11 @@
 mod activation;
 mod cli;
 mod cli_batch;
+mod cli_batch_served;
 mod cli_examples;
 mod cli_export;
 mod cli_import;
+mod cli_import_served;
 mod cli_paper;
 mod cli_reads;
 mod contextual;

@@ -47,7 +47,7 @@ impl Service {
     /// is ready. The test keeps a clone: what it writes and when is then up to the test alone.
     pub(crate) async fn serve(pdp: &Pdp, patience: Patience) -> Self {
         let pdp = pdp.clone();
-        let service = Self::open_with(patience, Box::new(move || Ok(pdp))).await;
+        let service = Self::open_with(Box::new(move || Ok(pdp)), patience).await;
         service.wait_until(ServingStatus::Serving).await;
         service
     }
