@@ -81,7 +81,8 @@ refusals! {
     PreconditionFailed = FailedPrecondition "PRECONDITION_FAILED",
     /// The text is not a token of this service.
     InvalidToken = InvalidArgument "INVALID_TOKEN",
-    /// The token is of another store, of this store before or after a restore, or of a commit that this store does not have.
+    /// The token is of another store, of this store before or after a restore, or of a commit that
+    /// this store does not have.
     TokenOtherHistory = FailedPrecondition "TOKEN_OTHER_HISTORY",
     /// The token's revision is too old to be read exactly.
     RevisionExpired = OutOfRange "REVISION_EXPIRED",

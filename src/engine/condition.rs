@@ -42,7 +42,7 @@ impl Requested {
     /// the value is unknown.
     pub(super) fn evaluate(&self, condition: &Condition, missing: &mut BTreeSet<String>) -> Value {
         let outcome = condition.program.execute(&self.scope);
-        value_of(outcome, condition, self.absent.iter(), missing)
+        value_of(&outcome, condition, self.absent.iter(), missing)
     }
 
     /// The same with the values stored on a tuple, which win.
@@ -63,7 +63,7 @@ impl Requested {
             scope.add_variable_from_value(name.clone(), value);
         }
         let absent = self.absent.iter().filter(|name| !stored.contains_key(*name));
-        value_of(condition.program.execute(&scope), condition, absent, missing)
+        value_of(&condition.program.execute(&scope), condition, absent, missing)
     }
 }
 
@@ -73,13 +73,13 @@ pub(super) fn stored_cost(stored: &Context) -> u64 {
 }
 
 fn value_of<'a>(
-    outcome: Result<CelValue, ExecutionError>,
+    outcome: &Result<CelValue, ExecutionError>,
     condition: &Condition,
     absent: impl Iterator<Item = &'a String>,
     missing: &mut BTreeSet<String>,
 ) -> Value {
     match outcome {
-        Ok(CelValue::Bool(yes)) => Value::from_bool(yes),
+        Ok(CelValue::Bool(yes)) => Value::from_bool(*yes),
         Ok(_) | Err(_) => {
             let mut absent = absent.peekable();
             if absent.peek().is_none() {

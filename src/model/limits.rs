@@ -127,12 +127,12 @@ pub const HISTORY_REVISIONS_MAX: usize = 1_000;
 /// How long a revision is served for `exactly` after a newer one was published, in seconds.
 pub const HISTORY_SECONDS: u64 = 600;
 /// A revision is served for `exactly` while at most so many changes lie between it and the newest:
-/// bounds the memory of what they do not share.
+/// bounds the memory of what they do not share, 2 to 4 KB a change as measured.
 pub const HISTORY_CHANGES_MAX: u64 = 20_000;
 /// Most revisions whose checksums are remembered, to tell a token of another history.
 pub const HISTORY_CHECKSUMS_MAX: usize = 1 << 16;
 /// Most reads that wait for a revision yet to come; each holds a place of a request under way.
-pub const WAITING_READS_MAX: usize = 256;
+pub const WAITING_READS_MAX: usize = 512;
 /// So long before a request's deadline the wait for a revision ends, in milliseconds, or a tenth of
 /// the time if that is less: the answer that says so must arrive in time.
 pub const WAIT_MARGIN_MILLISECONDS: u64 = 100;
@@ -140,7 +140,7 @@ pub const WAIT_MARGIN_MILLISECONDS: u64 = 100;
 pub const CURSOR_SECONDS: u64 = 600;
 /// Longest text of a cursor, in bytes.
 pub const CURSOR_BYTES_MAX: usize = 2_048;
-/// Most revisions that are kept for cursors, beside those that lists are reading.
+/// Most revisions that are kept for cursors, those included that lists are reading.
 pub const PINNED_REVISIONS_MAX: usize = 256;
 /// A revision is kept for cursors while at most so many changes lie between it and the newest: bounds
 /// the memory of what they do not share.
@@ -179,8 +179,9 @@ const _: () = assert!(MODEL_PAGE_ENTRIES_DEFAULT <= MODEL_PAGE_ENTRIES_MAX);
 const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
-// Reads that wait leave most places to those that do not.
-const _: () = assert!(WAITING_READS_MAX * 4 <= IN_FLIGHT_REQUESTS_MAX);
+// Reads that wait leave as many places to those that do not, and no connection alone can have all.
+const _: () = assert!(WAITING_READS_MAX * 2 <= IN_FLIGHT_REQUESTS_MAX);
+const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 2 <= WAITING_READS_MAX);
 const _: () = assert!(STREAMS_MAX < PINNED_REVISIONS_MAX);
 // A subject's text with all that stands around it in a cursor, four characters for three bytes.
 const _: () = assert!((NAME_BYTES_MAX + 1 + ID_BYTES_MAX + 100) * 4 / 3 < CURSOR_BYTES_MAX);

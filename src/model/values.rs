@@ -44,9 +44,9 @@ impl Opaque for Address {
 /// `ADDRESS.in_cidr(RANGE)`. CEL calls it only with arguments of the declared types; a text that is no
 /// range is an error, never a no.
 fn in_cidr<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let [address, range] = arguments.as_slice() else {
-        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
-    };
+    let [address, range]: [CowVal<'b, 'v>; 2] = arguments
+        .try_into()
+        .map_err(|other: Vec<_>| ExecutionError::invalid_argument_count(2, other.len()))?;
     let Ok(CelValue::Opaque(address)) = CelValue::try_from(address.as_ref()) else {
         return Err(ExecutionError::function_error(IN_CIDR, "expected an address"));
     };

@@ -10,8 +10,8 @@ use super::{Published, Shared};
 use crate::model::limits::{CURSOR_SECONDS, PINNED_CHANGES_MAX, PINNED_REVISIONS_MAX};
 use crate::model::tuple::{Revision, Time};
 
-/// The pinned revisions. Those that no list reads at the moment are at most
-/// [`PINNED_REVISIONS_MAX`]; the others are as many as there are lists.
+/// The pinned revisions, at most [`PINNED_REVISIONS_MAX`]. Those that lists are reading stay, of the
+/// others the ones that were read last.
 #[derive(Debug, Default)]
 pub(super) struct Pins {
     pinned: DashMap<Revision, Pinned>,

@@ -68,18 +68,24 @@ pub(crate) fn code_text(code: Code) -> String {
     text
 }
 
-/// Asserts that an error which was sent is the one that the page describes.
-#[track_caller]
-pub(crate) fn assert_described<'a>(
+/// Whether an error which was sent is the one that the page describes.
+///
+/// # Errors
+/// What the page lacks.
+pub(crate) fn described<'a>(
     code: Code,
     reason: &str,
     keys: impl IntoIterator<Item = &'a String>,
-) {
-    let entry = entries().get(reason);
-    let entry = entry.unwrap_or_else(|| panic!("docs/errors.md lacks the entry `### {reason}`"));
-    assert_eq!(entry.code, code_text(code), "docs/errors.md, {reason}");
-    for key in keys {
-        let known = entry.keys.contains(key);
-        assert!(known, "docs/errors.md, {reason}: add `{key}` to its metadata, it was sent");
+) -> Result<(), String> {
+    let Some(entry) = entries().get(reason) else {
+        return Err(format!("docs/errors.md lacks the entry `### {reason}`"));
+    };
+    let code = code_text(code);
+    if entry.code != code {
+        return Err(format!("docs/errors.md, {reason}: it was sent with the code `{code}`"));
+    }
+    match keys.into_iter().find(|key| !entry.keys.contains(*key)) {
+        None => Ok(()),
+        Some(key) => Err(format!("docs/errors.md, {reason}: add `{key}` to its metadata")),
     }
 }

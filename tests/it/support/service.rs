@@ -22,7 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use super::SetClock;
-use super::errors_page::assert_described;
+use super::errors_page::described;
 
 /// A service under test. Ends when it is dropped or stopped.
 pub(crate) struct Service {
@@ -116,7 +116,9 @@ pub(crate) fn refusal(status: &Status) -> (Code, String, BTreeMap<String, String
     let info = info.unwrap_or_else(|| panic!("no ErrorInfo on {status:?}"));
     assert_eq!(info.domain, ERROR_DOMAIN);
     assert!(!status.message().is_empty(), "an error without words: {status:?}");
-    assert_described(status.code(), &info.reason, info.metadata.keys());
+    if let Err(lacking) = described(status.code(), &info.reason, info.metadata.keys()) {
+        panic!("{lacking}; it was sent: {status:?}");
+    }
     (status.code(), info.reason, info.metadata.into_iter().collect())
 }
 

@@ -70,69 +70,67 @@ fn with(values: &str) -> pb::CheckRequest {
     pb::CheckRequest { context: context(values), ..ask("user:ana doc.view doc:d") }
 }
 
+type Texts = &'static [&'static str];
+
+/// A condition, its parameter, and the JSON of values for which it is yes, no, and not known.
+const TYPES: &[(&str, &str, Texts, Texts, Texts)] = &[
+    ("flag", "flag", &["true"], &["false"], &["\"true\"", "1", "null"]),
+    ("hour", "hour", &["9", "9.0", "\"9\""], &["7", "\"20\""], &["9.5", "\"noon\"", "true", "[9]"]),
+    ("large", "serial", &["\"9007199254740993\""], &["9007199254740992"], &["1e300"]),
+    ("quota", "quota", &["2", "\"18446744073709551615\""], &["0"], &["-1", "\"-1\"", "0.5"]),
+    ("level", "level", &["0.7", "1"], &["0", "-1e300"], &["\"0.7\"", "true"]),
+    ("name", "name", &["\"ana\""], &["\"\"", "\"bob\""], &["1", "[\"ana\"]", "{}"]),
+    ("age", "age", &["\"59m\"", "\"0\""], &["\"1h\""], &["\"1 hour\"", "60"]),
+    (
+        "network",
+        "ip",
+        &["\"10.1.2.3\"", "\"::ffff:10.1.2.3\"", "\"192.168.1.1\""],
+        &["\"11.0.0.1\"", "\"2001:db8::1\"", "\"::ffff:11.0.0.1\""],
+        &["\"10.1.2\"", "\"10.1.2.3:80\"", "\"10.1.2.3/32\"", "\"\"", "167772161"],
+    ),
+    (
+        "hosts",
+        "hosts",
+        &["[]", "[\"10.0.0.1\", \"10.9.9.9\"]"],
+        &["[\"10.0.0.1\", \"::1\"]"],
+        &["\"10.0.0.1\"", "[\"10.0.0.1\", \"x\"]", "{}"],
+    ),
+    ("labels", "labels", &["{\"a\": \"2\"}"], &["{}", "{\"a\": 1}"], &["{\"a\": \"b\"}", "[]"]),
+    (
+        "until",
+        "now",
+        &["\"2026-01-01T00:00:00Z\""],
+        &["\"2026-01-01T02:00:00+01:00\""],
+        &["\"2026-01-01\"", "1767225600"],
+    ),
+];
+
 #[tokio::test]
 async fn each_type_takes_its_own_and_all_else_is_missing() {
     let mut wire = typed().await;
-    let cases: [(&str, &str, &[&str], &[&str], &[&str]); 11] = [
-        ("flag", "flag", &["true"], &["false"], &["\"true\"", "1", "null"]),
-        (
-            "hour",
-            "hour",
-            &["9", "9.0", "\"9\""],
-            &["7", "\"20\""],
-            &["9.5", "\"noon\"", "true", "[9]"],
-        ),
-        ("large", "serial", &["\"9007199254740993\""], &["9007199254740992"], &["1e300"]),
-        ("quota", "quota", &["2", "\"18446744073709551615\""], &["0"], &["-1", "\"-1\"", "0.5"]),
-        ("level", "level", &["0.7", "1"], &["0", "-1e300"], &["\"0.7\"", "true"]),
-        ("name", "name", &["\"ana\""], &["\"\"", "\"bob\""], &["1", "[\"ana\"]", "{}"]),
-        ("age", "age", &["\"59m\"", "\"0\""], &["\"1h\""], &["\"1 hour\"", "60"]),
-        (
-            "network",
-            "ip",
-            &["\"10.1.2.3\"", "\"::ffff:10.1.2.3\"", "\"192.168.1.1\""],
-            &["\"11.0.0.1\"", "\"2001:db8::1\"", "\"::ffff:11.0.0.1\""],
-            &["\"10.1.2\"", "\"10.1.2.3:80\"", "\"10.1.2.3/32\"", "\"\"", "167772161"],
-        ),
-        (
-            "hosts",
-            "hosts",
-            &["[]", "[\"10.0.0.1\", \"10.9.9.9\"]"],
-            &["[\"10.0.0.1\", \"::1\"]"],
-            &["\"10.0.0.1\"", "[\"10.0.0.1\", \"x\"]", "{}"],
-        ),
-        ("labels", "labels", &["{\"a\": \"2\"}"], &["{}", "{\"a\": 1}"], &["{\"a\": \"b\"}", "[]"]),
-        (
-            "until",
-            "now",
-            &["\"2026-01-01T00:00:00Z\""],
-            &["\"2026-01-01T02:00:00+01:00\""],
-            &["\"2026-01-01\"", "1767225600"],
-        ),
-    ];
-    for (condition, parameter, yes, no, missing) in cases {
-        let stored = match condition {
+    for (condition, parameter, yes, no, missing) in TYPES {
+        let stored = match *condition {
             "network" => r#"{"net": "192.168.0.0/16"}"#,
             "until" => r#"{"until": "2026-01-01T01:00:00Z"}"#,
             _ => "{}",
         };
         wire.write(vec![held(condition, stored)]).await.unwrap();
         let sent = |value: &&str| with(&format!("{{\"{parameter}\": {value}}}"));
-        for value in yes {
+        for value in *yes {
             let answer = wire.check(sent(value)).await.unwrap();
             assert_eq!(answer.reason(), pb::Reason::Granted, "{condition} {value}");
         }
-        for value in no {
+        for value in *no {
             let answer = wire.check(sent(value)).await.unwrap();
             assert_eq!(answer.reason(), pb::Reason::NotGranted, "{condition} {value}");
         }
-        for value in missing {
+        for value in *missing {
             let answer = wire.check(sent(value)).await.unwrap();
             assert_eq!(answer.reason(), pb::Reason::MissingContext, "{condition} {value}");
             assert_eq!(answer.decision(), pb::Decision::Deny);
-            assert_eq!(answer.missing, [parameter], "{condition} {value}");
+            assert_eq!(answer.missing, [*parameter], "{condition} {value}");
         }
-        assert_eq!(wire.check(with("{}")).await.unwrap().missing, [parameter]);
+        assert_eq!(wire.check(with("{}")).await.unwrap().missing, [*parameter]);
     }
 }
 

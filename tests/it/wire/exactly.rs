@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use bailiwick::api::Patience;
 use bailiwick::model::limits::{HISTORY_CHANGES_MAX, HISTORY_REVISIONS_MAX, HISTORY_SECONDS};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
-use bailiwick::pdp::{Token, WriteChange};
+use bailiwick::pdp::{Consistency, Difference, ReadError, Token, TupleFilter, WriteChange};
+use bailiwick::store::memory::MemoryStore;
+use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 use super::asked::{Asked, QUESTION, at_least, exactly};
@@ -182,4 +184,58 @@ async fn the_time_is_the_requests_own_at_every_revision() {
     assert_eq!(asked.check(QUESTION, exactly(&token)).await.unwrap(), (false, 2));
     asked.clock.set(60);
     assert_eq!(asked.check(QUESTION, exactly(&token)).await.unwrap(), (false, 2), "it ran back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_and_readers_race_and_none_is_forgotten() {
+    const WRITERS: u64 = 8;
+    const COMMITS: u64 = 100;
+    let world = pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default()));
+    let in_a_minute = Instant::now() + Duration::from_secs(60);
+    let head = world.read().token().clone();
+    // Each waits for a revision of its own. Its checksum cannot be known beforehand, so who is woken
+    // is told of another history, and who is forgotten, that it took too long.
+    let waiting: Vec<_> = (0..200)
+        .map(|i| {
+            let (pdp, revision) = (world.clone(), Revision(2 + i * (WRITERS * COMMITS - 1) / 199));
+            let token = Token { revision, checksum: 0, ..head.clone() };
+            let consistency = match i % 2 {
+                0 => Consistency::AtLeast(token),
+                _ => Consistency::Exactly(token),
+            };
+            tokio::spawn(async move { pdp.read_at(&consistency, in_a_minute).await.unwrap_err() })
+        })
+        .collect();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let pdp = world.clone();
+            tokio::spawn(async move {
+                for commit in 0..COMMITS {
+                    let text = format!("doc:w{writer}#viewer@user:u{commit}");
+                    let token = pdp.write(vec![touch(&text)]).await.unwrap().token;
+                    let filter =
+                        TupleFilter { scope: Some(format!("doc:w{writer}")), ..Default::default() };
+                    let exactly = Consistency::Exactly(token.clone());
+                    let reading = pdp.read_at(&exactly, in_a_minute).await.unwrap();
+                    assert_eq!(*reading.token(), token);
+                    let own = reading.tuples(&filter).unwrap().flatten().count() as u64;
+                    assert_eq!(own, commit + 1);
+                    let everything = reading.tuples(&TupleFilter::default()).unwrap().flatten();
+                    assert_eq!(everything.count() as u64, token.revision.0 - 1);
+                    let at_least = Consistency::AtLeast(token.clone());
+                    let reading = pdp.read_at(&at_least, in_a_minute).await.unwrap();
+                    assert!(reading.token().revision >= token.revision);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for waiting in waiting {
+        let error = waiting.await.unwrap();
+        let woken =
+            matches!(error, ReadError::OtherHistory { difference: Difference::Checksum, .. });
+        assert!(woken, "{error}");
+    }
 }

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::messages::Kept;
-use crate::support::errors_page::assert_described;
+use crate::support::errors_page::described;
 use crate::wire::raw::{Answer, BYTES, FIXED64, Field, VARINT, fields};
 use crate::wire::schema::{Kind, Method, Schema, is_repeated, kind_of, number_of};
 
@@ -178,6 +178,6 @@ pub(super) fn error(status: &Status) -> Result<String, String> {
     if status.message().is_empty() || status.message().len() > 8_000 {
         return Err(format!("no words, or too many: {status:?}"));
     }
-    assert_described(status.code(), &info.reason, info.metadata.keys());
+    described(status.code(), &info.reason, info.metadata.keys())?;
     Ok(info.reason)
 }
