@@ -18,7 +18,8 @@ use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient
 #[command(after_help = "\
 Example:
   bailiwick check user:eve alarms.create location:plant1 --with-grant
-  bailiwick check user:zoe alarms.view location:plant1 --with-tuple location:plant1#reader@user:zoe
+  bailiwick check user:zoe alarms.view location:plant1 --with-tuple org:acme#viewer@user:zoe \\
+    --with-tuple org:acme#data_access@user:zoe
 
 Exits with 0 if it is allowed, 2 if it is denied, 1 if there is no answer, 64 if the command line is
 wrong.")]

@@ -281,6 +281,28 @@ async fn report(pdp: &Pdp, health: &HealthReporter) -> Infallible {
 mod tests {
     use super::*;
 
+    /// So many roles at types that are not there.
+    fn faulty(roles: usize) -> ModelFault {
+        let role = |at: usize| format!("  - {{ at: [none{at}], names: [r], bound_by: [user] }}\n");
+        let roles: String = (0..roles).map(role).collect();
+        let yaml = format!("model: m\ntypes: {{ user: {} }}\nroles:\n{roles}", "{}");
+        let files: SourceFiles = [("model.yaml".to_owned(), yaml)].into_iter().collect();
+        let problems = Proposal::compile(&files).unwrap_err();
+        ModelFault::Faulty { dir: PathBuf::from("models/m"), problems }
+    }
+
+    #[test]
+    fn as_many_problems_are_told_as_anybody_reads() {
+        let (few, many) = (faulty(PROBLEMS_NAMED_MAX), faulty(PROBLEMS_SHOWN_MAX + 7));
+        assert_eq!(few.reason().matches("model.yaml:").count(), PROBLEMS_NAMED_MAX);
+        assert!(!few.reason().ends_with("..."), "{}", few.reason());
+        assert_eq!(many.reason().matches("model.yaml:").count(), PROBLEMS_NAMED_MAX);
+        assert!(many.reason().ends_with("; ..."), "{}", many.reason());
+        let shown = many.to_string();
+        assert_eq!(shown.matches("models/m/model.yaml:").count(), PROBLEMS_SHOWN_MAX);
+        assert!(shown.ends_with("... and 7 more"), "{shown}");
+    }
+
     #[test]
     fn a_directory_is_proposed_once_it_has_come_to_rest() {
         let (old, half, new) = ([1; 32], [2; 32], [3; 32]);

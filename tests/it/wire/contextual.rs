@@ -136,8 +136,8 @@ async fn they_are_refused_by_their_path_with_a_commits_reasons() {
         (
             vec![held("ofice", "{}")],
             invalid,
-            "TUPLE_NOT_ADMITTED",
-            "contextual_tuples[0].condition.name",
+            "UNKNOWN_NAME",
+            "contextual_tuples[0].condition",
         ),
         (
             vec![held("office", r#"{"hour": true}"#)],

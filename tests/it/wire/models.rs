@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::SourceFiles;
-use bailiwick::model::limits::{MODEL_PAGE_BYTES, MODEL_PAGE_ENTRIES_MAX};
+use bailiwick::model::limits::{
+    MODEL_PAGE_BYTES, MODEL_PAGE_ENTRIES_DEFAULT, MODEL_PAGE_ENTRIES_MAX,
+};
 use bailiwick::pdp::{Pdp, Proposal, ProposalError};
 use bailiwick::server::MODEL_HEALTH;
 use bailiwick::store::memory::MemoryStore;
@@ -302,6 +304,16 @@ async fn a_large_model_is_read_to_its_end_in_messages_of_any_client() {
 }
 
 #[tokio::test]
+async fn a_page_that_asks_for_no_size_has_the_default() {
+    let (service, _pdp) = serve(large()).await;
+    let mut models = Models::new(service.channel().await);
+    let request = pb::ListModelRolesRequest::default();
+    let page = models.list_model_roles(request).await.unwrap().into_inner();
+    assert_eq!(page.roles.len(), MODEL_PAGE_ENTRIES_DEFAULT);
+    assert!(!page.next_page_token.is_empty());
+}
+
+#[tokio::test]
 async fn a_page_is_bounded_in_bytes_too() {
     // The gate of a row stands in each of its cells, so these take far more than their file.
     let columns: Vec<_> = (0..200).map(|i| format!("role{i}")).collect();
@@ -468,7 +480,7 @@ async fn a_thousand_races_of_a_write_and_a_model_have_one_winner() {
                 wrote.fetch_add(1, Ordering::SeqCst);
             }
             (Err(status), Ok(_)) => {
-                assert_refused(&status, Code::InvalidArgument, "TUPLE_NOT_ADMITTED", "");
+                assert_refused(&status, Code::InvalidArgument, "UNKNOWN_ROLE", "");
                 propose(&pdp, first.clone()).await.unwrap();
                 activated.fetch_add(1, Ordering::SeqCst);
             }
