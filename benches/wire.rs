@@ -1,5 +1,6 @@
 //! Check over loopback beside a bare tonic handler of the same messages, in one run and in turns: the
-//! ratio is what Bailiwick itself adds. 1 caller; 4 connections with 32 callers each.
+//! ratio is what Bailiwick itself adds. 1 caller; 4 connections with 32 callers each. Processor time a
+//! call, client and server together, hardly depends on what else the machine does.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -120,21 +121,44 @@ async fn compare(bare: SocketAddr, ours: SocketAddr, connections: usize, callers
     turn(&ours, callers).await;
     let (mut p50, mut rate) = (Vec::new(), Vec::new());
     let (mut bare_p50, mut bare_rate) = (Vec::new(), Vec::new());
+    let (mut cpu, mut bare_cpu) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let floor = turn(&bare, callers).await;
         let figure = turn(&ours, callers).await;
-        bare_p50.push(floor.0);
-        bare_rate.push(floor.1);
-        p50.push(figure.0 / floor.0);
-        rate.push(figure.1 / floor.1);
+        bare_p50.push(floor.p50);
+        bare_rate.push(floor.rate);
+        bare_cpu.push(floor.cpu);
+        p50.push(figure.p50 / floor.p50);
+        rate.push(figure.rate / floor.rate);
+        cpu.push(figure.cpu);
     }
     println!(
-        "{connections} x {callers:<3} bare p50 {:>5.0} us, {:>7.0}/s   bailiwick p50 x {:.2}, throughput x {:.2}",
+        "{connections} x {callers:<3} bare p50 {:>5.0} us, {:>7.0}/s   bailiwick p50 x {:.2}, throughput x {:.2}   processor {:.1} us, bare {:.1} us",
         median(bare_p50),
         median(bare_rate),
         median(p50),
-        median(rate)
+        median(rate),
+        median(cpu),
+        median(bare_cpu),
     );
+}
+
+/// What one turn measured.
+struct Turn {
+    /// Median latency, in microseconds.
+    p50: f64,
+    /// Calls a second.
+    rate: f64,
+    /// Processor time a call, of client and server, in microseconds.
+    cpu: f64,
+}
+
+/// Processor time of this process, in seconds; the system counts in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields = stat.rsplit_once(')').expect("the name's end").1;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
 }
 
 async fn connect(to: SocketAddr, many: usize) -> Vec<AuthorizationServiceClient<Channel>> {
@@ -166,9 +190,8 @@ fn question(at: usize) -> pb::CheckRequest {
     }
 }
 
-/// One turn: the median latency in microseconds, and calls a second.
-async fn turn(clients: &[AuthorizationServiceClient<Channel>], callers: usize) -> (f64, f64) {
-    let started = Instant::now();
+async fn turn(clients: &[AuthorizationServiceClient<Channel>], callers: usize) -> Turn {
+    let (started, cpu) = (Instant::now(), cpu_seconds());
     let mut tasks = Vec::new();
     for (at, client) in clients.iter().enumerate() {
         for caller in 0..callers {
@@ -190,8 +213,10 @@ async fn turn(clients: &[AuthorizationServiceClient<Channel>], callers: usize) -
     for task in tasks {
         all.extend(task.await.expect("the caller ends"));
     }
-    let rate = all.len() as f64 / started.elapsed().as_secs_f64();
-    (median(all), rate)
+    let calls = all.len() as f64;
+    let rate = calls / started.elapsed().as_secs_f64();
+    let cpu = (cpu_seconds() - cpu) / calls * 1e6;
+    Turn { p50: median(all), rate, cpu }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -67,7 +67,7 @@ impl Shared {
     /// own deadline counts from here, where the whole request has been read.
     fn wait_until(&self, extensions: &Extensions) -> Instant {
         let now = Instant::now();
-        let patience = &self.patience;
+        let patience = self.settings.patience();
         let own = extensions.get::<Deadline>();
         let left = match own {
             Some(Deadline(end)) => end.saturating_duration_since(now).min(patience.request_max),

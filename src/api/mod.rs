@@ -14,51 +14,20 @@ mod stream;
 mod tuples;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-pub use guard::{Guard, GuardFuture, GuardLayer, GuardedBody};
+pub(crate) use guard::GuardLayer;
+pub use guard::Unread;
+use prost::Message as _;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use self::status::{ApiError, Refusal};
-use crate::model::limits::{
-    DRAIN_SECONDS, IN_FLIGHT_REQUESTS_MAX, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS,
-    REQUEST_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, STREAM_STALL_SECONDS,
-    STREAMS_MAX,
-};
+pub use crate::config::Patience;
+use crate::config::Settings;
+use crate::model::limits::REQUEST_BYTES_MAX;
 use crate::pdp::Pdp;
-
-/// How long the service waits for its callers. A caller that keeps it waiting longer loses its place,
-/// so that nobody holds the places of others for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// Until the answer to a request without a deadline begins.
-    pub request: Duration,
-    /// Until the answer to any request begins, whatever deadline it brings.
-    pub request_max: Duration,
-    /// While a list is not read, its buffer full.
-    pub stream_stall: Duration,
-    /// Between two pings of a connection.
-    pub keepalive: Duration,
-    /// Until a ping is answered.
-    pub keepalive_answer: Duration,
-    /// Until the requests under way have ended, once the service is told to stop.
-    pub drain: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            request: Duration::from_secs(REQUEST_SECONDS_DEFAULT),
-            request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
-            stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
-            keepalive: Duration::from_secs(KEEPALIVE_SECONDS),
-            keepalive_answer: Duration::from_secs(KEEPALIVE_ANSWER_SECONDS),
-            drain: Duration::from_secs(DRAIN_SECONDS),
-        }
-    }
-}
+use crate::telemetry::figures::Requests;
 
 /// What all adapters of one service share.
 #[derive(Debug)]
@@ -66,19 +35,61 @@ pub struct Shared {
     pdp: OnceLock<Pdp>,
     in_flight: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    patience: Patience,
+    settings: Settings,
+    requests: Requests,
+}
+
+/// How much of a bound is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// So many now.
+    pub used: u64,
+    /// At most so many.
+    pub limit: u64,
+}
+
+impl Usage {
+    fn of(places: &Semaphore, limit: usize) -> Self {
+        let used = limit.saturating_sub(places.available_permits());
+        Self { used: used as u64, limit: limit as u64 }
+    }
 }
 
 impl Shared {
     /// What a service that is not ready yet shares.
     #[must_use]
-    pub fn new(patience: Patience) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self {
             pdp: OnceLock::new(),
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_REQUESTS_MAX)),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            patience,
+            in_flight: Arc::new(Semaphore::new(settings.in_flight())),
+            streams: Arc::new(Semaphore::new(settings.streams())),
+            settings,
+            requests: Requests::new(methods(), status::endings()),
         }
+    }
+
+    /// What has been asked, and how it ended.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn in_flight(&self) -> Usage {
+        Usage::of(&self.in_flight, self.settings.in_flight())
+    }
+
+    /// Lists that are being streamed.
+    #[must_use]
+    pub fn lists(&self) -> Usage {
+        Usage::of(&self.streams, self.settings.streams())
+    }
+
+    /// The service without a wire, once it is ready.
+    #[must_use]
+    pub fn ready(&self) -> Option<&Pdp> {
+        self.pdp.get()
     }
 
     /// Ends NOT_READY: from now on this service answers. Counts once; later calls change nothing.
@@ -99,6 +110,29 @@ struct Adapter {
     shared: Arc<Shared>,
 }
 
+/// The descriptors of everything that is served.
+const DESCRIPTORS: [&[u8]; 4] = [
+    pb::DESCRIPTORS,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
+
+/// Every method that is served, as `package.Service/Method`.
+fn methods() -> Vec<String> {
+    let decoded = DESCRIPTORS.iter().map(|set| prost_types::FileDescriptorSet::decode(*set));
+    let files = decoded.flat_map(|set| set.unwrap_or_default().file);
+    let services = files.flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().map(move |service| (package.clone(), service))
+    });
+    let names = services.flat_map(|(package, service)| {
+        let methods = service.method.iter();
+        methods.map(|m| format!("{package}.{}/{}", service.name(), m.name())).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
 /// Every service of the wire; they answer once `shared` is ready.
 ///
 /// # Errors
@@ -113,15 +147,11 @@ pub fn routes(
 
     let adapter = Adapter { shared: Arc::clone(shared) };
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // No method names google.rpc.ErrorInfo, but every error carries it.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(
-                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            )
+        // No method names google.rpc.ErrorInfo, but every error carries it.
+        let all = DESCRIPTORS.into_iter().chain([tonic_types::pb::FILE_DESCRIPTOR_SET]);
+        all.fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
     };
     let mut routes = Routes::builder();
     routes

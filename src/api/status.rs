@@ -12,6 +12,7 @@ use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
 use crate::model::names::SyntaxError;
 use crate::pdp::{CursorError, Difference, FilterError, ReadError, WriteError, precondition_path};
+use crate::telemetry::figures::Ending;
 
 /// The domain of every `google.rpc.ErrorInfo` that the service sends.
 pub const ERROR_DOMAIN: &str = "bailiwick.dev";
@@ -37,6 +38,11 @@ macro_rules! refusals {
             #[must_use]
             pub fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
+            }
+
+            /// The row with this reason code.
+            pub(super) fn by_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)+ _ => None }
             }
 
             /// What it means, in a sentence; `docs/errors.md` says it in the same words.
@@ -146,6 +152,45 @@ refusals! {
     ProtocolError = InvalidArgument "PROTOCOL_ERROR",
     /// A fault of the service.
     Internal = Internal "INTERNAL",
+}
+
+impl Refusal {
+    /// Its place in [`endings`].
+    pub(super) fn ending(self) -> usize {
+        1 + self as usize
+    }
+}
+
+/// Every way that a request can end, for the figures: OK, then each row of the table.
+pub(super) fn endings() -> Vec<Ending> {
+    let refused =
+        |refusal: &Refusal| Ending { code: code_name(refusal.code()), reason: refusal.text() };
+    let ok = Ending { code: code_name(Code::Ok), reason: "" };
+    std::iter::once(ok).chain(Refusal::ALL.iter().map(refused)).collect()
+}
+
+/// A gRPC code as the protocol writes it.
+#[must_use]
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 /// An error as the wire shows it.

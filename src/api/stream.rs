@@ -15,7 +15,7 @@ use tonic::Status;
 use super::Shared;
 use super::guard::{Deadline, deadline_exceeded};
 use super::status::{ApiError, Refusal};
-use crate::model::limits::{STREAM_BUFFER_ENTRIES, STREAMS_MAX};
+use crate::model::limits::STREAM_BUFFER_ENTRIES;
 
 /// A stream of responses.
 pub(super) type Responses<T> = ReceiverStream<Result<T, Status>>;
@@ -34,8 +34,9 @@ where
     I: Iterator<Item = E>,
 {
     let permit = Arc::clone(&shared.streams).try_acquire_owned().map_err(|_| {
-        let what = format!("{STREAMS_MAX} lists are being streamed already");
-        ApiError::new(Refusal::Overloaded, what).with("limit", &STREAMS_MAX)
+        let limit = shared.settings.streams();
+        let what = format!("{limit} lists are being streamed already");
+        ApiError::new(Refusal::Overloaded, what).with("limit", &limit)
     })?;
     let (opened, when_opened) = oneshot::channel();
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER_ENTRIES + 1);
@@ -43,7 +44,11 @@ where
     // the list is cut short, and nobody waits to tell it.
     let kept = sender.clone().try_reserve_owned();
     let last = kept.map_err(|error| ApiError::internal(&error))?;
-    let pace = Pace { deadline, stall: shared.patience.stream_stall, runtime: Handle::current() };
+    let pace = Pace {
+        deadline,
+        stall: shared.settings.patience().stream_stall,
+        runtime: Handle::current(),
+    };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let run = || {

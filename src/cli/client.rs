@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::json;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::CliError;
+use crate::api::status::code_name;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which service, and how long to wait for it.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServiceArgs {
-    /// The service to ask
+    /// The service to ask: a URL, or unix:PATH of a socket
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
     pub(super) endpoint: String,
     /// How long to wait for the answer, in seconds
@@ -99,6 +100,7 @@ pub(super) fn block_on<T>(
 
 pub(super) async fn connect(endpoint: &str) -> Result<Channel, CliError> {
     let url = match endpoint.split_once("://") {
+        _ if endpoint.starts_with("unix:") => endpoint.to_owned(),
         None => format!("http://{endpoint}"),
         Some(("http", _)) => endpoint.to_owned(),
         // Without this an https URL would be asked in plain text.
@@ -123,7 +125,7 @@ pub(super) async fn connect(endpoint: &str) -> Result<Channel, CliError> {
 
 /// A status in one line: code, reason, message.
 pub(super) fn describe(status: &Status) -> String {
-    let code = code_text(status.code());
+    let code = code_name(status.code());
     match status.get_details_error_info() {
         Some(info) => format!("{code} {}: {}", info.reason, status.message()),
         None => format!("{code}: {}", status.message()),
@@ -135,31 +137,9 @@ pub(super) fn describe_json(status: &Status) -> serde_json::Value {
     let info = status.get_details_error_info();
     let (reason, metadata) = info.map(|info| (info.reason, info.metadata)).unwrap_or_default();
     json!({ "error": {
-        "code": code_text(status.code()),
+        "code": code_name(status.code()),
         "reason": reason,
         "message": status.message(),
         "metadata": metadata,
     }})
-}
-
-pub(super) fn code_text(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

@@ -11,6 +11,7 @@ mod consistency;
 mod console;
 mod demo;
 mod export;
+mod health;
 mod import;
 mod input;
 mod list_subjects;
@@ -29,6 +30,7 @@ mod render;
 mod retry;
 mod scenarios;
 mod serve;
+mod settings;
 mod tuple_filter;
 mod tuple_form;
 mod tuple_text;
@@ -124,6 +126,7 @@ enum Command {
     ListSubjects(list_subjects::Args),
     Write(write::Args),
     Read(read::Args),
+    Health(health::Args),
     Import(import::Args),
     Export(export::Args),
     /// Check, test and print a model directory; show the model in force
@@ -222,6 +225,7 @@ fn dispatch(
         Command::Batch(args) => batch::run(&args, out, err),
         Command::ListSubjects(args) => list_subjects::run(args, out),
         Command::Write(args) => write::run(&args, out),
+        Command::Health(args) => health::run(args, out),
         Command::Read(args) => read::run(args, out),
         Command::Import(args) => import::run(&args, out, err),
         Command::Export(args) => export::run(args, out, err),

@@ -1,5 +1,7 @@
 //! Every bound of the service, its unit in the name. Nothing else decides how much is too much.
 
+use std::ops::RangeInclusive;
+
 /// Longest type, role, permission, relation or fact name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest id (the part of an object after the first `:`), in bytes.
@@ -36,10 +38,23 @@ pub const CONTEXTUAL_TUPLES_MAX: usize = 100;
 pub const CONTEXTUAL_WALK_TUPLES_MAX: usize = 20_000;
 /// Longest source, grantor or reason of a tuple, in bytes.
 pub const CARRIED_BYTES_MAX: usize = 1_024;
-/// Most requests under way at once in one process.
+/// Most requests under way at once in one process, unless set otherwise.
 pub const IN_FLIGHT_REQUESTS_MAX: usize = 1_024;
-/// Most requests under way at once on one connection.
+/// What the most requests under way at once may be set to.
+pub const IN_FLIGHT_REQUESTS_SETTABLE: RangeInclusive<u64> = 16..=65_536;
+/// Most requests under way at once on one connection; a fourth of those of the process, if that is less.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Most connections at once, unless set otherwise.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// What the most connections at once may be set to.
+pub const CONNECTIONS_SETTABLE: RangeInclusive<u64> = 1..=65_536;
+/// Most connections at once to the admin page.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// How long a new connection may stay silent, in seconds.
+pub const GREETING_SECONDS: u64 = 5;
+/// How long the service waits until it accepts connections again when the system has none left, in
+/// milliseconds.
+pub const ACCEPT_PAUSE_MILLIS: u64 = 100;
 /// Most bytes of one request's body that wait to be read.
 pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Most bytes of all request bodies on one connection that wait to be read.
@@ -48,18 +63,37 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 pub const KEEPALIVE_SECONDS: u64 = 30;
 /// How long the answer to a ping may take until the connection counts as dead, in seconds.
 pub const KEEPALIVE_ANSWER_SECONDS: u64 = 20;
-/// How long requests under way may take to end once the process is told to stop, in seconds.
+/// How long requests under way may take to end once the process is told to stop, in seconds, unless
+/// set otherwise.
 pub const DRAIN_SECONDS: u64 = 10;
-/// How long a request may take until its answer begins, if it brings no deadline, in seconds.
+/// What the drain may be set to, in seconds.
+pub const DRAIN_SECONDS_SETTABLE: RangeInclusive<u64> = 1..=600;
+/// How long a request may take until its answer begins, if it brings no deadline, in seconds, unless
+/// set otherwise.
 pub const REQUEST_SECONDS_DEFAULT: u64 = 30;
-/// How long a request may take until its answer begins, whatever deadline it brings, in seconds.
+/// How long a request may take until its answer begins, whatever deadline it brings, in seconds, unless
+/// set otherwise.
 pub const REQUEST_SECONDS_MAX: u64 = 300;
+/// What the two deadlines above may be set to, in seconds.
+pub const REQUEST_SECONDS_SETTABLE: RangeInclusive<u64> = 1..=3_600;
 /// Most lists that are being streamed at once in one process, a thread each.
 pub const STREAMS_MAX: usize = 64;
 /// Entries of a list that wait for a slow reader.
 pub const STREAM_BUFFER_ENTRIES: usize = 256;
-/// How long a list waits for its reader to take anything, in seconds.
+/// How long a list waits for its reader to take anything, in seconds, unless set otherwise.
 pub const STREAM_STALL_SECONDS: u64 = 30;
+/// How long an answer may lie unread until its connection is closed, in seconds, unless set otherwise;
+/// up to twice as long, as it is looked at so often.
+pub const UNREAD_SECONDS: u64 = 60;
+/// What these two may be set to, in seconds.
+pub const STALL_SECONDS_SETTABLE: RangeInclusive<u64> = 1..=600;
+/// Up to this size a part of an answer counts as read once the transport has it, in bytes: a box for
+/// each would cost more than it bounds.
+pub const UNREAD_PART_BYTES: usize = 4 << 10;
+/// Most spans that wait to be sent to the collector; further ones are dropped.
+pub const SPANS_WAITING_MAX: usize = 2_048;
+/// How long the last spans may take to reach the collector at the end of the process, in seconds.
+pub const SPAN_FLUSH_SECONDS: u64 = 3;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.

@@ -258,10 +258,10 @@ impl NextModel {
     }
 
     /// What readers see from its commit on.
-    pub(super) fn published(self, head: Head, time: Time, changes: u64) -> Published {
+    pub(super) fn published(self, head: Head, time: Time, before: &Published) -> Published {
         let snapshot = self.draft.into_snapshot();
         // It shares nothing with the one before.
-        let changes = changes.saturating_add(snapshot.len() as u64);
+        let changes = before.changes.saturating_add(snapshot.len() as u64);
         Published {
             snapshot,
             plan: self.plan,
@@ -270,6 +270,7 @@ impl NextModel {
             head,
             time,
             changes,
+            work: Arc::clone(&before.work),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::index::Position;
 use crate::model::limits::{CURSOR_BYTES_MAX, CURSOR_SECONDS};
 use crate::model::names::quoted;
 use crate::model::tuple::{Revision, Time};
+use crate::telemetry::span;
 
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 33;
@@ -126,6 +127,7 @@ impl Pdp {
         let kept = self.kept(revision, now);
         let published = kept.ok_or(CursorError::Expired { revision: revision.0 })?;
         let token = self.shared.token(published.head);
+        span::note_revision(token.revision.0);
         let reading = Reading::new(published, token, now);
         Ok(self.listing(reading, of, count, Some(place)))
     }

@@ -45,6 +45,8 @@ use crate::model::form::Model;
 use crate::model::limits::WAITING_COMMITS_MAX;
 use crate::model::tuple::Time;
 use crate::store::{Head, Identity, ModelFiles, ModelSince, Store};
+use crate::telemetry::figures::Work;
+use crate::telemetry::span;
 use activate::Models;
 use checkpoint::Checkpointer;
 use cursor::SealKey;
@@ -78,6 +80,8 @@ struct Published {
     /// How many changes this process has committed up to here. What two states do not share grows
     /// with the difference; a state that shares nothing with the one before counts all its tuples.
     changes: u64,
+    /// One for all revisions.
+    work: Arc<Work>,
 }
 
 /// What readers and the writer share.
@@ -106,6 +110,7 @@ impl Shared {
     fn bind(&self, published: Arc<Published>) -> Reading {
         let now = self.now(published.time);
         let token = self.token(published.head);
+        span::note_revision(token.revision.0);
         Reading::new(published, token, now)
     }
 
@@ -255,6 +260,12 @@ impl Pdp {
         self.shared.bind(self.shared.published.load_full())
     }
 
+    /// What it has decided and written since it was opened.
+    #[must_use]
+    pub fn work(&self) -> Arc<Work> {
+        Arc::clone(&self.shared.published.load().work)
+    }
+
     /// Commits all changes or none; returns when they are durable and every later read sees them.
     ///
     /// # Errors
@@ -273,9 +284,10 @@ impl Pdp {
         let (job, answer) = Job::new(request)?;
         self.send(job)?;
         match answer.await {
-            Ok(outcome) => {
-                outcome.map(|(head, changed)| Written { token: self.shared.token(head), changed })
-            }
+            Ok(outcome) => outcome.map(|(head, changed)| {
+                span::note_revision(head.revision.0);
+                Written { token: self.shared.token(head), changed }
+            }),
             // The writer's thread is gone: whether it came to this commit is not known.
             Err(_) => Err(WriteError::OutcomeUnknown("the writer has ended".into())),
         }

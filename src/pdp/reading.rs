@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FilterError, Published, Token};
 use crate::engine::{
     self, CheckedContext, ContextualError, Decision, EngineError, ListQuestion, Question,
-    QuestionError, SubjectList,
+    QuestionError, Reason, SubjectList,
 };
 use crate::index::{Part, Position, Snapshot};
 use crate::model::form::{Model, TypeId};
@@ -13,6 +13,7 @@ use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::suggest::nearest;
 use crate::model::tuple::{Time, Tuple, TupleKey};
 use crate::store::ModelSince;
+use crate::telemetry::figures::Outcome;
 
 /// A read bound to one revision and one moment: everything asked of it has one answer.
 #[derive(Debug, Clone)]
@@ -115,7 +116,10 @@ impl Reading {
     /// # Errors
     /// A limit was hit and decides.
     pub fn check(&self, question: &Question, with_grant: bool) -> Result<Decision, EngineError> {
-        engine::check(self.snapshot(), &self.published.plan, question, self.now, with_grant)
+        let plan = &self.published.plan;
+        let decided = engine::check(self.snapshot(), plan, question, self.now, with_grant);
+        self.published.work.decided(outcome(&decided));
+        decided
     }
 
     /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as
@@ -144,6 +148,16 @@ impl Reading {
         let snapshot = self.published.snapshot.clone();
         let part = matcher.part(&snapshot);
         Ok(TupleList { snapshot, part, matcher, now: self.now, position: None })
+    }
+}
+
+fn outcome(decided: &Result<Decision, EngineError>) -> Outcome {
+    match decided.as_ref().map(Decision::reason) {
+        Ok(Reason::Granted) => Outcome::Granted,
+        Ok(Reason::NotGranted) => Outcome::NotGranted,
+        Ok(Reason::NotApplicable) => Outcome::NotApplicable,
+        Ok(Reason::MissingContext) => Outcome::MissingContext,
+        Err(_) => Outcome::Limit,
     }
 }
 

@@ -73,7 +73,8 @@ pub(super) fn recover(
     }
     let plan = Arc::new(Plan::new(&in_force.model));
     let (snapshot, files) = (draft.into_snapshot(), in_force.files);
-    let published = Published { snapshot, plan, files, model_since, head, time, changes: 0 };
+    let work = Arc::default();
+    let published = Published { snapshot, plan, files, model_since, head, time, changes: 0, work };
     Ok(Recovered { published, keyed, replayed })
 }
 

@@ -2,6 +2,7 @@
 //! publish, answer. Commits that arrive together are made durable by one sync.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -109,7 +110,9 @@ impl Writer {
         if pending.commits.is_empty() {
             return Ok(Vec::new());
         }
+        let began = Instant::now();
         let heads = self.store.append(published.head.revision, &pending.commits)?;
+        published.work.appended(pending.commits.len(), began.elapsed());
         let mut changes = published.changes;
         let mut group = Vec::with_capacity(heads.len());
         let commits = pending.commits.iter().zip(pending.snapshots);
@@ -124,6 +127,7 @@ impl Writer {
                 head: *head,
                 time: pending.time,
                 changes,
+                work: Arc::clone(&published.work),
             }));
         }
         self.checkpointer.count(&pending.commits);
@@ -145,25 +149,32 @@ impl Writer {
         let time = self.shared.now(published.time);
         let next = next.complete(self.store.as_ref(), &published, time)?;
         let group = [next.commit(time)];
+        let began = Instant::now();
         match self.store.append(published.head.revision, &group) {
             Ok(heads) => {
+                published.work.appended(group.len(), began.elapsed());
                 let head = heads.last().copied().unwrap_or(published.head);
                 for commit in &group {
                     self.keyed.note(head, commit);
                 }
                 self.checkpointer.count(&group);
-                self.shared.publish(&[Arc::new(next.published(head, time, published.changes))]);
+                self.shared.publish(&[Arc::new(next.published(head, time, &published))]);
                 Ok(head)
             }
             Err(error) => {
                 let refusal = ProposalError::from(error);
                 if refusal.is_of_the_store() {
                     tracing::error!(error = %refusal, "the store failed; nothing more is written");
-                    self.latched = Some(refusal.to_string());
+                    self.latch(refusal.to_string());
                 }
                 Err(refusal)
             }
         }
+    }
+
+    fn latch(&mut self, cause: String) {
+        self.shared.published.load().work.latched();
+        self.latched = Some(cause);
     }
 
     /// The append failed. Only where nothing was written is the outcome known.
@@ -175,7 +186,7 @@ impl Writer {
             matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
         if !is_refused_alone {
             tracing::error!(error = %cause, "the store failed; nothing more is written");
-            self.latched = Some(cause.clone());
+            self.latch(cause.clone());
         }
         for (job, judged) in group.into_iter().zip(judged) {
             let failed = if is_refused_alone {

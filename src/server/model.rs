@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
+use super::health::Health;
 use crate::model::limits::{MODEL_WATCH_SECONDS, PROBLEMS_NAMED_MAX, PROBLEMS_SHOWN_MAX};
 use crate::model::{Problems, ReadError, SourceFiles};
 use crate::pdp::{Pdp, Proposal};
@@ -243,11 +243,7 @@ impl Watch {
 }
 
 /// Looks after the model of a service that serves: proposals, and what health says of them.
-pub(super) async fn attend(
-    keeper: Option<ModelKeeper>,
-    pdp: &Pdp,
-    health: &HealthReporter,
-) -> Infallible {
+pub(super) async fn attend(keeper: Option<ModelKeeper>, pdp: &Pdp, health: &Health) -> Infallible {
     let kept = async {
         match keeper {
             Some(keeper) => keeper.run(pdp).await,
@@ -261,12 +257,12 @@ pub(super) async fn attend(
 }
 
 /// What health says of the last proposal.
-pub(super) async fn report_current(is_current: bool, health: &HealthReporter) {
+pub(super) async fn report_current(is_current: bool, health: &Health) {
     let status = if is_current { ServingStatus::Serving } else { ServingStatus::NotServing };
-    health.set_service_status(MODEL_HEALTH, status).await;
+    health.set(MODEL_HEALTH, status).await;
 }
 
-async fn report(pdp: &Pdp, health: &HealthReporter) -> Infallible {
+async fn report(pdp: &Pdp, health: &Health) -> Infallible {
     let mut statuses = pdp.model_status();
     loop {
         let is_current = statuses.borrow_and_update().is_current();

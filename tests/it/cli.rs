@@ -275,6 +275,7 @@ fn every_command_has_an_example_in_its_help() {
         &["list-subjects"],
         &["write"],
         &["read"],
+        &["health"],
         &["import"],
         &["export"],
         &["model", "check"],

@@ -29,6 +29,7 @@ mod limits_covered;
 mod model;
 mod model_in_force;
 mod models_load;
+mod ops;
 mod oracle;
 mod pdp;
 mod platform_cells;

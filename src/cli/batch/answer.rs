@@ -5,9 +5,10 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::api::pb::v1 as pb;
+use crate::api::status::code_name;
 use crate::cli::console::{Stream, Tone};
 use crate::cli::input::Format;
-use crate::cli::{CliError, client, render};
+use crate::cli::{CliError, render};
 use crate::model::names::quoted;
 
 /// The reason of a line that is no question. Not one of the service's, which never saw it.
@@ -70,7 +71,7 @@ impl<'a> Answer<'a> {
                 error: None,
             },
             Some(Wire::Error(error)) => {
-                let code = client::code_text(tonic::Code::from_i32(error.code));
+                let code = code_name(tonic::Code::from_i32(error.code));
                 failed(code, &error.reason, &error.message, Some(&error.metadata))
             }
             None => failed("INTERNAL", "", "the service sent neither decision nor error", None),

@@ -9,11 +9,11 @@ use super::Args;
 use super::chunk::Chunk;
 use super::send::Refused;
 use crate::api::pb::v1 as pb;
-use crate::api::status::Refusal;
+use crate::api::status::{Refusal, code_name};
 use crate::cli::console::Stream;
 use crate::cli::input::place;
 use crate::cli::progress::{counted, grouped};
-use crate::cli::{CliError, Exit, client};
+use crate::cli::{CliError, Exit};
 
 /// What an import did so far.
 #[derive(Debug, Default)]
@@ -208,7 +208,7 @@ impl Refused {
     fn code_and_reason(&self) -> (&'static str, String) {
         let info = self.info();
         let reason = info.map(|info| info.reason).unwrap_or_default();
-        (client::code_text(self.status.code()), reason)
+        (code_name(self.status.code()), reason)
     }
 
     fn metadata(&self) -> Map<String, Json> {

@@ -1,0 +1,142 @@
+//! The layer of deadlines: an answer begins in time, or the request loses its place.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::passing::{Passed, pass, refuse};
+use crate::api::status::{ApiError, Refusal};
+use crate::config::Patience;
+
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// When the caller stops waiting; an extension of requests that have a deadline.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Deadline(pub(in crate::api) Instant);
+
+pub(in crate::api) fn deadline_exceeded() -> ApiError {
+    ApiError::new(Refusal::DeadlineExceeded, "the deadline of the request has passed")
+}
+
+/// Gives each request as long as its caller or the settings say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    pub(super) patience: Patience,
+}
+
+impl<S> Layer<S> for Deadlines {
+    type Service = WithDeadline<S>;
+
+    fn layer(&self, inner: S) -> WithDeadline<S> {
+        WithDeadline { inner, patience: self.patience }
+    }
+}
+
+/// See [`Deadlines`].
+#[derive(Debug, Clone)]
+pub(crate) struct WithDeadline<S> {
+    inner: S,
+    patience: Patience,
+}
+
+impl<S, B> Service<Request<Body>> for WithDeadline<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+{
+    type Response = Response<Passed<B, ()>>;
+    type Error = S::Error;
+    type Future = InTime<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // tonic's own timer stands outside of every layer and answers CANCELLED without details; this
+        // one is made first with the same duration, and is polled first.
+        let now = Instant::now();
+        let own = timeout_of(request.headers());
+        if let Some(timeout) = own {
+            request.extensions_mut().insert(Deadline(now + timeout));
+        }
+        // Headers alone take a place already, so a caller that sends nothing more must lose it again.
+        let Patience { request: default, request_max, .. } = self.patience;
+        let end = sleep_until(now + own.unwrap_or(default).min(request_max));
+        InTime { inner: self.inner.call(request), end }
+    }
+}
+
+pin_project! {
+    /// The answer, or DEADLINE_EXCEEDED.
+    #[derive(Debug)]
+    pub(crate) struct InTime<F> {
+        #[pin]
+        inner: F,
+        #[pin]
+        end: Sleep,
+    }
+}
+
+impl<F, B, E> Future for InTime<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Passed<B, ()>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(response) = this.inner.poll(cx) {
+            return Poll::Ready(response.map(|response| pass(response, ())));
+        }
+        ready!(this.end.poll(cx));
+        Poll::Ready(Ok(refuse(deadline_exceeded().into(), ())))
+    }
+}
+
+/// The `grpc-timeout` header: at most eight digits and a unit. A malformed one counts as none, as
+/// tonic has it.
+fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        'H' => Some(Duration::from_secs(count * 3_600)),
+        'M' => Some(Duration::from_secs(count * 60)),
+        'S' => Some(Duration::from_secs(count)),
+        'm' => Some(Duration::from_millis(count)),
+        'u' => Some(Duration::from_micros(count)),
+        'n' => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_TIMEOUT, text.parse().unwrap());
+            timeout_of(&headers)
+        };
+        assert_eq!(read("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for wrong in ["", "S", "5", "5x", "123456789S", "-1S", "+1S", "1 S"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

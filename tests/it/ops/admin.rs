@@ -1,0 +1,121 @@
+//! The admin page: alive, ready, and why not; for people, for probes over HTTP and for probes over gRPC.
+
+use std::sync::{Arc, mpsc};
+
+use bailiwick::config::{Patience, Settings};
+use bailiwick::model::limits::ADMIN_CONNECTIONS_MAX;
+use bailiwick::server::{BoundAdmin, ListenConfig, ServeError};
+use bailiwick::store::memory::MemoryStore;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::{ANYWHERE, Observed, get};
+use crate::support::SetClock;
+use crate::support::service::pdp;
+
+#[tokio::test]
+async fn readiness_says_where_in_its_life_the_service_is() {
+    let (recover, wait) = mpsc::sync_channel::<()>(1);
+    let open = move || {
+        wait.recv()?;
+        Ok(pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default())))
+    };
+    let observed = Observed::serve(Settings::default(), Patience::default(), Box::new(open)).await;
+    assert_eq!(observed.get("/readyz").await, (503, "recovering\n".to_owned()));
+    assert_eq!(observed.get("/healthz").await, (200, "ok\n".to_owned()));
+    let (_, text) = observed.get("/metrics").await;
+    assert!(text.contains("\nbailiwick_ready 0\n") && !text.contains("bailiwick_tuples"), "{text}");
+    recover.send(()).unwrap();
+    observed.wait_until(200).await;
+    let (_, text) = observed.get("/readyz").await;
+    assert!(text.starts_with("serving\nrevision: 1\nmodel: everything "), "{text}");
+}
+
+#[tokio::test]
+async fn probes_over_grpc_are_answered_and_nothing_else() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", observed.admin)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    for name in ["", "liveness", "bailiwick.v1.AuthorizationService"] {
+        let request = HealthCheckRequest { service: name.into() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+    }
+    use bailiwick::api::pb::v1 as pb;
+    let mut client = pb::model_service_client::ModelServiceClient::new(channel);
+    let status = client.get_model(pb::GetModelRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+}
+
+#[tokio::test]
+async fn other_paths_and_verbs_are_refused() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    for path in ["/", "/metrics/", "/debug", "/../etc/passwd"] {
+        let (status, text) = observed.get(path).await;
+        assert!(status == 404 && text.contains("/metrics"), "{path}: {status} {text}");
+    }
+    let mut stream = TcpStream::connect(observed.admin).await.unwrap();
+    let request =
+        "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+}
+
+#[tokio::test]
+async fn the_page_is_kept_from_other_hosts_unless_asked_for() {
+    let everybody = ListenConfig { address: ([0, 0, 0, 0], 0).into(), insecure: false };
+    let error = BoundAdmin::bind(&everybody).await.unwrap_err();
+    assert!(matches!(error, ServeError::NotLoopback { .. }), "{error}");
+    assert!(error.to_string().contains("--insecure-admin"), "{error}");
+    assert!(BoundAdmin::bind(&ListenConfig { insecure: true, ..everybody }).await.is_ok());
+    assert!(BoundAdmin::bind(&ANYWHERE).await.is_ok());
+}
+
+#[tokio::test]
+async fn connections_to_the_page_are_bounded() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let mut kept = Vec::new();
+    for _ in 0..ADMIN_CONNECTIONS_MAX {
+        let mut stream = TcpStream::connect(observed.admin).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: bailiwick\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        if stream.read_exact(&mut first).await.is_err() {
+            break;
+        }
+        kept.push(stream);
+    }
+    // Those that asked before may still count; at the bound, one more finds no room.
+    assert!(kept.len() > ADMIN_CONNECTIONS_MAX - 4, "{}", kept.len());
+    let mut one_more = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(observed.admin).await.unwrap();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: bailiwick\r\n\r\n").await;
+        let mut first = [0; 12];
+        one_more.push(stream.read_exact(&mut first).await.is_err());
+    }
+    assert!(one_more.contains(&true), "there is no bound");
+    drop(kept);
+    while TcpStream::connect(observed.admin).await.is_err()
+        || get_quietly(&observed.admin.to_string()).await != Some(200)
+    {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get(&observed.admin.to_string(), "/healthz").await.0, 200);
+}
+
+async fn get_quietly(address: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}

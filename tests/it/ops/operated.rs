@@ -1,0 +1,116 @@
+//! The built service as a process of its own, and what an operator does to it.
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// `bailiwick serve` with the model of every feature; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    /// What `--endpoint` takes.
+    pub(crate) endpoint: String,
+    /// Where the admin page is, if it was asked for.
+    pub(crate) admin: Option<String>,
+    log: Option<JoinHandle<String>>,
+}
+
+/// `bailiwick serve` with what every test says; `args` come last.
+pub(crate) fn serve(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/everything");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    command
+        .arg("serve")
+        .arg("--model")
+        .arg(model)
+        .arg("--data")
+        .arg(data)
+        .args(args)
+        .env_remove("RUST_LOG")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+impl Process {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = serve(data, args, environment).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut process = Self { child, endpoint: String::new(), admin: None, log: Some(log) };
+        let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
+        let mut place = |what: &str| {
+            let line = lines.next().map(Result::unwrap).unwrap_or_default();
+            line.strip_prefix(what).map(str::to_owned)
+        };
+        let listening = place("listening on ");
+        let listening = listening.unwrap_or_else(|| panic!("{}", process.end().1));
+        process.endpoint = match listening.starts_with("unix:") {
+            true => listening,
+            false => format!("http://{listening}"),
+        };
+        if args.contains(&"--admin") {
+            process.admin =
+                Some(place("admin on ").unwrap_or_else(|| panic!("{}", process.end().1)));
+        }
+        process
+    }
+
+    /// Starts it on a free port and waits until it serves.
+    pub(crate) async fn ready(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let args = [&["--listen", "127.0.0.1:0"], args].concat();
+        let process = Self::start(data, &args, environment);
+        process.wait_until(ServingStatus::Serving).await;
+        process
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        Endpoint::from_shared(self.endpoint.clone()).unwrap().connect().await.unwrap()
+    }
+
+    pub(crate) async fn wait_until(&self, wanted: ServingStatus) {
+        let request = HealthCheckRequest { service: String::new() };
+        let mut health = HealthClient::new(self.channel().await);
+        let mut changes = health.watch(request).await.unwrap().into_inner();
+        while changes.message().await.unwrap().unwrap().status() != wanted {}
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end; its exit status and its log.
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, self.log.take().map(|log| log.join().unwrap()).unwrap_or_default())
+    }
+
+    /// Runs a client command against it.
+    pub(crate) fn ask(&self, args: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        command.args(args).args(["--endpoint", &self.endpoint]).env_remove("RUST_LOG");
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,114 @@
+//! Unix sockets, and the settings of `serve`, with the built command.
+
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::operated::{Process, serve};
+
+fn mode(path: &Path) -> u32 {
+    let found = std::fs::symlink_metadata(path).unwrap();
+    assert!(found.file_type().is_socket());
+    found.permissions().mode() & 0o777
+}
+
+fn code_and_words(output: &std::process::Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_its_owner_and_is_removed_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, socket) = (dir.path().join("data"), dir.path().join("s.sock"));
+    let place = format!("unix:{}", socket.display());
+    let mut process = Process::start(&data, &["--listen", &place], &[]);
+    assert_eq!(process.endpoint, place);
+    assert_eq!(mode(&socket), 0o600);
+    process.wait_until(ServingStatus::Serving).await;
+    let write = process.ask(&["write", "--touch", "doc:d1#viewer@user:ana"]);
+    assert_eq!(write.status.code(), Some(0), "{write:?}");
+    let check = process.ask(&["check", "user:ana", "doc.view", "doc:d1"]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    let health = process.ask(&["health"]);
+    assert_eq!((health.status.code(), health.stdout.as_slice()), (Some(0), &b"SERVING\n"[..]));
+
+    // Somebody listens: a second service changes nothing.
+    let other = serve(&dir.path().join("other"), &["--listen", &place], &[]).output().unwrap();
+    let (code, words) = code_and_words(&other);
+    assert!(code == Some(1) && words.contains("another process listens there"), "{words}");
+    assert_eq!(process.ask(&["health", "liveness"]).status.code(), Some(0));
+
+    process.signal("TERM");
+    assert!(process.end().0.success());
+    assert!(!socket.exists(), "the socket's file stays");
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "data" || name == "other"), "{left:?}");
+    let gone = process.ask(&["health"]);
+    assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_left_over_is_replaced_and_other_files_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, socket) = (dir.path().join("data"), dir.path().join("s.sock"));
+    let place = format!("unix:{}", socket.display());
+    let mut killed = Process::start(&data, &["--listen", &place], &[]);
+    killed.signal("KILL");
+    killed.end();
+    assert!(socket.exists());
+    let args = ["--listen", &place, "--socket-mode", "660"];
+    let mut process = Process::start(&data, &args, &[]);
+    process.wait_until(ServingStatus::Serving).await;
+    assert_eq!(mode(&socket), 0o660);
+    process.signal("TERM");
+    assert!(process.end().0.success());
+
+    std::fs::write(&socket, "somebody's notes").unwrap();
+    let (code, words) = code_and_words(&serve(&data, &["--listen", &place], &[]).output().unwrap());
+    assert!(code == Some(1) && words.contains("no socket"), "{words}");
+    assert_eq!(std::fs::read_to_string(&socket).unwrap(), "somebody's notes");
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name_value_and_range() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |args: &[&str], environment: &[(&str, &str)]| {
+        let args = [&["--listen", "127.0.0.1:0"], args].concat();
+        let (code, words) =
+            code_and_words(&serve(dir.path(), &args, environment).output().unwrap());
+        assert_eq!(code, Some(64), "{args:?} {environment:?}: {words}");
+        words
+    };
+    for (flag, value, range) in [
+        ("in-flight-requests", "15", "16 to 65536"),
+        ("connections", "0", "1 to 65536"),
+        ("default-deadline-seconds", "301", "1 to 300"),
+        ("max-deadline-seconds", "3601", "1 to 3600"),
+        ("stream-stall-seconds", "0", "1 to 600"),
+        ("unread-seconds", "601", "1 to 600"),
+        ("drain-seconds", "0", "1 to 600"),
+    ] {
+        let variable = format!("BAILIWICK_{}", flag.replace('-', "_").to_uppercase());
+        let by_flag = refused(&[&format!("--{flag}"), value], &[]);
+        let by_variable = refused(&[], &[(&variable, value)]);
+        assert_eq!(by_flag, by_variable);
+        for part in [&format!("--{flag}"), &variable, &format!(": {value} "), &range.to_owned()] {
+            assert!(by_flag.contains(part.as_str()), "{part} in {by_flag}");
+        }
+        assert!(refused(&[], &[(&variable, "many")]).contains("many"));
+    }
+    for (args, word) in [
+        (&["--listen", "unix:"][..], "path of a socket"),
+        (&["--listen", "localhost"], "IP:PORT or unix:PATH"),
+        (&["--socket-mode", "999"], "octal"),
+        (&["--socket-mode", "1777"], "octal"),
+        (&["--insecure-admin"], "--admin"),
+        (&["--admin", "0.0.0.0:0"], "--insecure-admin"),
+    ] {
+        let output = serve(dir.path(), args, &[]).output().unwrap();
+        let (code, words) = code_and_words(&output);
+        assert!(code == Some(64) && words.contains(word), "{args:?}: {words}");
+    }
+}
