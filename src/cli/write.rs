@@ -23,7 +23,7 @@ use crate::model::limits::REQUEST_BYTES_MAX;
 Example:
   bailiwick write --touch org:acme#engineer@user:zoe --delete org:acme#viewer@user:zoe
   bailiwick write --create org:new#admin@user:zoe --must-not-match 'scope=org:new role=admin'
-  bailiwick write --create org:acme#viewer@user:bob --key \"$(uuidgen)\"
+  bailiwick write --create org:acme#viewer@user:bob --key bob-joins-acme
   printf 'touch org:acme#viewer@user:bob\\n' | bailiwick write --file -
 
 A filter is words of `name=value`: scope, scope_type, role, subject, subject_type, source; all must

@@ -44,7 +44,8 @@ impl NotAdmitted {
 /// nearest known name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
-    /// Where it stands: `scope`, `role`, `subject` or `condition`.
+    /// Where it stands: `scope`, `role`, `subject`, `condition`, `condition.name` or
+    /// `condition.context`.
     pub field: &'static str,
     /// What it was taken for: `type`, `role`, `name`, `condition`, `parameter`, `subject` or `fact`.
     pub kind: &'static str,
@@ -237,9 +238,10 @@ fn fact(model: &Model, def: &TypeDef, scope: &str, tuple: &Tuple) -> Result<(), 
     if let Some(wrong) = wrong_member(&found.kind, text, member, feature) {
         return Err(NotAdmitted::NotAFact(wrong));
     }
-    if tuple.condition.is_some() {
+    if let Some(held) = &tuple.condition {
         let message = "a fact carries no condition".to_owned();
-        return Err(NotAdmitted::Condition(Misfit::new("condition", "condition", "", message)));
+        let misfit = Misfit::new("condition", "condition", held.name.as_str(), message);
+        return Err(NotAdmitted::Condition(misfit));
     }
     Ok(())
 }
@@ -278,16 +280,17 @@ fn condition(
     let name = held.name.as_str();
     let Some(id) = model.condition_id(name) else {
         let message = format!("`{name}` is no condition of the model");
-        let misfit = Misfit::new("condition", "condition", name, message);
+        let misfit = Misfit::new("condition.name", "condition", name, message);
         let misfit = misfit.near(model.conditions.iter().map(|c| c.name.as_str()));
         return Err(NotAdmitted::Unknown(misfit));
     };
     if !allowed.contains(&id) {
         let message = format!("a tuple of `{role}` cannot carry the condition `{name}`");
-        let misfit = Misfit::new("condition", "condition", name, message);
+        let misfit = Misfit::new("condition.name", "condition", name, message);
         return Err(NotAdmitted::Condition(misfit));
     }
-    let parameter = |value: &str, message| Misfit::new("condition", "parameter", value, message);
+    let parameter =
+        |value: &str, message| Misfit::new("condition.context", "parameter", value, message);
     let Some(def) = model.condition(id) else { return Ok(()) };
     let mut bytes = 0_usize;
     for (name, value) in &held.context {

@@ -8,7 +8,7 @@ use crate::engine::{
     QuestionError, Reason, SubjectList,
 };
 use crate::index::{Part, Position, Snapshot};
-use crate::model::form::{Model, TypeId};
+use crate::model::form::{HAS, Model, TypeDef, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::suggest::nearest;
 use crate::model::tuple::{Time, Tuple, TupleKey};
@@ -290,17 +290,16 @@ fn known_type(model: &Model, field: &'static str, name: &str) -> Result<String, 
 
 /// A role or relation that some type has.
 fn known_role(model: &Model, role: &Name) -> Result<(), FilterError> {
-    let of_type = |def: &crate::model::form::TypeDef| {
+    let has = |id| model.types.iter().any(|def| def.role(id).is_some() || def.edge(id).is_some());
+    if model.name_id(role.as_str()).is_some_and(|id| id == HAS || has(id)) {
+        return Ok(());
+    }
+    let of_type = |def: &TypeDef| {
         let roles = def.roles.iter().map(|role| role.name);
         let edges = def.edges.iter().map(|edge| edge.relation);
         roles.chain(edges).collect::<Vec<_>>()
     };
-    let mut known: Vec<&str> =
-        model.types.iter().flat_map(of_type).map(|id| model.name_of(id)).collect();
-    known.push(model.name_of(crate::model::form::HAS));
-    if known.contains(&role.as_str()) {
-        return Ok(());
-    }
+    let known = model.types.iter().flat_map(of_type).chain([HAS]).map(|id| model.name_of(id));
     let nearest = nearest(role.as_str(), known).map(str::to_owned);
     let (field, value) = ("filter.role", quoted(role.as_str()));
     Err(FilterError::Unknown { field, kind: "role", value, nearest })

@@ -242,10 +242,13 @@ async fn life(
     };
     let pdp =
         opened.map_err(|error| ServeError::Fault(error.to_string()))?.map_err(ServeError::Open)?;
-    let reading = pdp.read();
-    let (model, revision) = (reading.model(), reading.token().revision.0);
-    let address = &reports.place;
-    tracing::info!(%address, model = model.name, digest = model.digest, revision, "serving");
+    {
+        // Not to be held while it serves: a reading keeps its whole revision in memory.
+        let reading = pdp.read();
+        let (model, revision) = (reading.model(), reading.token().revision.0);
+        let address = &reports.place;
+        tracing::info!(%address, model = model.name, digest = model.digest, revision, "serving");
+    }
     shared.make_ready(pdp.clone());
     let is_current = pdp.model_status().borrow().is_current();
     model::report_current(is_current, &reports.health).await;

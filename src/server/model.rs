@@ -316,6 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_names_a_few_problems_to_callers_and_many_to_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..1_000).map(|i| format!("nonsense{i}: 1\n")).collect();
+        let text = "model: m\n".to_owned() + &names.concat();
+        std::fs::write(dir.path().join("model.yaml"), text).unwrap();
+        let fault = ModelDir::new(dir.path().to_owned()).load().unwrap_err();
+        let ModelFault::Faulty { problems, .. } = &fault else { panic!("{fault}") };
+        let count = problems.count();
+        assert!(count >= 1_000, "{count}");
+        let reason = fault.reason();
+        assert!(reason.starts_with(&format!("the model has problems: {count}: model.yaml:")));
+        assert_eq!(reason.matches("model.yaml:").count(), PROBLEMS_NAMED_MAX, "{reason}");
+        assert!(reason.ends_with("; ..."), "{reason}");
+        let shown = fault.to_string();
+        assert_eq!(shown.lines().count(), 1 + PROBLEMS_SHOWN_MAX + 1);
+        let more = count - PROBLEMS_SHOWN_MAX;
+        assert_eq!(shown.lines().last(), Some(format!("... and {more} more").as_str()));
+    }
+
+    #[test]
     fn what_differs_has_another_fingerprint() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name| dir.path().join(name);

@@ -165,6 +165,30 @@ const COVERED: &[(&str, &[&str])] = &[
     ("CURSOR_SECONDS", &["wire/cursors.rs a_cursor_lives_for_a_time_after_its_list_was_read"]),
     ("CLIENT_BACKOFF_MILLIS", &["src/cli/retry.rs waits_are_bounded"]),
     ("CLIENT_BACKOFF_MILLIS_MAX", &["src/cli/retry.rs waits_are_bounded"]),
+    ("ADMIN_CONNECTIONS_MAX", &["ops/admin.rs connections_to_the_page_are_bounded"]),
+    (
+        "UNREAD_SECONDS",
+        &[PATIENCE, "ops/reading.rs answers_that_nobody_reads_end_their_connection"],
+    ),
+    ("UNREAD_PART_BYTES", &["ops/reading.rs answers_that_the_transport_holds_count_too"]),
+    ("SPANS_WAITING_MAX", &["ops/traces.rs a_dead_collector_holds_up_nobody"]),
+    (
+        "IN_FLIGHT_REQUESTS_SETTABLE",
+        &["src/config.rs what_is_out_of_range_is_named_with_its_range"],
+    ),
+    ("CONNECTIONS_SETTABLE", &["src/config.rs what_is_out_of_range_is_named_with_its_range"]),
+    ("DRAIN_SECONDS_SETTABLE", &["src/config.rs what_is_out_of_range_is_named_with_its_range"]),
+    ("REQUEST_SECONDS_SETTABLE", &["src/config.rs what_is_out_of_range_is_named_with_its_range"]),
+    ("STALL_SECONDS_SETTABLE", &["src/config.rs what_is_out_of_range_is_named_with_its_range"]),
+    ("CONNECTIONS_MAX", &["src/config.rs nothing_given_is_the_default"]),
+    (
+        "GREETING_SECONDS",
+        &["src/server/connection.rs a_silent_connection_ends_and_one_that_has_greeted_stays"],
+    ),
+    (
+        "ACCEPT_PAUSE_MILLIS",
+        &["src/server/connection.rs out_of_files_is_waited_out_and_broken_callers_are_passed_over"],
+    ),
 ];
 
 const LENGTHS: &str = "wire/bad_input.rs ids_and_names_are_as_long_as_they_may_be_and_no_longer";
@@ -181,7 +205,8 @@ const WRITER: &str =
     "writer_limits.rs so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded";
 
 /// Paces and defaults: they bound nothing, each with the reason.
-const PACES: [(&str, &str); 3] = [
+const PACES: [(&str, &str); 4] = [
+    ("SPAN_FLUSH_SECONDS", "how long the process waits for a collector at its end"),
     ("CLIENT_RETRIES_DEFAULT", "the default of a flag"),
     ("MODEL_WATCH_SECONDS", "how often a watched directory is looked at"),
     ("WAIT_MARGIN_MILLISECONDS", "the part of a deadline that is left for the answer"),

@@ -197,6 +197,78 @@ fn another_model_is_a_commit_and_one_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_filter_finds_what_a_walk_over_all_finds() {
+    let world = World::new(
+        "
+model: filters
+types: { user: {}, group: {}, org: { parents: [org] } }
+roles:
+  - { at: [org], names: [admin, viewer], bound_by: [user, 'user:*', 'group#member'] }
+  - { at: [group], names: [member], bound_by: [user] }
+permissions: { see: { at: [org], is: viewer } }
+",
+    );
+    let scopes = ["org:a", "org:b", "org:c", "group:g", "group:h"];
+    let roles = ["admin", "viewer", "member", "parent"];
+    let subjects = ["user:ana", "user:bob", "user:*", "group:g#member", "org:a", "org:b"];
+    let sources = ["", "hr", "ldap"];
+    let mut stored = Vec::new();
+    for (i, scope) in scopes.iter().enumerate() {
+        for role in roles {
+            for (j, subject) in subjects.iter().enumerate() {
+                // A part of what could be, so that each filter meets gaps.
+                for source in sources.iter().take((i * 5 + j * 7) % 4) {
+                    let mut tuple = tuple(&format!("{scope}#{role}@{subject}"));
+                    tuple.key.source = (*source).to_owned();
+                    if world.write(vec![WriteChange::Touch(tuple.clone())]).is_ok() {
+                        stored.push(tuple.key);
+                    }
+                }
+            }
+        }
+    }
+    assert!(stored.len() > 40, "{}", stored.len());
+    let set = |of: &[&str]| -> Vec<Option<String>> {
+        [None].into_iter().chain(of.iter().map(|value| Some((*value).to_owned()))).collect()
+    };
+    let mut found = 0;
+    for scope in set(&scopes) {
+        for role in set(&roles) {
+            for subject in set(&subjects) {
+                for source in set(&sources) {
+                    let filter = TupleFilter {
+                        scope: scope.clone(),
+                        role: role.clone(),
+                        subject: subject.clone(),
+                        source: source.clone(),
+                        ..TupleFilter::default()
+                    };
+                    let is = |wanted: &Option<String>, value: &str| {
+                        wanted.as_ref().is_none_or(|wanted| wanted == value)
+                    };
+                    let mut expected: Vec<_> = stored
+                        .iter()
+                        .filter(|key| {
+                            is(&scope, key.scope.as_str()) && is(&role, key.role.as_str())
+                        })
+                        .filter(|key| is(&subject, &key.subject.to_string()))
+                        .filter(|key| is(&source, &key.source))
+                        .cloned()
+                        .collect();
+                    expected.sort();
+                    let tuples = world.pdp.read().tuples(&filter).unwrap();
+                    let mut keys: Vec<_> = tuples.flatten().map(|tuple| tuple.key).collect();
+                    keys.sort();
+                    found += usize::from(!keys.is_empty());
+                    assert_eq!(keys, expected, "{filter:?}");
+                }
+            }
+        }
+    }
+    assert!(found > 200, "only {found} filters found anything");
+}
+
+#[test]
 fn a_failed_sync_latches_and_what_it_held_is_never_read() {
     let fails = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&fails);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bailiwick::model::limits::COMMIT_BYTES_MAX;
+use bailiwick::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX};
 use bailiwick::model::names::Name;
 use bailiwick::model::tuple::{Change, Revision, Time, TupleCondition};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
 use bailiwick::store::{
-    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError,
+    CheckpointEntry, CheckpointHead, Commit, Head, Identity, ModelFiles, ModelSince, Store,
+    StoreError,
 };
 
 use crate::store_world::{
@@ -144,6 +145,49 @@ fn a_commit_is_bounded_and_the_bound_is_exact() {
 
 const fn limit_plus_one() -> usize {
     COMMIT_BYTES_MAX + 1
+}
+
+#[test]
+fn a_commit_with_a_model_has_a_bound_of_its_own() {
+    let with = |bytes: usize| {
+        let files = vec![("model.yaml".to_owned(), "m".repeat(bytes))];
+        let model = Some(ModelFiles { digest: "d".to_owned(), files });
+        Commit { time: Time(0), changes: vec![Change::Put(tuple(1))], model, request: None }
+    };
+    on_each(|open| {
+        let mut store = open();
+        let e = store.append(Revision(0), &[with(MODEL_COMMIT_BYTES_MAX)]).unwrap_err();
+        let StoreError::CommitTooLarge { bytes, limit: MODEL_COMMIT_BYTES_MAX } = e else {
+            panic!("{e}");
+        };
+        let largest = with(2 * MODEL_COMMIT_BYTES_MAX - bytes);
+        let over = with(2 * MODEL_COMMIT_BYTES_MAX - bytes + 1);
+        assert!(store.append(Revision(0), &[over]).is_err());
+        store.append(Revision(0), std::slice::from_ref(&largest)).unwrap();
+        drop(store);
+        store = open();
+        let read: Vec<_> = store.read(Revision(1)).unwrap().map(Result::unwrap).collect();
+        assert!(read.len() == 1 && read[0].1 == largest && read[0].0.revision == Revision(1));
+        // What a commit carried, a checkpoint can hold.
+        let (head, model) = (store.head(), largest.model);
+        let since = Some(ModelSince { revision: Revision(1), time: Time(0) });
+        let state = CheckpointHead {
+            head,
+            time: Time(0),
+            model,
+            model_since: since,
+            tuple_count: 1,
+            keyed_count: 0,
+        };
+        store
+            .write_checkpoint(&state, &mut [CheckpointEntry::Tuple(tuple(1))].into_iter())
+            .unwrap();
+        drop(store);
+        let store = open();
+        let (found, tuples) = store.checkpoint().unwrap().unwrap();
+        assert!(found == state);
+        assert!(tuples.map(Result::unwrap).eq([CheckpointEntry::Tuple(tuple(1))]));
+    });
 }
 
 #[test]

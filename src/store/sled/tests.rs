@@ -15,7 +15,10 @@ use super::log::{self, Records};
 use super::open::first_record;
 use super::{EMPTY, SledStore};
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
-use crate::store::{CheckpointHead, Commit, Identity, Store, StoreError};
+use crate::store::{
+    CheckpointEntry, CheckpointHead, Commit, Fingerprint, Head, Identity, KeyedCommit,
+    KeyedRequest, Store, StoreError,
+};
 
 fn commit(n: u64) -> Commit {
     let key = TupleKey::parse(&format!("org:acme#technician@user:u{n}")).unwrap();
@@ -109,6 +112,116 @@ fn a_checkpoint_that_cannot_be_synced_leaves_the_older_one_in_force() {
     }
     checkpoint(&store).unwrap();
     assert_eq!(in_force(&store), Revision(2));
+}
+
+/// A store one of whose syncs fails, and what must be in it.
+struct Failing {
+    dir: tempfile::TempDir,
+    sync: Syncer,
+    store: Option<SledStore>,
+    acknowledged: Vec<Commit>,
+}
+
+impl Failing {
+    /// Fails at sync `n`, once.
+    fn at(n: u32, syncs: &Arc<AtomicU32>) -> Self {
+        let syncs = Arc::clone(syncs);
+        let sync = move |file: &File| {
+            if syncs.fetch_add(1, Ordering::SeqCst) + 1 == n {
+                return Err(io::Error::other("no such luck"));
+            }
+            file.sync_data()
+        };
+        let (dir, sync) = (tempfile::tempdir().unwrap(), Syncer(Arc::new(sync)));
+        Self { dir, sync, store: None, acknowledged: Vec::new() }
+    }
+
+    fn open(&mut self) -> &SledStore {
+        self.store = None;
+        let open = || SledStore::open_with(self.dir.path(), true, self.sync.clone());
+        // What fails once is there at the second try, also where the directory was being made.
+        let store = open().or_else(|_| open()).unwrap();
+        self.store.insert(store)
+    }
+
+    /// Reopens; of a group in doubt whole commits are there, in order. Then compares.
+    fn reopen(&mut self, doubt: &[Commit]) {
+        let there = usize::try_from(self.open().head().revision.0).unwrap();
+        let more = there.checked_sub(self.acknowledged.len()).expect("something is gone");
+        self.acknowledged.extend_from_slice(&doubt[..more]);
+        let store = self.store.as_ref().unwrap();
+        let first = usize::try_from(store.first().0).unwrap();
+        let read = store.read(store.first()).unwrap().map(|item| item.unwrap().1);
+        assert!(read.eq(self.acknowledged[first - 1..].iter().cloned()));
+        if let Some((head, entries)) = store.checkpoint().unwrap() {
+            let entries: Vec<_> = entries.map(Result::unwrap).collect();
+            assert_eq!(entries, self.keyed(head.head), "the checkpoint of {head:?}");
+        }
+    }
+
+    fn append(&mut self, group: &[Commit]) {
+        let before = self.acknowledged.len();
+        let store = self.store.as_ref().unwrap();
+        if store.append(Revision(before as u64), group).is_err() {
+            self.reopen(group);
+            let (there, rest) =
+                (self.acknowledged.len(), &group[self.acknowledged.len() - before..]);
+            self.store.as_ref().unwrap().append(Revision(there as u64), rest).unwrap();
+        }
+        self.acknowledged.truncate(before);
+        self.acknowledged.extend_from_slice(group);
+    }
+
+    /// What a checkpoint at this head holds: a keyed commit for each commit.
+    fn keyed(&self, head: Head) -> Vec<CheckpointEntry> {
+        let commits = (1..=head.revision.0).zip(&self.acknowledged);
+        let keyed = |(at, commit): (u64, &Commit)| {
+            let head = Head { revision: Revision(at), checksum: at };
+            let (request, time) = (commit.request.unwrap(), commit.time);
+            CheckpointEntry::Keyed(KeyedCommit { request, head, time })
+        };
+        commits.map(keyed).collect()
+    }
+
+    fn checkpoint(&mut self) {
+        let head = self.store.as_ref().unwrap().head();
+        let keyed = self.keyed(head);
+        let keyed_count = keyed.len() as u64;
+        let state = CheckpointHead { keyed_count, ..empty_state(self.store.as_ref().unwrap()) };
+        // The older one may stay in force.
+        let _ = self.store.as_ref().unwrap().write_checkpoint(&state, &mut keyed.into_iter());
+    }
+}
+
+#[test]
+fn whichever_sync_fails_what_was_acknowledged_is_there() {
+    let keyed = |n: u8| {
+        let (key, body) = (Fingerprint([n; 16]), Fingerprint([!n; 16]));
+        let request = Some(KeyedRequest { key, body, changed: u32::from(n) });
+        Commit { request, ..commit(u64::from(n)) }
+    };
+    let mut failed = 0;
+    for n in 1.. {
+        let syncs = Arc::new(AtomicU32::new(0));
+        let mut failing = Failing::at(n, &syncs);
+        failing.open();
+        failing.append(&[keyed(1)]);
+        failing.append(&[keyed(2), keyed(3)]);
+        failing.checkpoint();
+        failing.append(&[keyed(4)]);
+        let _ = failing.store.as_ref().unwrap().truncate(Revision(2));
+        failing.reopen(&[]);
+        failing.append(&[keyed(5)]);
+        failing.checkpoint();
+        failing.append(&[keyed(6), keyed(7)]);
+        failing.reopen(&[]);
+        assert!(failing.acknowledged.iter().eq(&[1, 2, 3, 4, 5, 6, 7].map(keyed)));
+        if syncs.load(Ordering::SeqCst) < n {
+            break;
+        }
+        failed += 1;
+    }
+    assert!(failed > 20, "only {failed} syncs were made to fail");
 }
 
 #[test]

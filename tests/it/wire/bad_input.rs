@@ -153,7 +153,8 @@ async fn tuples_that_the_model_does_not_admit_are_refused_with_what_it_does() {
             let (code, reason, _) = refusal(&status);
             assert_eq!(code, Code::InvalidArgument, "{status:?}");
             let is_name = words.contains(" is no ") && !words.contains("no value");
-            let expected = reason == "TUPLE_NOT_ADMITTED" || (is_name && reason.starts_with("UNKNOWN_"));
+            let expected =
+                reason == "TUPLE_NOT_ADMITTED" || (is_name && reason.starts_with("UNKNOWN_"));
             assert!(expected, "{status:?}");
             assert!(status.message().starts_with("changes[1].tuple."), "{}", status.message());
             assert!(status.message().contains(words), "no {words} in {}", status.message());

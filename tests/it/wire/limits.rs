@@ -10,6 +10,7 @@ use bailiwick::model::limits::{
     COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CONNECTION_WINDOW_BYTES, DRAIN_SECONDS,
     KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS, NAME_BYTES_MAX, QUOTED_BYTES_MAX,
     REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, STREAM_STALL_SECONDS, STREAM_WINDOW_BYTES,
+    UNREAD_SECONDS,
 };
 use bailiwick::store::memory::MemoryStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,6 +39,7 @@ fn the_services_patience_is_what_the_limits_say() {
         keepalive: seconds(KEEPALIVE_SECONDS),
         keepalive_answer: seconds(KEEPALIVE_ANSWER_SECONDS),
         drain: seconds(DRAIN_SECONDS),
+        unread: seconds(UNREAD_SECONDS),
     };
     assert_eq!(Patience::default(), expected);
 }

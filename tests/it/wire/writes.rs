@@ -204,7 +204,7 @@ async fn a_stored_context_wins_over_the_requests() {
     }
     // The value must fit the parameter.
     let status = wire.write(vec![office("user:gus", r#"{"hour": "nine"}"#)]).await.unwrap_err();
-    let field = "changes[0].tuple.condition";
+    let field = "changes[0].tuple.condition.context";
     assert_refused(&status, Code::InvalidArgument, "TUPLE_NOT_ADMITTED", field);
 }
 
