@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE,
+    CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE, GREETING_SECONDS,
     IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE, KEEPALIVE_ANSWER_SECONDS,
     KEEPALIVE_SECONDS, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, REQUEST_SECONDS_SETTABLE,
     STALL_SECONDS_SETTABLE, STREAM_STALL_SECONDS, STREAMS_MAX, STREAMS_PER_CONNECTION_MAX,
@@ -25,6 +25,8 @@ pub struct Patience {
     /// While a part of an answer is not read; then its connection is closed, after twice as long at
     /// the latest.
     pub unread: Duration,
+    /// Until a new connection says anything.
+    pub greeting: Duration,
     /// Between two pings of a connection.
     pub keepalive: Duration,
     /// Until a ping is answered.
@@ -40,6 +42,7 @@ impl Default for Patience {
             request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
             stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
             unread: Duration::from_secs(UNREAD_SECONDS),
+            greeting: Duration::from_secs(GREETING_SECONDS),
             keepalive: Duration::from_secs(KEEPALIVE_SECONDS),
             keepalive_answer: Duration::from_secs(KEEPALIVE_ANSWER_SECONDS),
             drain: Duration::from_secs(DRAIN_SECONDS),

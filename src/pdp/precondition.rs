@@ -24,9 +24,10 @@ pub(super) fn check(
         let must = *must;
         let wrong = |error: FilterError| WriteError::Filter { precondition, must, error };
         let matcher = Matcher::resolve(snapshot.model(), filter).map_err(wrong)?;
-        let found = first_match(&matcher, snapshot, now, &mut left);
-        let limit = PRECONDITION_TUPLES_MAX;
-        let found = found.ok_or(WriteError::PreconditionTooBroad { precondition, must, limit })?;
+        let found = first_match(&matcher, snapshot, now, &mut left).map_err(|Undecided| {
+            let limit = PRECONDITION_TUPLES_MAX;
+            WriteError::PreconditionTooBroad { precondition, must, limit }
+        })?;
         match (must, found) {
             (Must::Match, Some(_)) | (Must::NotMatch, None) => {}
             (_, found) => {
@@ -38,24 +39,26 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The first live tuple that matches; `None`: `left` does not suffice to say.
+/// The tuples that may still be looked at are used up.
+struct Undecided;
+
+/// The first live tuple that matches, if there is one.
 fn first_match(
     matcher: &Matcher,
     snapshot: &Snapshot,
     now: Time,
     left: &mut usize,
-) -> Option<Option<Tuple>> {
-    // No tuple names an object of the filter.
-    let Some(part) = matcher.part(snapshot) else { return Some(None) };
+) -> Result<Option<Tuple>, Undecided> {
+    let Some(part) = matcher.part(snapshot) else { return Ok(None) };
     for (_, binding) in snapshot.after(part, None) {
-        *left = left.checked_sub(1)?;
-        if !binding.is_live(now) {
+        *left = left.checked_sub(1).ok_or(Undecided)?;
+        if !binding.is_live(now) || !matcher.may_match(snapshot, &binding) {
             continue;
         }
         let tuple = snapshot.tuple(&binding).filter(|tuple| matcher.matches(&tuple.key));
         if tuple.is_some() {
-            return Some(tuple);
+            return Ok(tuple);
         }
     }
-    Some(None)
+    Ok(None)
 }

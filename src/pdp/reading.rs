@@ -7,7 +7,7 @@ use crate::engine::{
     self, CheckedContext, ContextualError, Decision, EngineError, ListQuestion, Question,
     QuestionError, Reason, SubjectList,
 };
-use crate::index::{Part, Position, Snapshot};
+use crate::index::{Binding, Part, Position, Snapshot, SubjectKey};
 use crate::model::form::{HAS, Model, TypeDef, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::suggest::nearest;
@@ -260,6 +260,22 @@ impl Matcher {
             (Some(scope), None, None) => Part::Scope(scope?),
             (None, None, _) => Part::All,
         })
+    }
+
+    /// Whether a tuple can match, as far as that costs little to say: never wrongly no.
+    pub(super) fn may_match(&self, snapshot: &Snapshot, binding: &Binding<'_>) -> bool {
+        let model = snapshot.model();
+        let is_of = |wanted: &String, of: Option<TypeId>| {
+            of.is_some_and(|of| model.type_name(of) == wanted.as_str())
+        };
+        let subject_type = || match binding.subject {
+            SubjectKey::Object(id) | SubjectKey::Set(id, _) => snapshot.type_of(id),
+            SubjectKey::All(of) => Some(of),
+        };
+        let role = model.name_of(binding.role);
+        self.role.as_ref().is_none_or(|wanted| wanted.as_str() == role)
+            && self.scope_type.as_ref().is_none_or(|t| is_of(t, snapshot.type_of(binding.scope)))
+            && self.subject_type.as_ref().is_none_or(|t| is_of(t, subject_type()))
     }
 
     pub(super) fn matches(&self, key: &TupleKey) -> bool {

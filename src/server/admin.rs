@@ -52,8 +52,8 @@ impl BoundAdmin {
 
     /// Answers until what is returned is dropped.
     pub(super) fn spawn(self, view: View, health: HealthServer<impl Health>) -> Serving {
-        let unread = Patience::default().unread;
-        let terms = Terms::new(Arc::default(), ADMIN_CONNECTIONS_MAX, unread);
+        let (connections, patience) = (Arc::default(), Patience::default());
+        let terms = Terms { connections, most: ADMIN_CONNECTIONS_MAX, patience };
         let incoming = Incoming::new(self.listener, terms);
         let routes = Routes::from(pages(view)).add_service(health).prepare();
         Serving(tokio::spawn(async move {

@@ -15,7 +15,8 @@ use tonic::transport::server::Connected;
 
 use super::listener::Listener;
 use crate::api::Unread;
-use crate::model::limits::{ACCEPT_PAUSE_MILLIS, GREETING_SECONDS};
+use crate::config::Patience;
+use crate::model::limits::ACCEPT_PAUSE_MILLIS;
 use crate::telemetry::figures::{Closed, Connections};
 
 /// With so many bytes a caller has shown that it speaks the protocol: the preface of HTTP/2. No request
@@ -27,16 +28,7 @@ const GREETING_BYTES: usize = 24;
 pub(super) struct Terms {
     pub(super) connections: Arc<Connections>,
     pub(super) most: usize,
-    /// Until it has said anything.
-    pub(super) greeting: Duration,
-    /// While an answer is not read.
-    pub(super) unread: Duration,
-}
-
-impl Terms {
-    pub(super) fn new(connections: Arc<Connections>, most: usize, unread: Duration) -> Self {
-        Self { connections, most, greeting: Duration::from_secs(GREETING_SECONDS), unread }
-    }
+    pub(super) patience: Patience,
 }
 
 /// The connections of a listener, as they come.
@@ -131,8 +123,8 @@ impl<S> Connection<S> {
             stream,
             unread: Arc::default(),
             connections: Arc::clone(&terms.connections),
-            period: terms.unread,
-            look: Box::pin(sleep(terms.greeting)),
+            period: terms.patience.unread,
+            look: Box::pin(sleep(terms.patience.greeting)),
             received: 0,
             closed: None,
         }
@@ -267,8 +259,12 @@ mod tests {
     }
 
     fn incoming(prepared: Vec<io::Result<DuplexStream>>, most: usize) -> Incoming<Prepared> {
-        let terms = Terms { greeting: SHORT, ..Terms::new(Arc::default(), most, SHORT) };
-        Incoming::new(Prepared(Mutex::new(prepared)), terms)
+        Incoming::new(Prepared(Mutex::new(prepared)), terms(most))
+    }
+
+    fn terms(most: usize) -> Terms {
+        let patience = Patience { greeting: SHORT, unread: SHORT, ..Patience::default() };
+        Terms { connections: Arc::default(), most, patience }
     }
 
     fn closings(connections: &Connections) -> Vec<u64> {
@@ -305,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_ends_and_one_that_has_greeted_stays() {
-        let terms = Terms { greeting: SHORT, ..Terms::new(Arc::default(), 1, SHORT) };
+        let terms = terms(1);
         let (mut far, near) = duplex(64);
         let mut silent = Connection::new(near, &terms);
         far.write_all(&[7; GREETING_BYTES - 1]).await.unwrap();

@@ -172,7 +172,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
             };
             admin.spawn(view, reports.health.admin())
         });
-        let terms = Terms::new(connections, most, settings.patience().unread);
+        let terms = Terms { connections, most, patience: settings.patience() };
         let incoming = Incoming::new(listener, terms);
         let (stop, stopped) = watch::channel(false);
         let mut server = std::pin::pin!(listen(incoming, &shared, settings, routes, stopped));

@@ -97,7 +97,10 @@ const COVERED: &[(&str, &[&str])] = &[
             "wire/writes.rs a_key_is_free_again_after_24_hours",
         ],
     ),
-    ("MODEL_COMMIT_BYTES_MAX", &["activation.rs a_model_may_take_more_than_a_commit_of_tuples"]),
+    (
+        "MODEL_COMMIT_BYTES_MAX",
+        &["activation/faults.rs a_model_may_take_more_than_a_commit_of_tuples"],
+    ),
     (
         "CONTEXTUAL_TUPLES_MAX",
         &[
@@ -117,8 +120,11 @@ const COVERED: &[(&str, &[&str])] = &[
             "wire/models.rs a_page_is_bounded_in_bytes_too",
         ],
     ),
-    ("MISFITS_COUNTED_MAX", &["activation.rs the_search_for_misfits_ends"]),
-    ("MISFITS_NAMED_MAX", &["activation.rs what_does_not_fit_is_refused_with_the_first_misfits"]),
+    ("MISFITS_COUNTED_MAX", &["activation/mod.rs the_search_for_misfits_ends"]),
+    (
+        "MISFITS_NAMED_MAX",
+        &["activation/mod.rs what_does_not_fit_is_refused_with_the_first_misfits"],
+    ),
     (
         "HISTORY_REVISIONS_MAX",
         &[
@@ -201,6 +207,7 @@ const PERMISSIONS: &str =
     "model/limits.rs a_model_has_so_many_permissions_and_a_matrix_so_many_rows_and_columns";
 const EXPRESSIONS: &str = "model/limits.rs expressions_are_bounded_as_written_and_with_their_gates";
 const CONDITIONS: &str = "model/limits.rs conditions_are_bounded_in_bytes_depth_and_cost";
+const SETTINGS: &str = "ops/sockets.rs settings_out_of_range_are_refused_by_name_value_and_range";
 const WRITER: &str =
     "writer_limits.rs so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded";
 

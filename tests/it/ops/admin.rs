@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use bailiwick::config::{Patience, Settings};
 use bailiwick::model::limits::ADMIN_CONNECTIONS_MAX;
-use bailiwick::server::{BoundAdmin, ListenConfig, ServeError};
+use bailiwick::server::{BoundAdmin, ListenConfig, ModelDir, ServeError};
 use bailiwick::store::memory::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -34,6 +34,28 @@ async fn readiness_says_where_in_its_life_the_service_is() {
     observed.wait_until(200).await;
     let (_, text) = observed.get("/readyz").await;
     assert!(text.starts_with("serving\nrevision: 1\nmodel: everything "), "{text}");
+}
+
+#[tokio::test]
+async fn a_refused_model_is_told_beside_readiness() {
+    let pdp = pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default()));
+    let served = pdp.clone();
+    let observed =
+        Observed::serve(Settings::default(), Patience::default(), Box::new(|| Ok(served))).await;
+    observed.wait_until(200).await;
+    assert!(!observed.get("/readyz").await.1.contains("refused"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("model.yaml"),
+        "model: m\ntypes: { org: { parents: [nothing] } }\n",
+    )
+    .unwrap();
+    tokio::task::spawn_blocking(move || ModelDir::new(dir.path().to_owned()).propose(&pdp))
+        .await
+        .unwrap();
+    let (status, text) = observed.get("/readyz").await;
+    assert!(status == 200 && text.contains("a proposed model was refused: "), "{text}");
+    assert!(text.contains("`nothing`") && text.contains("model: everything "), "{text}");
 }
 
 #[tokio::test]

@@ -22,9 +22,21 @@ pub(crate) struct Process {
 
 /// `bailiwick serve` with what every test says; `args` come last.
 pub(crate) fn serve(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
+    serve_under(&[], data, args, environment)
+}
+
+/// The same, run by a program that is given these words.
+fn serve_under(
+    runner: &[&str],
+    data: &Path,
+    args: &[&str],
+    environment: &[(&str, &str)],
+) -> Command {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/everything");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    let mut words = runner.iter().copied().chain([env!("CARGO_BIN_EXE_bailiwick")]);
+    let mut command = Command::new(words.next().unwrap());
     command
+        .args(words)
         .arg("serve")
         .arg("--model")
         .arg(model)
@@ -42,7 +54,17 @@ pub(crate) fn serve(data: &Path, args: &[&str], environment: &[(&str, &str)]) ->
 impl Process {
     /// Starts it and waits until it listens.
     pub(crate) fn start(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = serve(data, args, environment).spawn().unwrap();
+        Self::under(&[], data, args, environment)
+    }
+
+    /// The same, run by a program that is given these words.
+    pub(crate) fn under(
+        runner: &[&str],
+        data: &Path,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut child = serve_under(runner, data, args, environment).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut text = String::new();

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::config::{Given, Patience, Settings};
-use bailiwick::model::limits::{BATCH_ITEMS_MAX, UNREAD_PART_BYTES};
+use bailiwick::model::limits::{
+    BATCH_ITEMS_MAX, CONNECTIONS_MAX, GREETING_SECONDS, UNREAD_PART_BYTES, UNREAD_SECONDS,
+};
 use h2::client::SendRequest;
 use prost::Message as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tonic::codegen::Bytes;
 
@@ -63,6 +66,7 @@ async fn until_page_says(observed: &Observed, line: &str) {
 }
 
 async fn closed_unread(window: u32, items: usize) {
+    assert_eq!(Patience::default().unread.as_secs(), UNREAD_SECONDS);
     let patience = Patience { unread: SHORT, ..Patience::default() };
     let observed = Observed::start(Settings::default(), patience).await;
     let (mut client, connection) = connect(observed.address, window).await;
@@ -109,7 +113,21 @@ async fn whoever_reads_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn a_silent_connection_is_closed() {
+    assert_eq!(Patience::default().greeting.as_secs(), GREETING_SECONDS);
+    let patience = Patience { greeting: SHORT, ..Patience::default() };
+    let observed = Observed::start(Settings::default(), patience).await;
+    let mut silent = TcpStream::connect(observed.address).await.unwrap();
+    let mut all = Vec::new();
+    // The service greets first, and hangs up on whoever does not answer.
+    let _ended = silent.read_to_end(&mut all).await;
+    until_page_says(&observed, "bailiwick_connections_closed_total{why=\"silent\"} 1").await;
+    until_page_says(&observed, "bailiwick_connections_open 0").await;
+}
+
+#[tokio::test]
 async fn connections_over_the_bound_are_closed() {
+    assert_eq!(Settings::default().connections(), CONNECTIONS_MAX);
     let settings = Settings::check(&Given { connections: 2, ..Given::default() }).unwrap();
     let observed = Observed::start(settings, Patience::default()).await;
     let first = connect(observed.address, 1 << 16).await;

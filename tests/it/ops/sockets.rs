@@ -3,6 +3,10 @@
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use bailiwick::model::limits::{
+    CONNECTIONS_SETTABLE, DRAIN_SECONDS_SETTABLE, IN_FLIGHT_REQUESTS_SETTABLE, REQUEST_SECONDS_MAX,
+    REQUEST_SECONDS_SETTABLE, STALL_SECONDS_SETTABLE,
+};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::operated::{Process, serve};
@@ -81,20 +85,23 @@ fn settings_out_of_range_are_refused_by_name_value_and_range() {
         assert_eq!(code, Some(64), "{args:?} {environment:?}: {words}");
         words
     };
-    for (flag, value, range) in [
-        ("in-flight-requests", "15", "16 to 65536"),
-        ("connections", "0", "1 to 65536"),
-        ("default-deadline-seconds", "301", "1 to 300"),
-        ("max-deadline-seconds", "3601", "1 to 3600"),
-        ("stream-stall-seconds", "0", "1 to 600"),
-        ("unread-seconds", "601", "1 to 600"),
-        ("drain-seconds", "0", "1 to 600"),
+    let deadlines = *REQUEST_SECONDS_SETTABLE.start()..=REQUEST_SECONDS_MAX;
+    for (flag, range) in [
+        ("in-flight-requests", IN_FLIGHT_REQUESTS_SETTABLE),
+        ("connections", CONNECTIONS_SETTABLE),
+        ("default-deadline-seconds", deadlines),
+        ("max-deadline-seconds", REQUEST_SECONDS_SETTABLE),
+        ("stream-stall-seconds", STALL_SECONDS_SETTABLE),
+        ("unread-seconds", STALL_SECONDS_SETTABLE),
+        ("drain-seconds", DRAIN_SECONDS_SETTABLE),
     ] {
+        let value = (range.end() + 1).to_string();
+        let (value, range) = (value.as_str(), format!("{} to {}", range.start(), range.end()));
         let variable = format!("BAILIWICK_{}", flag.replace('-', "_").to_uppercase());
         let by_flag = refused(&[&format!("--{flag}"), value], &[]);
         let by_variable = refused(&[], &[(&variable, value)]);
         assert_eq!(by_flag, by_variable);
-        for part in [&format!("--{flag}"), &variable, &format!(": {value} "), &range.to_owned()] {
+        for part in [&format!("--{flag}"), &variable, &format!(": {value} "), &range] {
             assert!(by_flag.contains(part.as_str()), "{part} in {by_flag}");
         }
         assert!(refused(&[], &[(&variable, "many")]).contains("many"));

@@ -2,6 +2,7 @@
 //! after is refused, and a second signal ends it at once.
 
 use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::limits::ACCEPT_PAUSE_MILLIS;
 use h2::client::{ResponseFuture, SendRequest};
 use prost::Message as _;
 use tokio::net::TcpStream;
@@ -133,4 +134,26 @@ async fn a_second_signal_ends_it_at_once() {
     // Nothing is harmed by it.
     let again = Process::ready(data.path(), &[], &[]).await;
     assert_eq!(again.ask(&["check", "user:ana", "doc.view", "doc:d1"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_out_of_files_waits_and_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    let began = std::time::Instant::now();
+    let under = ["sh", "-c", "ulimit -n 48; exec \"$@\"", "sh"];
+    let mut process = Process::under(&under, data.path(), &["--listen", "127.0.0.1:0"], &[]);
+    process.wait_until(ServingStatus::Serving).await;
+    let address = process.endpoint.strip_prefix("http://").unwrap().to_owned();
+    let mut kept = Vec::new();
+    for _ in 0..64 {
+        kept.push(TcpStream::connect(&address).await.unwrap());
+    }
+    drop(kept);
+    process.wait_until(ServingStatus::Serving).await;
+    process.signal("TERM");
+    let (status, log) = tokio::task::spawn_blocking(move || process.end()).await.unwrap();
+    assert!(status.success(), "{log}");
+    let told = log.matches("cannot accept connections").count();
+    let pauses = began.elapsed().as_millis() / u128::from(ACCEPT_PAUSE_MILLIS);
+    assert!(told > 0 && told as u128 <= pauses + 1, "{told} in {pauses} pauses: {log}");
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bailiwick::api::pb::v1 as pb;
-use bailiwick::model::limits::SPANS_WAITING_MAX;
+use bailiwick::model::limits::{SPAN_FLUSH_SECONDS, SPANS_WAITING_MAX};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -252,6 +252,7 @@ async fn a_dead_collector_holds_up_nobody() {
     assert!(status.success(), "{log}");
     // Twice as many spans as there is room for: what is lost is not lost in silence.
     assert!(log.contains("dropped") && log.contains("did not reach the collector"), "{log}");
+    assert!(log.contains(&format!("Timeout({SPAN_FLUSH_SECONDS}s)")), "{log}");
     drop(silent);
 }
 

@@ -220,7 +220,7 @@ impl Fixed {
         fixed
     }
 
-    /// Decisions and reasons, without what every commit changes.
+    /// Decisions and reasons, and tuples, without what every commit changes.
     async fn ask(&self, connection: &Connection) -> Vec<Vec<u8>> {
         let mut answers = Vec::new();
         for question in &self.questions {
@@ -236,7 +236,13 @@ impl Fixed {
             let request = pb::ReadTuplesRequest { filter: Some(filter), ..Default::default() };
             let answer = connection.ask(READ_TUPLES, &request.encode_to_vec()).await;
             assert!(answer.is_ok(), "{answer:?}");
-            answers.extend(answer.messages.split_last().unwrap().1.iter().cloned());
+            for message in answer.messages.split_last().unwrap().1 {
+                let entry = pb::ReadTuplesResponse::decode(message.as_slice()).unwrap();
+                let Some(pb::read_tuples_response::Part::Tuple(entry)) = entry.part else {
+                    panic!("{entry:?}");
+                };
+                answers.push(entry.tuple.unwrap().encode_to_vec());
+            }
         }
         answers
     }
