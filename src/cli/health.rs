@@ -13,7 +13,8 @@ use super::{CliError, Exit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  bailiwick health --endpoint unix:/run/bailiwick/bailiwick.sock --timeout 2
+  bailiwick health
+  bailiwick health liveness --timeout 2
 
 Exits with 0 if the answer is SERVING, otherwise with 1. The name `liveness` serves as long as the
 process does; without a name, or with that of a service of the API, it has to be ready.")]

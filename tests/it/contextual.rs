@@ -239,7 +239,7 @@ fn what_a_commit_refuses_is_refused() {
     let error = refused_like_a_commit(&world, &["org:a#parent@org:c"]);
     assert_eq!(
         error.to_string(),
-        "contextual_tuples[0].condition.context: `org:a#parent@org:c` makes a circle of parents: \
+        "contextual_tuples[0]: `org:a#parent@org:c` makes a circle of parents: \
          org:a -> org:c -> org:b -> org:a"
     );
     let error = refused_like_a_commit(&world, &["org:x#parent@org:y", "org:y#parent@org:x"]);

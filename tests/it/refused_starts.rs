@@ -136,14 +136,29 @@ fn what_is_no_model_directory_is_refused() {
 }
 
 #[test]
-fn a_model_that_the_stored_tuples_do_not_fit_is_refused() {
+fn a_model_that_the_stored_tuples_do_not_fit_is_refused_and_the_old_one_serves() {
     let dir = sample();
-    let data = dir.path().join("store");
-    let said = Started::new(serve(&[], &repository("models/virta"), &data)).refused();
-    assert!(said.contains("200 stored tuples do not fit the model, the first is `doc:"), "{said}");
-    assert!(said.contains("delete them, or extend the new model"), "{said}");
-    let process = start(&data).serving();
-    assert!(block_on(is_viewer(&process, 19)));
+    let process = Started::new(serve(&[], &repository("models/virta"), &dir.path().join("store")));
+    let process = process.serving();
+    assert!(block_on(is_viewer(&process, 19)), "virta has no documents: this is the old model");
+    let ended = process.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let refusal = ended.log.lines().find(|line| line.contains("the old one stays")).unwrap_or("");
+    assert!(refusal.contains("200 stored tuples do not fit the model: `doc:"), "{}", ended.log);
+}
+
+#[test]
+fn a_faulty_model_is_refused_and_the_one_in_the_store_serves() {
+    let dir = sample();
+    let model = dir.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("model.yaml"), "model: m\ntypes: {}\nrols: []\n").unwrap();
+    let process = Started::new(serve(&[], &model, &dir.path().join("store"))).serving();
+    assert!(block_on(is_viewer(&process, 19)), "no type has documents: this is the old model");
+    let ended = process.terminate();
+    let problem = format!("{}/model.yaml:3:1: `rols` is no key of a model", model.display());
+    assert!(ended.log.contains(&problem), "{}", ended.log);
+    assert!(ended.log.contains("the model has problems; the old one stays"), "{}", ended.log);
 }
 
 #[test]

@@ -145,25 +145,33 @@ fn check(name: &str, family: &Family) {
     }
 }
 
+/// One histogram: its buckets in the order of the page, and what else there is of it.
+#[derive(Default)]
+struct Buckets {
+    bounds: Vec<(f64, f64)>,
+    count: Option<f64>,
+    has_sum: bool,
+}
+
 fn check_histogram(name: &str, samples: &[Sample]) {
-    let mut by_labels: BTreeMap<_, (Vec<(f64, f64)>, Option<f64>, bool)> = BTreeMap::new();
+    let mut by_labels: BTreeMap<_, Buckets> = BTreeMap::new();
     for Sample { suffix, labels, value } in samples {
         let mut own = labels.clone();
         let le = own.remove("le");
-        let (buckets, count, has_sum) = by_labels.entry(own).or_default();
+        let buckets = by_labels.entry(own).or_default();
         match suffix.as_str() {
             "_bucket" => {
                 let bound = le.unwrap().replace("+Inf", "inf").parse().unwrap();
-                buckets.push((bound, *value));
+                buckets.bounds.push((bound, *value));
             }
-            "_count" => *count = Some(*value),
-            _ => *has_sum = true,
+            "_count" => buckets.count = Some(*value),
+            _ => buckets.has_sum = true,
         }
     }
-    for (labels, (buckets, count, has_sum)) in by_labels {
+    for (labels, Buckets { bounds, count, has_sum }) in by_labels {
         assert!(has_sum, "{name}{labels:?} has no sum");
-        assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{name}{labels:?}");
-        let (bound, all) = *buckets.last().unwrap();
+        assert!(bounds.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{name}{labels:?}");
+        let (bound, all) = *bounds.last().unwrap();
         assert_eq!((bound, Some(all)), (f64::INFINITY, count), "{name}{labels:?}");
     }
 }

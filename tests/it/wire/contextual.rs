@@ -133,7 +133,7 @@ async fn they_are_refused_by_their_path_with_a_commits_reasons() {
             "UNKNOWN_ROLE",
             "contextual_tuples[0].role",
         ),
-        (vec![held("ofice", "{}")], invalid, "UNKNOWN_NAME", "contextual_tuples[0].condition"),
+        (vec![held("ofice", "{}")], invalid, "UNKNOWN_NAME", "contextual_tuples[0].condition.name"),
         (
             vec![held("office", r#"{"hour": true}"#)],
             invalid,

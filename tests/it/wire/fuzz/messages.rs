@@ -13,7 +13,7 @@ use crate::wire::schema::{Kind, Method, STRUCT, Schema, is_repeated, kind_of, nu
 /// Answers' texts that are kept for later requests.
 const KEPT: usize = 256;
 /// Fields without which a message says nothing.
-const NEEDED: [&str; 9] = [
+const NEEDED: [&str; 10] = [
     "subject",
     "permission",
     "scope",
@@ -23,6 +23,7 @@ const NEEDED: [&str; 9] = [
     "changes",
     "operation",
     "tuple",
+    "matrix",
 ];
 
 /// How far a request is from one that is answered.
@@ -108,7 +109,8 @@ impl Maker<'_> {
         let at = (!lists.is_empty()).then(|| self.random.usize(..lists.len()))?;
         let (method, message, cursor) = &lists[at];
         let fields = self.schema.fields(&method.input);
-        let field = fields.iter().find(|field| field.name().ends_with("cursor"))?;
+        let goes_on = |name: &str| name.ends_with("cursor") || name.ends_with("page_token");
+        let field = fields.iter().find(|field| goes_on(field.name()))?;
         let message = with_field(message, &[number_of(field)], cursor.as_bytes());
         Some((method.clone(), message))
     }
@@ -280,6 +282,9 @@ impl Maker<'_> {
             "source" => ["", "hr", "crm"][random.usize(..3)].to_owned(),
             "name" if !self.words.conditions.is_empty() => {
                 self.words.conditions[random.usize(..self.words.conditions.len())].0.clone()
+            }
+            "matrix" if !self.words.matrices.is_empty() => {
+                self.words.matrices[random.usize(..self.words.matrices.len())].clone()
             }
             "idempotency_key" => format!("key-{}", random.usize(..64)),
             "at_least" | "exactly" => Kept::some(&self.kept.tokens, random),

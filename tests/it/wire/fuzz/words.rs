@@ -36,6 +36,7 @@ pub(super) struct Words {
     all: Vec<String>,
     /// Subject sets that some role is bound by.
     sets: Vec<(TypeId, String)>,
+    pub(super) matrices: Vec<String>,
     /// Conditions, and their parameters with the kind of each.
     pub(super) conditions: Vec<(String, Vec<(String, String)>)>,
 }
@@ -89,7 +90,8 @@ impl Words {
             (condition.name.to_string(), parameters.collect())
         });
         let conditions = conditions.collect();
-        Self { bindable, questions, types, all, sets, conditions, model }
+        let matrices = model.matrices.iter().map(|matrix| matrix.name.clone()).collect();
+        Self { matrices, bindable, questions, types, all, sets, conditions, model }
     }
 
     fn object(&self, of: TypeId, ids: &str, random: &mut fastrand::Rng) -> String {
