@@ -1,9 +1,11 @@
 //! What an operator sees and does: figures, traces, readiness, limits, sockets, the end of the process.
 
 mod admin;
+mod deploy;
 mod exposition;
 mod metrics;
 mod operated;
+mod page;
 mod reading;
 mod sockets;
 mod stopping;

@@ -1,8 +1,9 @@
 //! The built service as a process of its own, and what an operator does to it.
 
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tonic::transport::{Channel, Endpoint};
@@ -17,7 +18,8 @@ pub(crate) struct Process {
     pub(crate) endpoint: String,
     /// Where the admin page is, if it was asked for.
     pub(crate) admin: Option<String>,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    logging: Option<JoinHandle<()>>,
 }
 
 /// `bailiwick serve` with what every test says; `args` come last.
@@ -51,7 +53,27 @@ fn serve_under(
     command
 }
 
+/// What `serve` says of itself, without any variable that is set here.
+pub(crate) fn help() -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+    let output = command.args(["serve", "--help"]).env_clear().output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 impl Process {
+    /// `serve` with these words and no others.
+    pub(crate) fn with(words: &[String]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        command
+            .arg("serve")
+            .args(words)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self::spawn(command, true)
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(data: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::under(&[], data, args, environment)
@@ -64,14 +86,23 @@ impl Process {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = serve_under(runner, data, args, environment).spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
+        Self::spawn(serve_under(runner, data, args, environment), args.contains(&"--admin"))
+    }
+
+    fn spawn(mut command: Command, has_admin: bool) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let told = Arc::clone(&log);
+        let logging = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut told = told.lock().unwrap();
+                told.push_str(&line);
+                told.push('\n');
+            }
         });
-        let mut process = Self { child, endpoint: String::new(), admin: None, log: Some(log) };
+        let mut process =
+            Self { child, endpoint: String::new(), admin: None, log, logging: Some(logging) };
         let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
         let mut place = |what: &str| {
             let line = lines.next().map(Result::unwrap).unwrap_or_default();
@@ -83,7 +114,7 @@ impl Process {
             true => listening,
             false => format!("http://{listening}"),
         };
-        if args.contains(&"--admin") {
+        if has_admin {
             process.admin =
                 Some(place("admin on ").unwrap_or_else(|| panic!("{}", process.end().1)));
         }
@@ -119,7 +150,15 @@ impl Process {
     /// Waits for its end; its exit status and its log.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
-        (status, self.log.take().map(|log| log.join().unwrap()).unwrap_or_default())
+        if let Some(logging) = self.logging.take() {
+            logging.join().unwrap();
+        }
+        (status, self.log())
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Runs a client command against it.

@@ -21,7 +21,7 @@ fn code_and_words(output: &std::process::Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_unix_socket_serves_its_owner_and_is_removed_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let (data, socket) = (dir.path().join("data"), dir.path().join("s.sock"));
@@ -53,7 +53,7 @@ async fn a_unix_socket_serves_its_owner_and_is_removed_at_the_end() {
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_socket_left_over_is_replaced_and_other_files_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (data, socket) = (dir.path().join("data"), dir.path().join("s.sock"));

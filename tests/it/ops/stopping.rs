@@ -66,7 +66,7 @@ async fn in_flight(admin: &str, count: u64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn sigterm_answers_what_is_under_way_and_takes_nothing_more() {
     let data = tempfile::tempdir().unwrap();
     let mut process = Process::ready(data.path(), &["--admin", "127.0.0.1:0"], &[]).await;
@@ -99,7 +99,7 @@ async fn sigterm_answers_what_is_under_way_and_takes_nothing_more() {
     assert!(log.contains("stopped") && !log.contains("still under way"), "{log}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_drain_ends_even_if_a_request_does_not() {
     let data = tempfile::tempdir().unwrap();
     let args = ["--admin", "127.0.0.1:0", "--drain-seconds", "1"];
@@ -113,7 +113,7 @@ async fn a_drain_ends_even_if_a_request_does_not() {
     assert!(log.contains("still under way"), "{log}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let data = tempfile::tempdir().unwrap();
     let args = ["--admin", "127.0.0.1:0", "--drain-seconds", "600"];
@@ -136,7 +136,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(again.ask(&["check", "user:ana", "doc.view", "doc:d1"]).status.code(), Some(2));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_service_out_of_files_waits_and_goes_on() {
     let data = tempfile::tempdir().unwrap();
     let began = std::time::Instant::now();
@@ -147,6 +147,9 @@ async fn a_service_out_of_files_waits_and_goes_on() {
     let mut kept = Vec::new();
     for _ in 0..64 {
         kept.push(TcpStream::connect(&address).await.unwrap());
+    }
+    while !process.log().contains("cannot accept connections") {
+        tokio::task::yield_now().await;
     }
     drop(kept);
     process.wait_until(ServingStatus::Serving).await;

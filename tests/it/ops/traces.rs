@@ -106,7 +106,7 @@ fn caller(flags: &str) -> String {
 
 const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "20");
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_request_is_a_span_of_its_callers_trace() {
     let mut collector = Collector::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ async fn a_request_is_a_span_of_its_callers_trace() {
     assert!(process.end().0.success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn errors_show_on_the_span_and_faults_mark_it() {
     let mut collector = Collector::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -191,7 +191,7 @@ async fn errors_show_on_the_span_and_faults_mark_it() {
     assert_ne!(list.trace_id, span.trace_id);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_the_caller_does_not_sample_and_what_probes_ask_is_not_sent() {
     let mut collector = Collector::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -210,7 +210,7 @@ async fn what_the_caller_does_not_sample_and_what_probes_ask_is_not_sent() {
     assert!(collector.waiting.is_empty(), "{:?}", collector.waiting);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn the_last_spans_are_sent_at_the_end() {
     let mut collector = Collector::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ async fn the_last_spans_are_sent_at_the_end() {
     assert_eq!(collector.next().await.name, format!("{SERVICE}/Check"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_dead_collector_holds_up_nobody() {
     // It takes connections and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

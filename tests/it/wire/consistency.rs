@@ -114,7 +114,7 @@ async fn the_callers_own_deadline_ends_a_wait_before_it_passes() {
         pb::CheckRequest { consistency: require(at_least(&token)), ..ask("user:a doc.view doc:d") };
     // A client without a timer of its own, which might answer in place of the service.
     let mut client = hostile::connect(asked.wire.service.address).await;
-    let (response, mut body) = hostile::begin(&mut client, hostile::CHECK, Some("50m"));
+    let (response, mut body) = hostile::begin(&mut client, hostile::CHECK, Some("1000m"));
     body.send_data(hostile::framed(&request), true).unwrap();
     let status = hostile::status_of(response).await;
     assert_refused(&status, Code::DeadlineExceeded, "REVISION_NOT_REACHED", "consistency.at_least");
