@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 
 use super::Shared;
 use super::convert::consistency_from_wire;
-use super::guard::Deadline;
+use super::guard::AnswerBy;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use crate::model::limits::WAIT_MARGIN_MILLISECONDS;
@@ -20,7 +20,7 @@ pub(super) struct Fresh<'a> {
 }
 
 impl<'a> Fresh<'a> {
-    /// The request's own field, and its extensions, which hold the caller's deadline.
+    /// The request's own field, and its extensions, which hold its deadline.
     pub(super) fn new(
         consistency: Option<&'a pb::Consistency>,
         extensions: &'a Extensions,
@@ -42,7 +42,7 @@ impl Shared {
         match consistency_from_wire(fresh.consistency)? {
             // Asked before the clock: nobody waits for the newest.
             Consistency::Latest => Ok(pdp.read()),
-            other => Ok(pdp.read_at(&other, self.wait_until(fresh.extensions)).await?),
+            other => Ok(pdp.read_at(&other, Self::wait_until(fresh.extensions)).await?),
         }
     }
 
@@ -59,21 +59,36 @@ impl Shared {
         if !cursor.is_empty() {
             return Ok(pdp.resume(cursor, request)?);
         }
-        let until = self.wait_until(fresh.extensions);
+        let until = Self::wait_until(fresh.extensions);
         Ok(pdp.list_at(&consistency, until, request).await?)
     }
 
-    /// When a request must stop waiting, so that the answer that says so arrives in time. The service's
-    /// own deadline counts from here, where the whole request has been read.
-    fn wait_until(&self, extensions: &Extensions) -> Instant {
+    /// When a request must stop waiting, so that the answer that says so arrives in time.
+    fn wait_until(extensions: &Extensions) -> Instant {
         let now = Instant::now();
-        let patience = self.settings.patience();
-        let own = extensions.get::<Deadline>();
-        let left = match own {
-            Some(Deadline(end)) => end.saturating_duration_since(now).min(patience.request_max),
-            None => patience.request.min(patience.request_max),
+        // The layer of deadlines stands before every method; without it nothing would end the wait.
+        let end = extensions.get::<AnswerBy>().map_or(now, |AnswerBy(end)| *end);
+        let left = end.saturating_duration_since(now);
+        now + left.saturating_sub((left / 10).min(Duration::from_millis(WAIT_MARGIN_MILLISECONDS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_before_the_answer_is_due_and_never_later() {
+        let until = |end: Instant| {
+            let mut extensions = Extensions::new();
+            extensions.insert(AnswerBy(end));
+            Shared::wait_until(&extensions)
         };
-        let margin = (left / 10).min(Duration::from_millis(WAIT_MARGIN_MILLISECONDS));
-        now + left.saturating_sub(margin)
+        let now = Instant::now();
+        let due = now + Duration::from_secs(3_600);
+        assert!(until(due) > now && until(due) < due);
+        // A body that came late leaves no time: the wait is over when it begins.
+        assert!(until(now) <= Instant::now());
+        assert!(Shared::wait_until(&Extensions::new()) <= Instant::now());
     }
 }

@@ -9,6 +9,7 @@ mod guard;
 mod models;
 mod page;
 pub mod pb;
+mod refused;
 pub mod status;
 mod stream;
 mod tuples;

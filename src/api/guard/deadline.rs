@@ -21,6 +21,11 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 #[derive(Debug, Clone, Copy)]
 pub(in crate::api) struct Deadline(pub(in crate::api) Instant);
 
+/// When an answer must have begun, by the caller's deadline and the service's own; an extension of every
+/// request. Whoever waits inside stops before it, so that the answer can say what was waited for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct AnswerBy(pub(in crate::api) Instant);
+
 pub(in crate::api) fn deadline_exceeded() -> ApiError {
     ApiError::new(Refusal::DeadlineExceeded, "the deadline of the request has passed")
 }
@@ -68,8 +73,9 @@ where
         }
         // Headers alone take a place already, so a caller that sends nothing more must lose it again.
         let Patience { request: default, request_max, .. } = self.patience;
-        let end = sleep_until(now + own.unwrap_or(default).min(request_max));
-        InTime { inner: self.inner.call(request), end }
+        let end = now + own.unwrap_or(default).min(request_max);
+        request.extensions_mut().insert(AnswerBy(end));
+        InTime { inner: self.inner.call(request), end: sleep_until(end) }
     }
 }
 
@@ -138,5 +144,30 @@ mod tests {
         for wrong in ["", "S", "5", "5x", "123456789S", "-1S", "+1S", "1 S"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+    #[tokio::test]
+    async fn every_request_knows_when_its_answer_is_due() {
+        let due_of = |timeout: Option<&'static str>| async move {
+            let echo = tower::service_fn(|request: Request<Body>| async move {
+                let mut response = Response::new(Body::empty());
+                *response.extensions_mut() = request.extensions().clone();
+                Ok::<_, std::convert::Infallible>(response)
+            });
+            let mut layered = Deadlines { patience: Patience::default() }.layer(echo);
+            let mut request = Request::new(Body::empty());
+            if let Some(timeout) = timeout {
+                request.headers_mut().insert(GRPC_TIMEOUT, timeout.parse().unwrap());
+            }
+            let before = Instant::now();
+            let call = layered.call(request);
+            let end = call.end.deadline();
+            let response = call.await.unwrap();
+            let AnswerBy(due) = *response.extensions().get::<AnswerBy>().unwrap();
+            assert_eq!(due, end, "the layer's own timer");
+            due.duration_since(before)
+        };
+        let patience = Patience::default();
+        assert!(due_of(None).await >= patience.request.min(patience.request_max));
+        assert!(due_of(Some("1000S")).await >= patience.request_max.min(Duration::from_secs(1000)));
     }
 }

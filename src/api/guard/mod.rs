@@ -34,7 +34,7 @@ use self::unread::{CountUnread, CountingUnread};
 use self::watch::{Watch, Watching};
 use super::Shared;
 
-pub(super) use self::deadline::{Deadline, deadline_exceeded};
+pub(super) use self::deadline::{AnswerBy, Deadline, deadline_exceeded};
 pub use self::unread::Unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";

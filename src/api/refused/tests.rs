@@ -6,9 +6,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::api::pb;
+use crate::api::status::ERROR_DOMAIN;
 use crate::index::NotIndexable;
 use crate::model::admission::{NotAdmitted, admit};
-use crate::model::names::Name;
+use crate::model::names::{Name, SyntaxError};
 use crate::model::tuple::{Revision, Tuple, TupleKey};
 use crate::model::{SourceFiles, load};
 use crate::pdp::{Must, Token};

@@ -1,0 +1,251 @@
+//! Which row of the table each error of the layers below is, and the metadata that a program needs of
+//! it. Knows no transport and no request.
+
+use super::status::{ApiError, Refusal, unknown};
+use crate::engine::{ContextualError, EngineError, QuestionError};
+use crate::index::HierarchyError;
+use crate::model::admission::NotAdmitted;
+use crate::pdp::{CursorError, Difference, FilterError, ReadError, WriteError, precondition_path};
+
+impl From<QuestionError> for ApiError {
+    fn from(error: QuestionError) -> Self {
+        let message = error.to_string();
+        match error {
+            QuestionError::Syntax { field, .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &field)
+            }
+            QuestionError::Unknown { field, kind, value, nearest } => {
+                unknown(message, field, kind, &value, nearest.as_deref())
+            }
+            QuestionError::ContextTooLarge { limit, .. } => {
+                Self::new(Refusal::ContextTooLarge, message)
+                    .with("field", &"context")
+                    .with("limit_bytes", &limit)
+            }
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::DepthExceeded { limit } => {
+                Self::new(Refusal::DepthExceeded, message).with("limit", &limit)
+            }
+            EngineError::NestingExceeded { limit } => {
+                Self::new(Refusal::NestingExceeded, message).with("limit", &limit)
+            }
+            EngineError::OpenList { subject_type } => {
+                Self::new(Refusal::ListHasNoEnd, message).with("subject_type", &subject_type)
+            }
+            EngineError::StepsExceeded { limit } => {
+                Self::new(Refusal::StepsExceeded, message).with("limit", &limit)
+            }
+        }
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        of_filter(&error, "filter")
+    }
+}
+
+/// A fault of the filter that stands at this path.
+fn of_filter(error: &FilterError, path: &str) -> ApiError {
+    let (field, message) = (error.field_at(path), error.at(path));
+    match error {
+        FilterError::Syntax { .. } => {
+            ApiError::new(Refusal::InvalidField, message).with("field", &field)
+        }
+        FilterError::Unknown { kind, value, nearest, .. } => {
+            let hint = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));
+            let message = message + &hint.unwrap_or_default();
+            unknown(message, &field, kind, value, nearest.as_deref())
+        }
+    }
+}
+
+/// A tuple that the model does not admit, at `path`. A misspelt name is told as in a question.
+fn of_tuple(message: String, path: &str, error: &NotAdmitted) -> ApiError {
+    let misfit = error.misfit();
+    let field = format!("{path}.{}", misfit.field);
+    let nearest = misfit.nearest.as_deref();
+    if matches!(error, NotAdmitted::Unknown(_)) {
+        return unknown(message, &field, misfit.kind, &misfit.value, nearest);
+    }
+    let refused = ApiError::new(Refusal::TupleNotAdmitted, message)
+        .with("field", &field)
+        .with("kind", &misfit.kind)
+        .with("value", &misfit.value);
+    match nearest {
+        Some(nearest) => refused.with("nearest", &nearest),
+        None => refused,
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        let about =
+            |refusal, field: &'static str| Self::new(refusal, message).with("field", &field);
+        match error {
+            ReadError::OtherHistory { field, difference } => {
+                let difference = match difference {
+                    Difference::Store => "store",
+                    Difference::Lineage => "lineage",
+                    Difference::Checksum => "checksum",
+                };
+                about(Refusal::TokenOtherHistory, field).with("difference", &difference)
+            }
+            ReadError::Expired { field, revision, oldest } => {
+                about(Refusal::RevisionExpired, field)
+                    .with("revision", &revision)
+                    .with("oldest_revision", &oldest.revision.0)
+                    .with("oldest_token", &oldest)
+            }
+            ReadError::NotReached { field, revision, head } => {
+                about(Refusal::RevisionNotReached, field)
+                    .with("revision", &revision)
+                    .with("head_revision", &head)
+            }
+            ReadError::TooManyWait { field, limit } => {
+                about(Refusal::Overloaded, field).with("limit", &limit)
+            }
+        }
+    }
+}
+
+impl From<CursorError> for ApiError {
+    fn from(error: CursorError) -> Self {
+        let message = error.to_string();
+        let about = |refusal| Self::new(refusal, message).with("field", &"cursor");
+        match error {
+            CursorError::Invalid { .. } => about(Refusal::InvalidCursor),
+            CursorError::OtherRequest => about(Refusal::CursorOfOtherRequest),
+            CursorError::Expired { revision } => {
+                about(Refusal::CursorExpired).with("revision", &revision)
+            }
+        }
+    }
+}
+
+impl From<ContextualError> for ApiError {
+    fn from(error: ContextualError) -> Self {
+        let message = error.to_string();
+        let about = |refusal, position: usize| {
+            Self::new(refusal, message.clone())
+                .with("field", &format!("contextual_tuples[{position}]"))
+        };
+        match error {
+            ContextualError::TooMany { limit, .. } => {
+                Self::new(Refusal::TooManyContextualTuples, message)
+                    .with("field", &"contextual_tuples")
+                    .with("limit", &limit)
+            }
+            ContextualError::Repeated { position, tuple } => {
+                about(Refusal::RepeatedTuple, position).with("tuple", &tuple)
+            }
+            ContextualError::NotAdmitted { position, error } => {
+                of_tuple(message, &format!("contextual_tuples[{position}]"), &error)
+            }
+            ContextualError::Hierarchy { position, error } => {
+                let (refusal, key, value) = of_hierarchy(&error);
+                about(refusal, position).with(key, &value)
+            }
+            ContextualError::NotIndexable(_) => {
+                Self::new(Refusal::IndexFull, message).with("field", &"contextual_tuples")
+            }
+        }
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        let about = |refusal, change: usize| {
+            Self::new(refusal, message.clone()).with("field", &format!("changes[{change}].tuple"))
+        };
+        let on = |refusal, precondition: usize, must| {
+            Self::new(refusal, message.clone())
+                .with("field", &precondition_path(precondition, must))
+                .with("precondition", &precondition)
+        };
+        let too_large = |field: &'static str, unit, limit: usize| {
+            Self::new(Refusal::CommitTooLarge, message.clone())
+                .with("field", &field)
+                .with(unit, &limit)
+        };
+        match error {
+            WriteError::Empty => Self::new(Refusal::EmptyCommit, message).with("field", &"changes"),
+            WriteError::TooManyChanges { limit, .. } => too_large("changes", "limit", limit),
+            WriteError::TooManyPreconditions { limit, .. } => {
+                too_large("preconditions", "limit", limit)
+            }
+            WriteError::TooLarge { limit, .. } => too_large("changes", "limit_bytes", limit),
+            WriteError::Filter { precondition, must, error } => {
+                of_filter(&error, &precondition_path(precondition, must))
+                    .with("precondition", &precondition)
+            }
+            WriteError::PreconditionFailed { precondition, must, tuple } => {
+                let refused = on(Refusal::PreconditionFailed, precondition, must);
+                tuple.iter().fold(refused, |refused, tuple| refused.with("tuple", tuple))
+            }
+            WriteError::PreconditionTooBroad { precondition, must, limit } => {
+                on(Refusal::PreconditionTooBroad, precondition, must).with("limit", &limit)
+            }
+            WriteError::KeyReused { revision } => Self::new(Refusal::IdempotencyKeyReused, message)
+                .with("field", &"idempotency_key")
+                .with("revision", &revision),
+            WriteError::Repeated { change, tuple } => {
+                about(Refusal::RepeatedTuple, change).with("tuple", &tuple)
+            }
+            WriteError::NotAdmitted { change, error } => {
+                of_tuple(message, &format!("changes[{change}].tuple"), &error)
+            }
+            WriteError::IndexFull { change } => about(Refusal::IndexFull, change),
+            WriteError::AlreadyExists { change, tuple } => {
+                about(Refusal::TupleExists, change).with("tuple", &tuple)
+            }
+            WriteError::Hierarchy { change, error } => {
+                let (refusal, key, value) = of_hierarchy(&error);
+                about(refusal, change).with(key, &value)
+            }
+            WriteError::Unstorable { .. } => {
+                Self::new(Refusal::InvalidField, message).with("field", &"changes")
+            }
+            WriteError::Overloaded { limit } => {
+                Self::new(Refusal::Overloaded, message).with("limit", &limit)
+            }
+            // The store's own words are for the log: they name paths and drivers.
+            WriteError::OutcomeUnknown(cause) => {
+                tracing::error!(%cause, "the outcome of a commit is unknown");
+                Self::new(Refusal::OutcomeUnknown, "the outcome of the commit is unknown")
+            }
+            WriteError::Unavailable(cause) => {
+                tracing::warn!(%cause, "a write was refused");
+                Self::new(Refusal::StoreUnavailable, "the store takes no more writes")
+            }
+        }
+    }
+}
+
+/// The row of a broken rule of the hierarchy, and the pair that a program needs of it.
+fn of_hierarchy(error: &HierarchyError) -> (Refusal, &'static str, String) {
+    match error {
+        HierarchyError::Cycle { path, .. } => (Refusal::HierarchyCycle, "path", path.clone()),
+        HierarchyError::TooDeep { limit, .. } => {
+            (Refusal::HierarchyTooDeep, "limit", limit.to_string())
+        }
+        HierarchyError::SecondParent { other, .. } => {
+            (Refusal::SecondParent, "parent", other.clone())
+        }
+        HierarchyError::TooLarge { limit, .. } => {
+            (Refusal::HierarchyTooLarge, "limit", limit.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
