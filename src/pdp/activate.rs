@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{oneshot, watch};
 
+use super::checkpoint::LogInUse;
 use super::proposal::{LastProposal, ModelStatus, Proposal, ProposalError};
 use super::replay::Draft;
 use super::writer::Task;
@@ -27,12 +28,13 @@ const APPROACHES_MAX: usize = 8;
 pub(super) struct Models {
     /// Gone once the service is closed, whoever still has a clone of it.
     store: Weak<dyn Store>,
+    log: LogInUse,
     one_at_a_time: Mutex<()>,
     status: watch::Sender<ModelStatus>,
 }
 
 impl Models {
-    pub(super) fn new(store: &Arc<dyn Store>, published: &Published) -> Self {
+    pub(super) fn new(store: &Arc<dyn Store>, log: LogInUse, published: &Published) -> Self {
         let model = published.snapshot.model();
         let status = ModelStatus {
             name: model.name.clone(),
@@ -41,7 +43,7 @@ impl Models {
             last_proposal: None,
         };
         let status = watch::Sender::new(status);
-        Self { store: Arc::downgrade(store), one_at_a_time: Mutex::new(()), status }
+        Self { store: Arc::downgrade(store), log, one_at_a_time: Mutex::new(()), status }
     }
 }
 
@@ -131,6 +133,8 @@ impl Pdp {
             return Ok(Activated { token, is_new: false });
         }
         let store = self.models.store.upgrade().ok_or_else(stopping)?;
+        // Else a checkpoint could cut what is to be caught up with, and all would begin anew in the writer.
+        let _kept = self.models.log.keep_from(published.head.revision);
         let mut next = NextModel::of(&published, proposal, self.shared.now(published.time))?;
         next.approach(store.as_ref())?;
         next.draft.check(self.shared.now(published.time))?;

@@ -1,6 +1,8 @@
-//! Checkpoints beside the writer: when one is due, and the thread that writes it. Knows no commit.
+//! Checkpoints beside the writer: when one is due, the thread that writes it, and what of the log it lets
+//! go. Knows no commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use imbl::Vector;
 
@@ -25,6 +27,39 @@ impl Default for Upkeep {
     }
 }
 
+/// What of the log somebody still reads, whatever is written meanwhile. One reader at a time.
+#[derive(Debug, Clone)]
+pub(super) struct LogInUse(Arc<AtomicU64>);
+
+/// Keeps the log from some revision on until it is dropped.
+#[derive(Debug)]
+pub(super) struct LogKept<'a>(&'a AtomicU64);
+
+impl Default for LogInUse {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+}
+
+impl LogInUse {
+    /// Keeps everything from this revision on. It must be one that is published already: whatever is being
+    /// cut at this moment ends before it.
+    pub(super) fn keep_from(&self, revision: Revision) -> LogKept<'_> {
+        self.0.store(revision.0, Ordering::SeqCst);
+        LogKept(&self.0)
+    }
+
+    fn limit(&self, before: Revision) -> Revision {
+        Revision(before.0.min(self.0.load(Ordering::SeqCst)))
+    }
+}
+
+impl Drop for LogKept<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX, Ordering::SeqCst);
+    }
+}
+
 /// How many changes a commit counts for: what a restart replays of it. An empty one costs too.
 pub(super) fn weight_of(commit: &Commit) -> u64 {
     commit.changes.len().max(1) as u64
@@ -35,6 +70,7 @@ pub(super) fn weight_of(commit: &Commit) -> u64 {
 pub(super) struct Checkpointer {
     store: Arc<dyn Store>,
     upkeep: Upkeep,
+    in_use: LogInUse,
     /// Changes that a restart would replay, those replayed at this start included.
     changes: u64,
     /// The checkpoint being written: whether it succeeded.
@@ -42,8 +78,13 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn new(store: Arc<dyn Store>, upkeep: Upkeep, replayed: u64) -> Self {
-        Self { store, upkeep, changes: replayed, thread: None }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        upkeep: Upkeep,
+        in_use: LogInUse,
+        replayed: u64,
+    ) -> Self {
+        Self { store, upkeep, in_use, changes: replayed, thread: None }
     }
 
     /// Counts durable commits.
@@ -69,10 +110,13 @@ impl Checkpointer {
     /// Begins one, from a state that stays as it is while commits go on.
     pub(super) fn begin(&mut self, published: Arc<Published>, keyed: Vector<KeyedCommit>) {
         self.changes = 0;
-        let (store, kept) = (Arc::clone(&self.store), self.upkeep.log_kept_commits);
+        let (store, in_use) = (Arc::clone(&self.store), self.in_use.clone());
+        let kept = self.upkeep.log_kept_commits;
         let write = move || {
-            let written = write_checkpoint(store.as_ref(), &published, keyed, kept);
+            let written = write_checkpoint(store.as_ref(), &published, keyed);
+            let behind = Revision(published.head.revision.0.saturating_sub(kept));
             written
+                .and_then(|()| store.truncate(in_use.limit(behind)))
                 .inspect_err(|error| {
                     tracing::error!(%error, "no checkpoint was written; the older one stays");
                 })
@@ -93,12 +137,11 @@ impl Checkpointer {
     }
 }
 
-/// Writes the state as a checkpoint and lets the log forget what is far behind it.
+/// Writes the state as a checkpoint.
 fn write_checkpoint(
     store: &dyn Store,
     published: &Published,
     keyed: Vector<KeyedCommit>,
-    kept: u64,
 ) -> Result<(), StoreError> {
     let Published { snapshot, files, model_since, head, time, .. } = published;
     let state = CheckpointHead {
@@ -112,6 +155,5 @@ fn write_checkpoint(
     let tuples =
         snapshot.after(Part::All, None).filter_map(|(_, binding)| snapshot.tuple(&binding));
     let keyed = keyed.into_iter().map(CheckpointEntry::Keyed);
-    store.write_checkpoint(&state, &mut tuples.map(CheckpointEntry::Tuple).chain(keyed))?;
-    store.truncate(Revision(head.revision.0.saturating_sub(kept)))
+    store.write_checkpoint(&state, &mut tuples.map(CheckpointEntry::Tuple).chain(keyed))
 }

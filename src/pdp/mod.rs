@@ -48,7 +48,7 @@ use crate::store::{Head, Identity, ModelFiles, ModelSince, Store};
 use crate::telemetry::figures::Work;
 use crate::telemetry::span;
 use activate::Models;
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, LogInUse};
 use cursor::SealKey;
 use history::History;
 use pins::Pins;
@@ -229,7 +229,8 @@ impl Pdp {
     ) -> Result<Self, OpenError> {
         let Recovered { published, keyed, replayed } =
             recover::recover(store.as_ref(), proposal, clock.as_ref())?;
-        let models = Arc::new(Models::new(&store, &published));
+        let in_use = LogInUse::default();
+        let models = Arc::new(Models::new(&store, in_use.clone(), &published));
         let shared = Arc::new(Shared {
             history: History::starting_at(published.head),
             published: ArcSwap::from_pointee(published),
@@ -241,7 +242,7 @@ impl Pdp {
             last_now: AtomicI64::new(i64::MIN),
         });
         let (tasks, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
-        let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, replayed);
+        let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, in_use, replayed);
         let writer = Writer::new(store, Arc::clone(&shared), waiting, keyed, checkpointer);
         let thread = std::thread::Builder::new()
             .name("bailiwick-writer".into())

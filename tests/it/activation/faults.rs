@@ -1,13 +1,14 @@
 //! Models that are too large, and stores that fail while one is put in force.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick::model::SourceFiles;
 use bailiwick::model::limits::MODEL_COMMIT_BYTES_MAX;
 use bailiwick::model::tuple::{Revision, Time};
-use bailiwick::pdp::{Pdp, Proposal, ProposalError, WriteError};
+use bailiwick::pdp::{Pdp, Proposal, ProposalError, Upkeep, WriteError};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
 use bailiwick::store::{
@@ -16,7 +17,7 @@ use bailiwick::store::{
 
 use super::{ADMINS, BOTH, SINGLE, all, model_of};
 use crate::support::store::HookedStore;
-use crate::support::{SetClock, World, proposal, touch};
+use crate::support::{SetClock, World, files_of, proposal, touch};
 
 /// A model whose matrix has notes of so many bytes, in files that are not too large each.
 fn padded(name: &str, bytes: usize) -> Proposal {
@@ -123,11 +124,23 @@ fn a_closed_service_takes_no_model_and_lets_go_of_its_store() {
     assert_eq!(model_of(&pdp), "both");
 }
 
-/// A store whose log cannot be read, for this reason, from when a test says so.
-#[derive(Debug)]
+/// A store whose log cannot be read, for this reason, from when a test says so; or only once something
+/// else has happened.
+#[derive(Default)]
 struct Unread {
     inner: MemoryStore,
     error: Mutex<Option<StoreError>>,
+    /// Done once, before the next read.
+    first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// How often the log was cut, and how often a read came too late for it.
+    cuts: AtomicU64,
+    missed: AtomicU64,
+}
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unread")
+    }
 }
 
 impl Store for Unread {
@@ -144,10 +157,16 @@ impl Store for Unread {
     }
 
     fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
-        match self.error.lock().unwrap().clone() {
+        if let Some(first) = self.first.lock().unwrap().take() {
+            first();
+        }
+        let read = match self.error.lock().unwrap().clone() {
             Some(error) => Err(error),
             None => self.inner.read(from),
-        }
+        };
+        let is_missed = matches!(read, Err(StoreError::Truncated { .. }));
+        self.missed.fetch_add(u64::from(is_missed), Ordering::SeqCst);
+        read
     }
 
     fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
@@ -169,13 +188,53 @@ impl Store for Unread {
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)
+        self.inner.truncate(before)?;
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
 #[test]
+fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
+    let store = Arc::new(Unread::default());
+    let upkeep = Upkeep { checkpoint_changes: 2, log_kept_commits: 0 };
+    let clock = Arc::new(SetClock::default());
+    let sources = SourceFiles::from_iter([("model.yaml", BOTH)]);
+    let model = bailiwick::model::load(&sources, &BTreeMap::new()).unwrap();
+    let (files, log) = (files_of(&model), Arc::clone(&store) as Arc<dyn Store>);
+    let pdp = Pdp::open_with(log, model, files, clock, upkeep).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(pdp.write(vec![touch("org:a#admin@user:ana")])).unwrap();
+    let (writer, cut) = (pdp.clone(), Arc::clone(&store));
+    // The draft is made; before it reads what came since, much comes, and the log is cut more than once.
+    *store.first.lock().unwrap() = Some(Box::new(move || {
+        let before = cut.cuts.load(Ordering::SeqCst);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for i in 0..100_000 {
+            let tuple = format!("org:a#admin@user:n{i}");
+            runtime.block_on(writer.write(vec![touch(&tuple)])).unwrap();
+            if cut.cuts.load(Ordering::SeqCst) > before + 2 {
+                return;
+            }
+        }
+        panic!("the log was never cut");
+    }));
+    pdp.propose(proposal(ADMINS)).unwrap();
+    assert_eq!(store.missed.load(Ordering::SeqCst), 0);
+    assert_eq!(model_of(&pdp), "admins");
+    // What it kept is let go again: a later checkpoint cuts up to its own revision.
+    let first = store.inner.head().revision;
+    let cuts = store.cuts.load(Ordering::SeqCst);
+    while store.cuts.load(Ordering::SeqCst) < cuts + 2 {
+        runtime.block_on(pdp.write(vec![touch("org:a#admin@user:eve")])).unwrap();
+    }
+    assert!(matches!(store.inner.read(first), Err(StoreError::Truncated { .. })));
+    pdp.close();
+}
+
+#[test]
 fn a_log_that_is_cut_meanwhile_costs_time_and_a_damaged_one_the_proposal() {
-    let store = Arc::new(Unread { inner: MemoryStore::new(), error: Mutex::new(None) });
+    let store = Arc::new(Unread::default());
     let world = World::on(Arc::clone(&store) as Arc<dyn Store>, BOTH);
     world.put(&["org:a#admin@user:ana", "org:b#parent@org:a"]);
     *store.error.lock().unwrap() = Some(StoreError::Truncated { asked: 3, oldest: 9 });
