@@ -13,15 +13,13 @@ use crate::model::limits::{
 };
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
+use crate::model::values::{EXACT_INTEGER_MAX, exact_integer};
 use crate::pdp::{
     Consistency, IdempotencyKey, Must, Precondition, TokenError, TupleFilter, WriteChange,
 };
 
 /// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the range of a protobuf timestamp.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// Above this a double skips integers, and an integral one is no longer what the caller wrote.
-const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
-
 /// A request's values for conditions.
 pub(super) fn context_from_wire(field: &str, wire: Option<Struct>) -> Result<Context, ApiError> {
     let Some(wire) = wire else { return Ok(Context::new()) };
@@ -77,10 +75,9 @@ fn value_from_wire(field: &str, wire: Value, depth: usize) -> Result<Json, ApiEr
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked just before")]
 fn number_from_wire(field: &str, value: f64) -> Result<Json, ApiError> {
-    if value.fract() == 0.0 && value.abs() <= EXACT_INTEGERS {
-        return Ok(Json::from(value as i64));
+    if let Some(integer) = exact_integer(value) {
+        return Ok(Json::from(integer));
     }
     serde_json::Number::from_f64(value).map(Json::Number).ok_or_else(|| {
         ApiError::field(
@@ -116,13 +113,13 @@ fn value_to_wire(value: &Json) -> Value {
 }
 
 fn number_to_wire(number: &serde_json::Number) -> Kind {
+    let integer = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
     match number.as_f64() {
-        Some(value) if !number.is_f64() && value.abs() > EXACT_INTEGERS => {
-            // A double would round it; an integer parameter reads decimal strings.
-            Kind::StringValue(number.to_string())
+        Some(value) if integer.is_none_or(|integer| integer <= EXACT_INTEGER_MAX) => {
+            Kind::NumberValue(value)
         }
-        Some(value) => Kind::NumberValue(value),
-        None => Kind::StringValue(number.to_string()),
+        // A double would round it; parameters of numbers read decimal strings.
+        _ => Kind::StringValue(number.to_string()),
     }
 }
 

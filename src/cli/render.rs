@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::CliError;
 use crate::api::pb::v1 as pb;
+use crate::model::values::exact_integer;
 
 /// `ALLOW` or `DENY`.
 pub(super) fn decision(wire: i32) -> &'static str {
@@ -88,15 +89,9 @@ fn value_json(wire: &Value) -> Json {
     }
 }
 
-/// A double as JSON; an integral one without a fraction, as people write it.
+/// A double as JSON; an exact integer without a fraction, as people write it.
 fn number_json(value: f64) -> Json {
-    /// From here on a double skips integers.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() <= EXACT {
-        #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
-        return json!(value as i64);
-    }
-    json!(value)
+    exact_integer(value).map_or_else(|| json!(value), |integer| json!(integer))
 }
 
 /// Rows in columns that are as wide as they must be, nothing cut; the first row is the header. Each

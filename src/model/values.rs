@@ -14,6 +14,10 @@ use serde_json::Value as Json;
 use super::address::{Address, Range};
 use super::form::ParameterType;
 
+/// The largest integer that a double stands for alone: 2^53 - 1. From 2^53 on an integral double may have
+/// been another integer before it was rounded.
+pub const EXACT_INTEGER_MAX: u64 = (1 << 53) - 1;
+
 /// The name of the function `ADDRESS.in_cidr(RANGE)`.
 pub(super) const IN_CIDR: &str = "in_cidr";
 
@@ -76,7 +80,7 @@ pub fn convert(value: &Json, wanted: &ParameterType) -> Option<CelValue> {
         ParameterType::Bool => CelValue::Bool(value.as_bool()?),
         ParameterType::Int => CelValue::Int(integer(value)?),
         ParameterType::Uint => CelValue::UInt(unsigned(value)?),
-        ParameterType::Double => CelValue::Float(value.as_f64()?),
+        ParameterType::Double => CelValue::Float(double(value)?),
         ParameterType::String => CelValue::String(Arc::new(value.as_str()?.to_owned())),
         ParameterType::Timestamp => read("timestamp", value.as_str()?)?,
         ParameterType::Duration => read("duration", value.as_str()?)?,
@@ -112,15 +116,28 @@ pub fn weight(value: &Json) -> u64 {
 
 /// Struct numbers are doubles: an integral one within the range where doubles are exact is an integer.
 fn integer(value: &Json) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
-        Json::Number(number) => number.as_i64().or_else(|| {
-            let double = number.as_f64()?;
-            #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
-            let whole = (double.fract() == 0.0 && double.abs() <= EXACT).then_some(double as i64);
-            whole
-        }),
+        Json::Number(number) => number.as_i64().or_else(|| exact_integer(number.as_f64()?)),
         Json::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The integer that this double stands for, if it is one and no other integer is rounded to it.
+#[must_use]
+pub fn exact_integer(double: f64) -> Option<i64> {
+    const END: f64 = (EXACT_INTEGER_MAX + 1) as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
+    let whole = (double.fract() == 0.0 && double.abs() < END).then_some(double as i64);
+    whole
+}
+
+/// A number, or one in a string, as the clients write what a double of a Struct would round.
+fn double(value: &Json) -> Option<f64> {
+    match value {
+        Json::Number(number) => number.as_f64(),
+        // JSON's own syntax: no `inf`, no `nan`, and no more digits than there are.
+        Json::String(text) => text.parse::<serde_json::Number>().ok()?.as_f64(),
         _ => None,
     }
 }

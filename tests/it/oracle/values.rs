@@ -123,6 +123,10 @@ fn convert(json: &Json, of: &ParameterType) -> Option<cel::Value> {
         }
         (ParameterType::Int, Json::String(s)) => s.parse().ok().map(cel::Value::Int),
         (ParameterType::Double, Json::Number(n)) => n.as_f64().map(cel::Value::Float),
+        (ParameterType::Double, Json::String(s)) => {
+            let is_json = serde_json::from_str::<Json>(s).is_ok_and(|v| v.is_number());
+            s.parse().ok().filter(|_| is_json).map(cel::Value::Float)
+        }
         (ParameterType::String, Json::String(s)) => Some(cel::Value::String(Arc::new(s.clone()))),
         (ParameterType::IpAddress, Json::String(s)) => {
             bits(s).map(|bits| cel::Value::Opaque(Arc::new(Bits(bits))))
