@@ -13,7 +13,7 @@ use crate::model::limits::{
 };
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
-use crate::model::values::{EXACT_INTEGER_MAX, exact_integer};
+use crate::model::values::{LARGEST_EXACT_INTEGER, exact_integer};
 use crate::pdp::{
     Consistency, IdempotencyKey, Must, Precondition, TokenError, TupleFilter, WriteChange,
 };
@@ -115,7 +115,7 @@ fn value_to_wire(value: &Json) -> Value {
 fn number_to_wire(number: &serde_json::Number) -> Kind {
     let integer = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
     match number.as_f64() {
-        Some(value) if integer.is_none_or(|integer| integer <= EXACT_INTEGER_MAX) => {
+        Some(value) if integer.is_none_or(|integer| integer <= LARGEST_EXACT_INTEGER) => {
             Kind::NumberValue(value)
         }
         // A double would round it; parameters of numbers read decimal strings.

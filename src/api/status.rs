@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb;
+use crate::model::limits::{ERROR_MESSAGE_BYTES_MAX, ERROR_VALUE_BYTES_MAX};
 use crate::model::names::SyntaxError;
 use crate::telemetry::figures::Ending;
 
@@ -200,7 +201,8 @@ pub struct ApiError {
 impl ApiError {
     /// A refusal with its message for people.
     pub fn new(refusal: Refusal, message: impl Into<String>) -> Self {
-        Self { refusal, message: message.into(), metadata: Vec::new() }
+        let message = cut(message.into(), ERROR_MESSAGE_BYTES_MAX);
+        Self { refusal, message, metadata: Vec::new() }
     }
 
     /// A refusal about one field; the message begins with the field's path.
@@ -236,7 +238,7 @@ impl ApiError {
     /// Adds a pair to the metadata of the `ErrorInfo`.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: &impl ToString) -> Self {
-        self.metadata.push((key, value.to_string()));
+        self.metadata.push((key, cut(value.to_string(), ERROR_VALUE_BYTES_MAX)));
         self
     }
 
@@ -249,6 +251,16 @@ impl ApiError {
     fn metadata(self) -> HashMap<String, String> {
         self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
+}
+
+/// What does not fit ends in an ellipsis.
+fn cut(mut text: String, limit: usize) -> String {
+    const ELLIPSIS: &str = "...";
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit - ELLIPSIS.len()));
+        text.push_str(ELLIPSIS);
+    }
+    text
 }
 
 impl From<ApiError> for Status {

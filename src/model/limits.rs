@@ -96,6 +96,11 @@ pub const SPANS_WAITING_MAX: usize = 2_048;
 pub const SPAN_FLUSH_SECONDS: u64 = 3;
 /// Longest caller's value that a message quotes, in bytes; the rest is cut.
 pub const QUOTED_BYTES_MAX: usize = 100;
+/// Longest message of an error, in bytes. It travels twice in the trailers, once percent-encoded, and common
+/// clients drop trailers of over 8 KiB, and the error with them.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 768;
+/// Longest value in the metadata of an error, in bytes. Only a path of parents comes near it.
+pub const ERROR_VALUE_BYTES_MAX: usize = 1_024;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
 pub const CHECK_STEPS_MAX: u64 = 1_000_000;
 /// How many entries a page of the model has if the request does not say.

@@ -16,7 +16,7 @@ use super::form::ParameterType;
 
 /// The largest integer that a double stands for alone: 2^53 - 1. From 2^53 on an integral double may have
 /// been another integer before it was rounded.
-pub const EXACT_INTEGER_MAX: u64 = (1 << 53) - 1;
+pub const LARGEST_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
 /// The name of the function `ADDRESS.in_cidr(RANGE)`.
 pub(super) const IN_CIDR: &str = "in_cidr";
@@ -126,7 +126,7 @@ fn integer(value: &Json) -> Option<i64> {
 /// The integer that this double stands for, if it is one and no other integer is rounded to it.
 #[must_use]
 pub fn exact_integer(double: f64) -> Option<i64> {
-    const END: f64 = (EXACT_INTEGER_MAX + 1) as f64;
+    const END: f64 = (LARGEST_EXACT_INTEGER + 1) as f64;
     #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
     let whole = (double.fract() == 0.0 && double.abs() < END).then_some(double as i64);
     whole

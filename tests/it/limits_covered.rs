@@ -18,6 +18,8 @@ const COVERED: &[(&str, &[&str])] = &[
         "REQUEST_BYTES_MAX",
         &["wire/bad_input.rs a_request_of_five_mebibytes_is_refused_and_one_of_four_is_not"],
     ),
+    ("ERROR_MESSAGE_BYTES_MAX", &[TRAILERS]),
+    ("ERROR_VALUE_BYTES_MAX", &[TRAILERS]),
     ("BATCH_ITEMS_MAX", &["wire/questions.rs a_batch_is_bounded_in_items"]),
     ("CONTEXT_BYTES_MAX", &[CONTEXTS]),
     ("CONTEXT_DEPTH_MAX", &[CONTEXTS]),
@@ -203,6 +205,8 @@ const COVERED: &[(&str, &[&str])] = &[
 const LENGTHS: &str = "wire/bad_input.rs ids_and_names_are_as_long_as_they_may_be_and_no_longer";
 const COMMIT: &str = "wire/limits.rs a_commit_has_so_many_changes_and_so_many_bytes";
 const CONTEXTS: &str = "wire/bad_fields.rs contexts_are_bounded_in_depth_and_size_everywhere";
+const TRAILERS: &str =
+    "wire/bad_input.rs an_error_about_long_names_fits_the_trailers_that_clients_take";
 const PATIENCE: &str = "wire/limits.rs the_services_patience_is_what_the_limits_say";
 const SLOW_READERS: &str = "wire/hostile.rs lists_that_nobody_reads_lose_their_place";
 const YAML: &str = "model/limits.rs yaml_nests_so_deep_and_begins_its_lines_so_far_right";

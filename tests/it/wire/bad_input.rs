@@ -3,11 +3,11 @@
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
-    CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, DEPTH_MAX, ID_BYTES_MAX, NAME_BYTES_MAX,
-    REQUEST_BYTES_MAX,
+    CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, DEPTH_MAX, ERROR_MESSAGE_BYTES_MAX,
+    ERROR_VALUE_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, REQUEST_BYTES_MAX,
 };
 use prost::Message;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::client::{Wire, ask, change, context, item, list, touch, tuple};
 use crate::support::service::{assert_refused, refusal};
@@ -252,6 +252,31 @@ async fn circles_of_groups_are_fine_and_circles_of_parents_are_refused_with_the_
     assert_refused(&itself, Code::FailedPrecondition, "HIERARCHY_CYCLE", "");
     let of_z = pb::TupleFilter { scope: "folder:z".into(), ..Default::default() };
     assert!(wire.read(of_z).await.unwrap().is_empty(), "half a commit was stored");
+}
+
+/// gRPC's C core, and with it Python, Ruby and PHP, drops trailers from 8 KiB on and says
+/// RESOURCE_EXHAUSTED in their place.
+#[tokio::test]
+async fn an_error_about_long_names_fits_the_trailers_that_clients_take() {
+    let folder = |i: usize| format!("folder:{}{i:02}", "\u{e9}".repeat(500));
+    let edge = |i: usize, above: usize| format!("{}#parent@{}", folder(i), folder(above));
+    let chain: Vec<String> = (1..DEPTH_MAX).map(|i| edge(i, i + 1)).collect();
+    let mut wire = Wire::with(&chain.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let size = |status: &Status| {
+        let percent: usize =
+            status.message().bytes().map(|b| if matches!(b, b' '..=b'~') { 1 } else { 3 }).sum();
+        percent + status.details().len().div_ceil(3) * 4
+    };
+    let circle = edge(DEPTH_MAX, 1);
+    let status = wire.write(vec![touch(&circle)]).await.unwrap_err();
+    assert_refused(&status, Code::FailedPrecondition, "HIERARCHY_CYCLE", "changes[0].tuple");
+    assert!(refusal(&status).2["path"].starts_with("folder:\u{e9}"));
+    let longest = ERROR_VALUE_BYTES_MAX - 2..=ERROR_VALUE_BYTES_MAX;
+    assert!(longest.contains(&refusal(&status).2["path"].len()));
+    let longest = ERROR_MESSAGE_BYTES_MAX - 2..=ERROR_MESSAGE_BYTES_MAX;
+    assert!(longest.contains(&status.message().len()), "{}", status.message());
+    assert!(status.message().ends_with("..."), "{}", status.message());
+    assert!(size(&status) < 8_000, "{} bytes", size(&status));
 }
 
 #[tokio::test]
