@@ -10,7 +10,6 @@ use tonic::{Request, Response, Status};
 use super::Adapter;
 use super::convert::{
     context_from_wire, contextual_from_wire, decision_to_wire, grant_to_wire, reason_to_wire,
-    require_unset,
 };
 use super::freshness::{Fresh, fingerprint};
 use super::guard::{Deadline, deadline_exceeded};
@@ -89,10 +88,10 @@ fn with_contextual(reading: Reading, tuples: Vec<pb::Tuple>) -> Result<Reading, 
 }
 
 fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckResponse, ApiError> {
-    require_unset("target", !request.target.is_empty())?;
     let context = checked("context", request.context)?;
     let question =
         reading.question(&request.subject, &request.permission, &request.scope, context)?;
+    let question = question.with_target(reading.model(), &request.target)?;
     let decision = reading.check(&question, request.with_grant)?;
     let token = reading.token();
     Ok(pb::CheckResponse {
@@ -171,9 +170,9 @@ fn check_item(
     shared: &CheckedContext,
     item: pb::BatchCheckItem,
 ) -> Result<pb::BatchCheckDecision, ApiError> {
-    require_unset("target", !item.target.is_empty())?;
     let context = merged(shared, item.context)?;
     let question = reading.question(&item.subject, &item.permission, &item.scope, context)?;
+    let question = question.with_target(reading.model(), &item.target)?;
     let decision = reading.check(&question, false)?;
     Ok(pb::BatchCheckDecision {
         decision: decision_to_wire(&decision).into(),

@@ -313,11 +313,6 @@ pub(super) fn consistency_from_wire(
     }
 }
 
-/// Refuses a field that later versions serve, if it is set.
-pub(super) fn require_unset(field: &str, is_set: bool) -> Result<(), ApiError> {
-    if is_set { Err(ApiError::not_supported(field)) } else { Ok(()) }
-}
-
 pub(super) fn decision_to_wire(decision: &Decision) -> pb::Decision {
     if decision.is_allow() { pb::Decision::Allow } else { pb::Decision::Deny }
 }

@@ -135,8 +135,6 @@ refusals! {
     OutcomeUnknown = Unavailable "OUTCOME_UNKNOWN",
     /// The store takes no more writes; nothing was written.
     StoreUnavailable = Unavailable "STORE_UNAVAILABLE",
-    /// A field of the API that this version does not serve.
-    NotSupportedYet = Unimplemented "NOT_SUPPORTED_YET",
     /// There is no such method.
     UnknownMethod = Unimplemented "UNKNOWN_METHOD",
     /// The request is compressed in a way that is not served.
@@ -208,12 +206,6 @@ impl ApiError {
     /// A refusal about one field; the message begins with the field's path.
     pub fn field(refusal: Refusal, field: &str, what: impl std::fmt::Display) -> Self {
         Self::new(refusal, format!("{field}: {what}")).with("field", &field)
-    }
-
-    /// A part of the API that this version does not serve.
-    #[must_use]
-    pub fn not_supported(field: &str) -> Self {
-        Self::field(Refusal::NotSupportedYet, field, "this version does not serve it yet")
     }
 
     /// A malformed noun in a field.

@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Values for conditions: `hour=9`, or a JSON object; may be repeated
     #[arg(long, value_name = "NAME=VALUE|JSON")]
     context: Vec<String>,
+    /// The second subject that the question is about: `target` in the model
+    #[arg(long, value_name = "SUBJECT", default_value = "", hide_default_value = true)]
+    target: String,
     /// Count a tuple `scope#role@subject` for this question only, as if it were stored; may be repeated
     #[arg(long, value_name = "TUPLE")]
     with_tuple: Vec<String>,
@@ -52,6 +55,7 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         scope: args.scope,
         context: parse_context(&args.context)?,
         contextual_tuples: parse_tuples(&args.with_tuple)?,
+        target: args.target,
         with_grant: args.with_grant,
         consistency: args.consistency.to_wire(),
         ..pb::CheckRequest::default()

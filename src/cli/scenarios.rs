@@ -139,20 +139,27 @@ fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
         Some(reason) => format!("{} {reason}", text_of(asked.expect)),
         None => text_of(asked.expect).to_owned(),
     };
-    let Question { subject, permission, scope, .. } = asked;
+    let Question { subject, permission, scope, target, .. } = asked;
+    let about = target.as_ref().map(|target| format!(" about `{target}`")).unwrap_or_default();
     let (got, why) = (
         answer.map_or("no answer", text_of),
         if why.is_empty() { why } else { format!(": {why}") },
     );
-    Err(format!("`{subject} {permission} {scope}` must be {wanted}, and is {got} {reason}{why}"))
+    Err(format!(
+        "`{subject} {permission} {scope}`{about} must be {wanted}, and is {got} {reason}{why}"
+    ))
 }
 
 /// The answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,
 /// which no scenario can expect.
 fn answer(reading: &Reading, asked: &Question) -> (Option<Expect>, String, String) {
-    let Question { subject, permission, scope, context, .. } = asked;
+    let Question { subject, permission, scope, target, context, .. } = asked;
     let question = CheckedContext::new(context.clone())
-        .and_then(|context| reading.question(subject, permission, scope, context));
+        .and_then(|context| reading.question(subject, permission, scope, context))
+        .and_then(|question| match target {
+            Some(target) => question.with_target(reading.model(), target),
+            None => Ok(question),
+        });
     let question = match question {
         Ok(question) => question,
         Err(error) => {

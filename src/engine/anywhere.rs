@@ -21,7 +21,7 @@ impl Eval<'_> {
 
     /// What tuples may name to mean the subject, as far as that is known from the subject alone.
     pub(super) fn matching_keys(&mut self) -> Vec<SubjectKey> {
-        let mut keys: Vec<SubjectKey> = self.own_keys().into_iter().flatten().collect();
+        let mut keys: Vec<SubjectKey> = self.asker.own_keys().into_iter().flatten().collect();
         keys.extend(self.closure().iter().map(|(set, _)| set));
         keys
     }
@@ -55,7 +55,7 @@ impl Eval<'_> {
             SubjectKey::Set(object, name) if self.step().is_none() => {
                 let plain =
                     self.view.type_of(*object).is_some_and(|t| self.plan.is_plain(t, *name));
-                !plain && *set != self.subject && self.matches(*set, depth) != Value::No
+                !plain && *set != self.asker.subject && self.matches(*set, depth) != Value::No
             }
             // Past the limit of steps nothing is decided any more; the caller's next step says so.
             SubjectKey::Set(..) | SubjectKey::Object(_) | SubjectKey::All(_) => false,

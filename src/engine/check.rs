@@ -30,11 +30,16 @@ pub fn check(
         // Resolved against another model: nothing of it is known here.
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     };
+    let target = question.target.as_ref().map(|target| view.subject(target));
+    if target == Some(None) {
+        return Ok(denied(Reason::NotApplicable, Vec::new()));
+    }
     let def = snapshot.model().def(question.scope_type, question.permission);
     if def.is_none_or(|def| def.kind != DefKind::Permission) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
     let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
+    eval.target = target.flatten();
     match ask(&mut eval, question.permission, scope) {
         Value::Yes => {
             let grant = if with_grant { eval.witness(question.permission, scope) } else { None };

@@ -1,6 +1,6 @@
 //! V(u, e, s), the definition of a decision, evaluated on demand from the question downwards.
 //!
-//! A *goal* is a name at an object; u is fixed. Goals depend on each other in circles (groups in
+//! A *goal* is a name at an object for one u, the current asker. Goals depend on each other in circles (groups in
 //! groups), so [`Eval::solve`] evaluates in rounds: an open goal met again stands for its value so
 //! far, which is never too high, and rounds go on until nothing changes. Without a circle there is one
 //! round. The right side of `except` is solved to its own end before it is used; the model guarantees
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::closure::Closure;
+use super::asker::{Asker, Goal};
 use super::condition::{Requested, stored_cost};
 use super::plan::Plan;
 use super::value::{Value, Why};
@@ -22,9 +22,6 @@ use crate::model::limits::{
     CHECK_STEPS_MAX, CONDITION_COST_PER_STEP, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX,
 };
 use crate::model::tuple::{Context, Time};
-
-/// A name at an object.
-pub(super) type Goal = (NameId, ObjectId);
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -44,22 +41,24 @@ enum State {
     Final,
 }
 
-/// The evaluation of one question for one subject.
+/// The evaluation of one question.
 #[derive(Debug)]
 pub(super) struct Eval<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) subject: SubjectKey,
-    /// All of the subject's type, for a plain object.
-    all_of_its_type: Option<SubjectKey>,
+    /// Whom everything is asked about at present.
+    pub(super) asker: Asker,
+    /// The others that were asked about so far, by their subjects.
+    pub(super) parked: FxHashMap<SubjectKey, Asker>,
+    /// How many there are beside the first.
+    pub(super) askers: u32,
+    /// The question's second subject.
+    pub(super) target: Option<SubjectKey>,
     pub(super) context: &'a Context,
     pub(super) now: Time,
     pub(super) missing: BTreeSet<String>,
     goals: FxHashMap<Goal, Entry>,
     touched: Vec<Goal>,
-    closure: Option<Rc<Closure>>,
-    /// What was missing on the way to the sets in `closure`; told only if such a set is asked for.
-    closure_missing: BTreeSet<String>,
     conditions: FxHashMap<ConditionId, Value>,
     /// The request's values as each condition that was met has them.
     requested: FxHashMap<ConditionId, Rc<Requested>>,
@@ -93,22 +92,18 @@ impl<'a> Eval<'a> {
         context: &'a Context,
         now: Time,
     ) -> Self {
-        let all_of_its_type = match subject {
-            SubjectKey::Object(id) => view.type_of(id).map(SubjectKey::All),
-            SubjectKey::All(_) | SubjectKey::Set(..) => None,
-        };
         Self {
             view,
             plan,
-            subject,
-            all_of_its_type,
+            asker: Asker::first(view, subject),
+            parked: FxHashMap::default(),
+            askers: 0,
+            target: None,
             context,
             now,
             missing: BTreeSet::new(),
             goals: FxHashMap::default(),
             touched: Vec::new(),
-            closure: None,
-            closure_missing: BTreeSet::new(),
             conditions: FxHashMap::default(),
             requested: FxHashMap::default(),
             steps: 0,
@@ -186,7 +181,8 @@ impl<'a> Eval<'a> {
         let Some(def) = self.def(name, at) else {
             return Value::No;
         };
-        let (so_far, depth) = match self.goals.get_mut(&(name, at)) {
+        let goal = self.asker.goal(name, at);
+        let (so_far, depth) = match self.goals.get_mut(&goal) {
             None => (Value::No, depth),
             Some(entry) => {
                 let shorter = depth < entry.depth;
@@ -212,9 +208,9 @@ impl<'a> Eval<'a> {
             return Value::Unknown(Why::NAMES);
         }
         let state = State::Open { solve: self.solve };
-        let is_new = self.goals.insert((name, at), Entry { value: so_far, depth, state });
+        let is_new = self.goals.insert(goal, Entry { value: so_far, depth, state });
         if is_new.is_none_or(|before| before.state == State::Final) {
-            self.touched.push((name, at));
+            self.touched.push(goal);
         }
         self.open += 1;
         let value = self.expr(&def.expr, at, depth);
@@ -223,11 +219,11 @@ impl<'a> Eval<'a> {
         // No circle and no limit met so far: nothing stands on a value that may still change.
         let exact = !self.pass.circle && !value.is_limited();
         let state = if exact { State::Final } else { State::Done { round: self.pass.round } };
-        self.goals.insert((name, at), Entry { value, depth, state });
+        self.goals.insert(goal, Entry { value, depth, state });
         value
     }
 
-    fn expr(&mut self, expr: &'a Expr, at: ObjectId, depth: usize) -> Value {
+    pub(super) fn expr(&mut self, expr: &'a Expr, at: ObjectId, depth: usize) -> Value {
         if let Some(over) = self.step() {
             return over;
         }
@@ -262,16 +258,17 @@ impl<'a> Eval<'a> {
                 left => left.and(self.solve(right, at, depth).negated()),
             },
             Expr::Fact(test) => self.fact(test, at),
-            Expr::Standing(test) => match self.subject {
+            Expr::Standing(test) => match self.asker.subject {
                 SubjectKey::Object(subject) => self.fact(test, subject),
                 SubjectKey::All(_) | SubjectKey::Set(..) => {
                     self.missing.insert(format!("standing:{}", test.feature.id()));
                     Value::MISSING
                 }
             },
-            Expr::SelfIs => Value::from_bool(self.subject == SubjectKey::Object(at)),
+            Expr::SelfIs => Value::from_bool(self.asker.subject == SubjectKey::Object(at)),
             Expr::Condition(id) => self.asked_condition(*id),
             Expr::Anywhere { scopes, name } => self.anywhere(*scopes, *name, depth),
+            Expr::OfTarget(inner) => self.of_target(inner, at, depth),
         }
     }
 
@@ -337,8 +334,9 @@ impl<'a> Eval<'a> {
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).
     fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
-        let direct = self.bindings(at, role, self.subject);
+        let direct = self.bindings(at, role, self.asker.subject);
         let all = self
+            .asker
             .all_of_its_type
             .filter(|_| self.admits(role, at, |form| matches!(form, SubjectForm::All(_))));
         let direct = all.map_or(direct, |all| direct.or(self.bindings(at, role, all)));
@@ -347,11 +345,6 @@ impl<'a> Eval<'a> {
             return direct;
         }
         direct.or(self.sets(role, at, depth))
-    }
-
-    /// The subject as tuples may name it: itself, and all of its type.
-    pub(super) fn own_keys(&self) -> [Option<SubjectKey>; 2] {
-        [Some(self.subject), self.all_of_its_type]
     }
 
     /// Whether tuples of this role may carry a subject of this form.
@@ -404,7 +397,7 @@ impl<'a> Eval<'a> {
 
     /// match(u, x).
     pub(super) fn matches(&mut self, x: SubjectKey, depth: usize) -> Value {
-        if x == self.subject || self.own_keys().contains(&Some(x)) {
+        if self.asker.own_keys().contains(&Some(x)) {
             return Value::Yes;
         }
         let SubjectKey::Set(object, name) = x else {
@@ -421,36 +414,6 @@ impl<'a> Eval<'a> {
             return Value::Unknown(Why::DEPTH);
         }
         self.goal(name, object, depth + 1)
-    }
-
-    pub(super) fn closure(&mut self) -> Rc<Closure> {
-        if let Some(closure) = &self.closure {
-            return Rc::clone(closure);
-        }
-        let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
-        let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
-        let before = std::mem::take(&mut self.missing);
-        let closure = Rc::new(Closure::walk(&start, |subject| {
-            // Role by role, so that a subject's other bindings, be they a million, cost nothing.
-            let in_roles =
-                plan.plain_roles().iter().flat_map(|role| snapshot.scopes_in(subject, *role));
-            let ups: Vec<Binding<'_>> = in_roles
-                .filter(|b| b.is_live(now))
-                .filter(|b| snapshot.type_of(b.scope).is_some_and(|t| plan.is_plain(t, b.role)))
-                .collect();
-            ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
-        }));
-        self.closure = Some(Rc::clone(&closure));
-        self.closure_missing = std::mem::replace(&mut self.missing, before);
-        closure
-    }
-
-    /// A value out of the closure: if it is unknown, what was missing for it matters now.
-    fn told(&mut self, value: Value) -> Value {
-        if matches!(value, Value::Unknown(_)) {
-            self.missing.extend(self.closure_missing.iter().cloned());
-        }
-        value
     }
 
     /// The live tuples `s#relation@t`, t a plain object, with their t.

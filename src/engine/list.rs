@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::EngineError;
 use super::check::may;
 use super::plan::Plan;
 use super::question::{self, CheckedContext, QuestionError};
 use super::view::View;
-use super::{EngineError, eval::Goal};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{DefKind, Expr, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
@@ -168,6 +168,9 @@ impl Iterator for SubjectList {
     }
 }
 
+/// A name at an object.
+type Place = (NameId, ObjectId);
+
 /// A walk over all that the permission leads to. Gathers a superset of those who may.
 struct Gathering<'a> {
     view: &'a View<'a>,
@@ -175,13 +178,13 @@ struct Gathering<'a> {
     now: Time,
     wanted: TypeId,
     found: HashSet<ObjectId>,
-    seen: HashSet<Goal>,
+    seen: HashSet<Place>,
     everyone: bool,
 }
 
 impl Gathering<'_> {
     fn name(&mut self, name: NameId, at: ObjectId) {
-        // A list of goals still to walk, not recursion: groups may be nested as deep as the store is.
+        // A list of places still to walk, not recursion: groups may be nested as deep as the store is.
         let mut waiting = vec![(name, at)];
         while let Some((name, at)) = waiting.pop() {
             if self.everyone || !self.seen.insert((name, at)) {
@@ -195,7 +198,7 @@ impl Gathering<'_> {
         }
     }
 
-    fn expr(&mut self, expr: &Expr, at: ObjectId, type_id: TypeId, waiting: &mut Vec<Goal>) {
+    fn expr(&mut self, expr: &Expr, at: ObjectId, type_id: TypeId, waiting: &mut Vec<Place>) {
         match expr {
             Expr::Here(role) => self.here(*role, at, waiting),
             Expr::Ref(name) => waiting.push((*name, at)),
@@ -230,10 +233,12 @@ impl Gathering<'_> {
             Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => {
                 self.everyone = true;
             }
+            // A list names no target, so this is unknown for each, and never what lets one.
+            Expr::OfTarget(_) => {}
         }
     }
 
-    fn here(&mut self, role: NameId, at: ObjectId, waiting: &mut Vec<Goal>) {
+    fn here(&mut self, role: NameId, at: ObjectId, waiting: &mut Vec<Place>) {
         let bound = self.view.snapshot.all_bound(at, role);
         for binding in bound.filter(|binding| binding.is_live(self.now)) {
             match binding.subject {

@@ -2,6 +2,7 @@
 //! no store, no wire.
 
 mod anywhere;
+mod asker;
 mod check;
 mod closure;
 mod condition;

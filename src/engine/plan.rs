@@ -41,7 +41,7 @@ impl Plan {
         &self.plain_roles
     }
 
-    /// Whether V(u, expr, s) above no implies that a tuple binds u, a set with u in it, or all of u's
+    /// Whether V(u, expr, s) being yes, no target named, implies that a tuple binds u, a set with u in it, or all of u's
     /// type, somewhere that the expression leads to.
     pub(super) fn is_bounded(&self, model: &Model, at: TypeId, expr: &Expr) -> bool {
         bounded(model, &self.bounded, at, expr)
@@ -138,7 +138,8 @@ fn bounded(model: &Model, names: &HashSet<(TypeId, NameId)>, at: TypeId, expr: &
         Expr::Any(parts) => parts.iter().all(|part| bounded(model, names, at, part)),
         Expr::All(parts) => parts.iter().any(|part| bounded(model, names, at, part)),
         Expr::Except(left, _) => bounded(model, names, at, left),
-        Expr::SelfIs => true,
+        // In a list, which names no target, it is unknown for everybody alike and lets nobody.
+        Expr::SelfIs | Expr::OfTarget(_) => true,
         Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => false,
     }
 }

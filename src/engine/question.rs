@@ -9,7 +9,7 @@ use crate::model::names::{Name, Object, Subject, SyntaxError, quoted};
 use crate::model::suggest::nearest;
 use crate::model::tuple::Context;
 
-/// One question: may `subject` do `permission` at `scope`?
+/// One question: may `subject` do `permission` at `scope`, perhaps about a `target`?
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     pub(super) subject: Subject,
@@ -17,6 +17,7 @@ pub struct Question {
     pub(super) scope: Object,
     pub(super) scope_type: TypeId,
     pub(super) context: CheckedContext,
+    pub(super) target: Option<Subject>,
 }
 
 /// Why a question cannot be asked. `field` is the request's field, as the API names it.
@@ -97,7 +98,19 @@ impl Question {
         let subject = parse_subject(model, "subject", subject)?;
         let permission = parse_permission(model, permission)?;
         let (scope, scope_type) = parse_scope(model, scope)?;
-        Ok(Self { subject, permission, scope, scope_type, context })
+        Ok(Self { subject, permission, scope, scope_type, context, target: None })
+    }
+
+    /// The same question about a second subject; empty text names none.
+    ///
+    /// # Errors
+    /// The target is malformed, or names what the model does not have.
+    pub fn with_target(self, model: &Model, target: &str) -> Result<Self, QuestionError> {
+        if target.is_empty() {
+            return Ok(self);
+        }
+        let target = Some(parse_subject(model, "target", target)?);
+        Ok(Self { target, ..self })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::Grant;
-use super::eval::{Eval, Goal};
+use super::asker::Goal;
+use super::eval::Eval;
 use super::value::Value;
 use crate::index::{Binding, ObjectId};
 use crate::model::form::{Expr, NameId};
@@ -23,7 +24,7 @@ impl<'a> Eval<'a> {
         seen: &mut HashSet<Goal>,
     ) -> Option<Grant> {
         let def = self.def(name, at)?;
-        if !seen.insert((name, at)) {
+        if !seen.insert(self.asker.goal(name, at)) {
             return None;
         }
         self.witness_of(&def.expr, at, seen)
@@ -80,6 +81,8 @@ impl<'a> Eval<'a> {
                     if yes { self.witness_of_name(*name, scope, seen) } else { None }
                 })
             }
+            // What the target holds gives the subject nothing.
+            Expr::OfTarget(_) => None,
             Expr::Fact(_) | Expr::Standing(_) | Expr::SelfIs | Expr::Condition(_) => None,
         }
     }

@@ -10,18 +10,31 @@ use super::yaml::Word;
 /// The words that no role, permission, computed name or gate may have.
 pub(super) const RESERVED: [&str; 6] = ["yes", "no", "self", "and", "or", "except"];
 
-const FUNCTIONS: [(&str, Function); 8] = [
-    ("here", Function::Here),
-    ("up", Function::Up),
-    ("up_all", Function::UpAll),
-    ("fact", Function::Fact),
-    ("standing", Function::Standing),
-    ("condition", Function::Condition),
-    ("anywhere", Function::Anywhere),
-    ("parameter", Function::Parameter),
+const FUNCTIONS: [(&str, Form); 10] = [
+    ("here", Form::Names(Function::Here)),
+    ("up", Form::Names(Function::Up)),
+    ("up_all", Form::Names(Function::UpAll)),
+    ("fact", Form::Names(Function::Fact)),
+    ("standing", Form::Names(Function::Standing)),
+    ("condition", Form::Names(Function::Condition)),
+    ("anywhere", Form::Names(Function::Anywhere)),
+    ("parameter", Form::Names(Function::Parameter)),
+    ("of", Form::Of),
+    ("within", Form::Within),
 ];
 
-/// What is written as `function(argument, ...)`.
+/// What stands in a function's parentheses.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// Names alone.
+    Names(Function),
+    /// `target` and an expression.
+    Of,
+    /// `target`.
+    Within,
+}
+
+/// What is written as `function(name, ...)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Here,
@@ -56,6 +69,10 @@ pub(super) enum Term {
     Name(Name),
     /// The second argument is there for the functions that take two.
     Call(Function, Name, Option<Name>),
+    /// `of(target, ...)`, and where its `of` stands.
+    OfTarget(Position, Box<Term>),
+    /// `within(target)`, and where it stands.
+    Within(Position),
     Any(Vec<Term>),
     All(Vec<Term>),
     Except(Box<Term>, Box<Term>),
@@ -197,23 +214,43 @@ impl Parser<'_> {
     }
 
     fn call(&mut self, name: &Name) -> Result<Term, Fault> {
-        let Some((_, function)) = FUNCTIONS.iter().find(|(text, _)| *text == name.text) else {
+        let Some((_, form)) = FUNCTIONS.iter().find(|(text, _)| *text == name.text) else {
             let near = did_you_mean(&name.text, FUNCTIONS.iter().map(|(text, _)| *text));
             let at = self.tokens.get(self.next.saturating_sub(1)).map_or(0, |token| token.at);
             let message = format!("`{}` is no function{near}", quoted(&name.text));
             return Err(Fault { at, message });
         };
         self.next += 1;
-        let first = self.name("an argument")?;
-        let mut second = None;
-        if function.arguments() == 2 {
-            if !self.eat(",") {
-                return self.fault("`,` and a second argument");
+        let term = match form {
+            Form::Of => {
+                self.target()?;
+                self.comma("an expression")?;
+                Term::OfTarget(name.at.clone(), Box::new(self.expr()?))
             }
-            second = Some(self.name("a second argument")?);
-        }
-        self.close()?;
-        Ok(Term::Call(*function, first, second))
+            Form::Within => {
+                self.target()?;
+                Term::Within(name.at.clone())
+            }
+            Form::Names(function) => {
+                let first = self.name("an argument")?;
+                let mut second = None;
+                if function.arguments() == 2 {
+                    self.comma("a second argument")?;
+                    second = Some(self.name("a second argument")?);
+                }
+                Term::Call(*function, first, second)
+            }
+        };
+        self.close().map(|()| term)
+    }
+
+    /// The word `target`: nobody else can be named in an expression.
+    fn target(&mut self) -> Result<(), Fault> {
+        if self.eat("target") { Ok(()) } else { self.fault("the word `target`") }
+    }
+
+    fn comma(&mut self, then: &str) -> Result<(), Fault> {
+        if self.eat(",") { Ok(()) } else { self.fault(&format!("`,` and {then}")) }
     }
 
     fn close(&mut self) -> Result<(), Fault> {

@@ -72,6 +72,8 @@ pub enum Expr {
         /// The name asked at each.
         name: NameId,
     },
+    /// The value for the question's target in place of the subject; unknown if it names none.
+    OfTarget(Box<Expr>),
 }
 
 /// What a fact must be: the feature that must be had.

@@ -140,8 +140,8 @@ pub const SUGGESTED_BYTES_MAX: usize = 256;
 /// Deepest nesting of an expression as it is written, and of gates within gates, in levels.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
 /// Deepest nesting of an expression with its gates expanded, in levels. A level of parentheses is at
-/// most an except, an any and an all.
-pub const EXPRESSION_EXPANDED_DEPTH_MAX: usize = 3 * EXPRESSION_DEPTH_MAX;
+/// most an except, an any, an all, and what asks it of somebody else.
+pub const EXPRESSION_EXPANDED_DEPTH_MAX: usize = 4 * EXPRESSION_DEPTH_MAX;
 /// Most nodes of one expression with its gates expanded.
 pub const EXPRESSION_NODES_MAX: usize = 2_000;
 /// Largest compiled model: nodes of the general form, names at types, forms of `bound_by`, together.

@@ -66,6 +66,8 @@ pub struct Question {
     pub permission: String,
     /// Where.
     pub scope: String,
+    /// The second subject, if it is about one.
+    pub target: Option<String>,
     /// The reason code of the answer, if it is tested.
     pub reason: Option<String>,
     /// Values for conditions.
@@ -215,7 +217,7 @@ fn tuple_key(word: &Word, report: &mut Report) -> Option<TupleKey> {
 }
 
 fn question(node: &Node, report: &mut Report) -> Option<Question> {
-    let known = ["expect", "ask", "reason", "context"];
+    let known = ["expect", "ask", "target", "reason", "context"];
     let fields = node.fields("a question", &known, report);
     let expect = fields.need("expect", "a question", report);
     let expect = expect.and_then(|node| node.text("`allow`, `deny` or `invalid`", report));
@@ -242,6 +244,7 @@ fn question(node: &Node, report: &mut Report) -> Option<Question> {
         report.push(&ask.at, message);
         return None;
     };
+    let target = fields.get("target").and_then(|node| node.text("a subject", report));
     let reason = fields.get("reason").and_then(|node| node.text("a reason code", report));
     let context = fields.get("context").map(|node| context(node, report));
     Some(Question {
@@ -250,6 +253,7 @@ fn question(node: &Node, report: &mut Report) -> Option<Question> {
         subject,
         permission,
         scope,
+        target: target.map(|word| word.text.clone()),
         reason: reason.map(|word| word.text.clone()),
         context: context.unwrap_or_default(),
     })

@@ -399,3 +399,45 @@ fn answers_that_nobody_reads_are_an_error() {
     assert_exit(&output, 1);
     assert!(stderr(&output).contains("cannot write the output"), "{output:?}");
 }
+
+#[test]
+fn a_question_about_a_target_names_it_in_its_column_or_field() {
+    let served = Served::start("tests/models/everything");
+    let touch = ["org:acme#admin@user:ana", "org:acme#admin@user:bob", "org:acme#guest@user:cy"];
+    served.ok(&["write", "--touch", touch[0], "--touch", touch[1], "--touch", touch[2]]);
+    let csv = "subject,target,permission,scope\n\
+               user:ana,user:bob,org.edit_member,org:acme\n\
+               user:ana,user:cy,org.edit_member,org:acme\n\
+               user:ana,,org.edit_member,org:acme\n";
+    let output = batch(&served.endpoint, &["--format", "csv", "--quiet"], csv);
+    assert_exit(&output, 0);
+    let expected = "\
+line,subject,permission,scope,decision,reason,missing,error
+2,user:ana,org.edit_member,org:acme,ALLOW,GRANTED,,
+3,user:ana,org.edit_member,org:acme,DENY,NOT_GRANTED,,
+4,user:ana,org.edit_member,org:acme,DENY,MISSING_CONTEXT,target,
+";
+    assert_eq!(stdout(&output), expected);
+    let line = |target: &str| {
+        let question = "\"subject\": \"user:ana\", \"permission\": \"org.edit_member\", \"scope\": \"org:acme\"";
+        format!("{{{question}, \"target\": {target}}}\n")
+    };
+    let lines = [line("\"user:bob\""), line("7"), line("\"bob\"")].concat();
+    let output = batch(&served.endpoint, &["--format", "jsonl"], lines);
+    assert_exit(&output, 1);
+    let answers = json_lines(&output);
+    assert_eq!(answers[0]["decision"], "ALLOW");
+    assert!(answers[1]["error"].to_string().contains("target: expected a text"), "{answers:?}");
+    assert_eq!(answers[2]["reason"], "INVALID_FIELD");
+
+    let check = |target: &[&str]| {
+        let asked = ["check", "user:ana", "org.edit_member", "org:acme", "--endpoint"];
+        run(&[&asked[..], &[served.endpoint.as_str()], target].concat())
+    };
+    assert_exit(&check(&["--target", "user:bob"]), 0);
+    assert_exit(&check(&["--target", "user:cy"]), 2);
+    let output = check(&[]);
+    assert_exit(&output, 2);
+    assert!(stdout(&output).ends_with("missing: target\n"), "{}", stdout(&output));
+    assert_exit(&check(&["--target", "cy"]), 1);
+}

@@ -311,10 +311,10 @@ fn a_dry_run_gives_up_where_nothing_is_right() {
     assert_eq!(told.lines().filter(|line| line.starts_with("line ")).count(), DRY_RUN_PROBLEMS_MAX);
     assert!(told.contains("the rest was not looked at"), "{told}");
     // An error about the whole chunk is no line's.
-    let refuse: Refuse = |_, _| Some(ApiError::not_supported("validate_only").into());
+    let refuse: Refuse = |_, _| Some(ApiError::new(Refusal::UnsupportedEncoding, "no").into());
     let output = import(&refusing(refuse).endpoint, &text("50", &["--dry-run"]), &lines(5));
     assert_exit(&output, 1);
-    assert!(stderr(&output).contains("lines 1 to 5: UNIMPLEMENTED NOT_SUPPORTED_YET"));
+    assert!(stderr(&output).contains("lines 1 to 5: UNIMPLEMENTED UNSUPPORTED_ENCODING"));
 }
 
 #[test]

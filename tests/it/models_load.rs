@@ -62,17 +62,19 @@ fn hierarchy_refuses(model: &Model, stored: &[&Tuple], tuple: &Tuple) -> bool {
 
 /// Whether the model knows everything that the question names.
 fn is_known(model: &Model, question: &Question) -> bool {
-    let subject = match Subject::parse(&question.subject).unwrap() {
-        Subject::Object(object) => model.type_id(object.type_name()).is_some(),
-        Subject::All(name) => model.type_id(name.as_str()).is_some(),
-        Subject::Set(object, name) => {
+    let is_subject = |text: &str| match Subject::parse(text) {
+        Ok(Subject::Object(object)) => model.type_id(object.type_name()).is_some(),
+        Ok(Subject::All(name)) => model.type_id(name.as_str()).is_some(),
+        Ok(Subject::Set(object, name)) => {
             let at = model.type_id(object.type_name()).and_then(|id| model.type_def(id));
             let name = model.name_id(name.as_str());
             at.zip(name).is_some_and(|(at, name)| at.defs.contains_key(&name))
         }
+        Err(_) => false,
     };
     let scope = Object::parse(&question.scope).unwrap();
-    subject
+    is_subject(&question.subject)
+        && question.target.as_deref().is_none_or(is_subject)
         && model.permissions.contains_key(question.permission.as_str())
         && model.type_id(scope.type_name()).is_some()
 }

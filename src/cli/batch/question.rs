@@ -11,7 +11,7 @@ use crate::cli::input::{Form, object, only_known, text_of};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Question(pub(super) pb::BatchCheckItem);
 
-const COLUMNS: [&str; 4] = ["subject", "permission", "scope", "context"];
+const COLUMNS: [&str; 5] = ["subject", "permission", "scope", "context", "target"];
 
 impl Form for Question {
     const COLUMNS: &'static [&'static str] = &COLUMNS;
@@ -25,7 +25,7 @@ impl Form for Question {
             let expected = "expected `SUBJECT PERMISSION SCOPE`";
             return Err(format!("{expected}, such as `user:ana stations.reboot station:s1`"));
         };
-        question([subject, permission, scope], None)
+        question([subject, permission, scope], String::new(), None)
     }
 
     fn from_json(mut object: Map<String, Json>) -> Result<Self, String> {
@@ -36,7 +36,8 @@ impl Form for Question {
             Some(_) => return Err("context: expected an object".to_owned()),
         };
         let mut text = |key| text_of(&mut object, key);
-        question([text("subject")?, text("permission")?, text("scope")?], context)
+        let target = text("target")?;
+        question([text("subject")?, text("permission")?, text("scope")?], target, context)
     }
 
     fn from_row(mut row: Row<'_>) -> Result<Self, String> {
@@ -46,12 +47,14 @@ impl Form for Question {
         } else {
             Some(object(&context).map_err(|error| format!("context: {error}"))?)
         };
-        question(["subject", "permission", "scope"].map(|column| row.take(column)), context)
+        let target = row.take("target");
+        question(["subject", "permission", "scope"].map(|column| row.take(column)), target, context)
     }
 }
 
 fn question(
     [subject, permission, scope]: [String; 3],
+    target: String,
     context: Option<Map<String, Json>>,
 ) -> Result<Question, String> {
     for (field, text) in [("subject", &subject), ("permission", &permission), ("scope", &scope)] {
@@ -60,5 +63,5 @@ fn question(
         }
     }
     let context = context.map(|context| context_to_wire(&context.into_iter().collect()));
-    Ok(Question(pb::BatchCheckItem { subject, permission, scope, context, target: String::new() }))
+    Ok(Question(pb::BatchCheckItem { subject, permission, scope, context, target }))
 }

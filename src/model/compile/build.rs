@@ -61,6 +61,7 @@ pub(super) fn nodes(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Any(terms) | Expr::All(terms) => terms.iter().map(nodes).sum(),
         Expr::Except(term, taken) => nodes(term) + nodes(taken),
+        Expr::OfTarget(inner) => nodes(inner),
         _ => 0,
     }
 }
@@ -70,6 +71,7 @@ pub(super) fn depth(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Any(terms) | Expr::All(terms) => terms.iter().map(depth).max().unwrap_or(0),
         Expr::Except(term, taken) => depth(term).max(depth(taken)),
+        Expr::OfTarget(inner) => depth(inner),
         _ => 0,
     }
 }

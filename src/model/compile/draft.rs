@@ -40,6 +40,11 @@ impl NameTable {
         name.map_or(of, |name| self.add(name))
     }
 
+    /// A name for a helper that helps no one name.
+    fn helper_for_all(&mut self, what: &str) -> Option<NameId> {
+        Name::parse(what).ok().map(|name| self.add(name))
+    }
+
     fn add(&mut self, name: Name) -> NameId {
         // More names than ids would need 4 billion of them; a model's text is bounded far below.
         let id = NameId(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
@@ -95,6 +100,8 @@ pub(super) struct Draft {
     pub(super) meanings: BTreeMap<(TypeId, NameId), Meaning>,
     /// The names with a meaning at some type.
     pub(super) known: HashSet<NameId>,
+    /// The helper that stands for `within(target)`, and where the model first says it.
+    pub(super) within: Option<(NameId, Position)>,
     terms: usize,
 }
 
@@ -191,6 +198,17 @@ impl Draft {
     /// It will not grow any more; a problem says so.
     pub(super) fn is_full(&self) -> bool {
         self.terms > MODEL_TERMS_MAX
+    }
+
+    /// The helper that stands for `within(target)`; `lift` defines it wherever a role is held.
+    pub(super) fn within(&mut self, at: &Position) -> NameId {
+        if let Some((name, _)) = &self.within {
+            return *name;
+        }
+        // The name is well formed; without it nothing would be within anything.
+        let name = self.names.helper_for_all("within").unwrap_or(HAS);
+        self.within = Some((name, at.clone()));
+        name
     }
 
     pub(super) fn type_def(&self, id: TypeId) -> Option<&TypeDef> {

@@ -70,7 +70,7 @@ impl Graph {
             names.sort_by_key(|(name, _)| **name);
             for (name, value) in names {
                 let from = graph.id(Node::Value(at, *name));
-                let mut walk = Walk { graph: &mut graph, types, at, from };
+                let mut walk = Walk { graph: &mut graph, types, at, from, of_another: false };
                 walk.expr(&value.expr, false);
             }
             for role in &def.roles {
@@ -232,6 +232,8 @@ struct Walk<'g> {
     types: &'g [TypeDef],
     at: TypeId,
     from: usize,
+    /// Within what is asked of somebody else: no step there is one of the exception's.
+    of_another: bool,
 }
 
 impl Walk<'_> {
@@ -265,11 +267,17 @@ impl Walk<'_> {
                     self.graph.edge(self.from, Node::Bound(*scopes, role), Step::Other, negative);
                 }
             }
+            Expr::OfTarget(inner) => {
+                let before = std::mem::replace(&mut self.of_another, true);
+                self.expr(inner, negative);
+                self.of_another = before;
+            }
             Expr::Fact(_) | Expr::Standing(_) | Expr::SelfIs | Expr::Condition(_) => {}
         }
     }
 
     fn value(&mut self, at: TypeId, name: NameId, step: Step, negative: bool) {
+        let step = if self.of_another { Step::Other } else { step };
         if self.def(at).is_some_and(|def| def.defs.contains_key(&name)) {
             self.graph.edge(self.from, Node::Value(at, name), step, negative);
         }

@@ -1,10 +1,10 @@
 //! How roles reach scopes: a role held here or above, and a matrix row over the roles that give it.
 //! Makes helpers for what the parents contribute. Knows no files.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::build::{all, any, is_yes, no, nodes, yes};
+use super::build::{all, any, except, is_yes, no, nodes, yes};
 use super::draft::Draft;
 use super::hierarchy::{Edges, Step};
 use super::rows::{Reach, RowPlan};
@@ -47,9 +47,8 @@ pub(super) fn stand(expr: &Expr, at: TypeId, draft: &Draft) -> Expr {
         }
         Expr::Any(terms) => any(terms.iter().map(|term| stand(term, at, draft))),
         Expr::All(terms) => all(terms.iter().map(|term| stand(term, at, draft))),
-        Expr::Except(term, taken) => {
-            super::build::except(stand(term, at, draft), stand(taken, at, draft))
-        }
+        Expr::Except(term, taken) => except(stand(term, at, draft), stand(taken, at, draft)),
+        Expr::OfTarget(inner) => Expr::OfTarget(Box::new(stand(inner, at, draft))),
         other => other.clone(),
     }
 }
@@ -57,6 +56,25 @@ pub(super) fn stand(expr: &Expr, at: TypeId, draft: &Draft) -> Expr {
 /// The gate of a role at the type it is bound on.
 fn role_gate(at: TypeId, role: NameId, draft: &Draft) -> Expr {
     draft.gated.get(&(at, role)).map_or_else(yes, |gate| stand(gate, at, draft))
+}
+
+/// Defines `within(target)` at every type where a role is held: the target has some role here, and each
+/// that it may have the subject has for certain. Elsewhere it has no meaning, so it is no.
+pub(super) fn within(defs: &mut Defs, draft: &mut Draft) {
+    let Some((helper, place)) = draft.within.clone() else { return };
+    let mut held: BTreeMap<TypeId, Vec<NameId>> = BTreeMap::new();
+    for ((at, name), meaning) in &draft.meanings {
+        if meaning.kind == DefKind::Role {
+            held.entry(*at).or_default().push(*name);
+        }
+    }
+    for (at, roles) in held {
+        let of_target = |role: &NameId| Expr::OfTarget(Box::new(Expr::Ref(*role)));
+        let some = any(roles.iter().map(of_target));
+        let each = roles.iter().map(|role| any([Expr::Ref(*role), except(yes(), of_target(role))]));
+        let expr = all([some].into_iter().chain(each));
+        defs.add((at, helper), DefKind::Helper, expr, &place, draft);
+    }
 }
 
 /// The types where something is defined.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::ParameterValue;
 use super::build::{all, any, is_yes};
 use super::draft::{Draft, Meaning};
-use super::lift::{Defs, Lift, stand};
+use super::lift::{Defs, Lift, stand, within};
 use super::resolve::Resolver;
 use super::rows::{Listed, MatrixPlan, RowPlan, check_pattern};
 use crate::model::form::{DefKind, Expr, Matrix, NameId, TypeId};
@@ -155,6 +155,7 @@ pub(super) fn define(
 ) -> Defs {
     let mut defs = Defs::default();
     roles(&mut defs, draft);
+    within(&mut defs, draft);
     let mut values: BTreeMap<(NameId, TypeId), (Vec<Expr>, DefKind, Position)> = BTreeMap::new();
     let mut lift = Lift::new(draft, &mut defs);
     for plan in &resolved.rows {

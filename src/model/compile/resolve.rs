@@ -131,6 +131,15 @@ impl<'d> Resolver<'d> {
                     (self.term(term, words, level + 1), self.term(taken, words, level + 1));
                 Some(except(term?, taken?))
             }
+            Term::OfTarget(at, inner) => {
+                self.spend(1, at)?;
+                // Not folded, be it a constant: without a target it is unknown.
+                Some(Expr::OfTarget(Box::new(self.term(inner, words, level + 1)?)))
+            }
+            Term::Within(at) => {
+                self.spend(1, at)?;
+                Some(Expr::Ref(self.draft.within(at)))
+            }
         }
     }
 

@@ -432,3 +432,24 @@ fn helpers_cannot_be_named() {
     assert_eq!(model.name_id("has"), Some(bailiwick::model::form::HAS));
     assert_eq!(model.type_id("feature"), Some(bailiwick::model::form::FEATURE));
 }
+
+#[test]
+fn within_asks_each_role_held_at_the_type_and_of_target_whatever_it_is_given() {
+    check(
+        "model: m
+types: { user: {}, org: {}, site: { parents: [org] }, desk: { parents: { site: { roles_pass: false } } } }
+roles: [ { at: [org], names: [admin] }, { at: [site], names: [owner], gate: 'of(target, no)' } ]
+names: { peer: { at: [site, desk], is: within(target) }, about: { at: [desk], is: 'of(target, of(target, yes))' } }
+",
+        "",
+        "desk about name: of target of target yes
+desk peer name: ref within
+org admin role: here admin
+org within helper: all(of target ref admin, any(ref admin, except(yes, of target ref admin)))
+site admin role: up parent admin
+site owner role: all(here owner, of target no)
+site owner/here helper: all(here owner, of target no)
+site peer name: ref within
+site within helper: all(any(of target ref admin, of target ref owner), any(ref admin, except(yes, of target ref admin)), any(ref owner, except(yes, of target ref owner)))",
+    );
+}

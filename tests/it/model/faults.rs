@@ -279,6 +279,11 @@ const FAULTS_IN_EXPRESSIONS: &[Case] = &[
   g: "fact()"
   h: "a / b"
   i: ""
+  j: "of(subject, admin)"
+  k: "of(target)"
+  l: "of(target, admin, owner)"
+  m: "within(targets)"
+  n: "within(target, admin)"
 "#,
         matrix: MATRIX,
         problems: r#"model.yaml:8:16: expected a word or `(`, found the end of the expression
@@ -289,7 +294,12 @@ model.yaml:12:17: expected `,` and a second argument, found `admin`
 model.yaml:13:7: `helds` is no function
 model.yaml:14:12: expected an argument, found `)`
 model.yaml:15:9: expected a word or `(`, found `/`
-model.yaml:16:7: expected a word or `(`, found the end of the expression"#,
+model.yaml:16:7: expected a word or `(`, found the end of the expression
+model.yaml:17:10: expected the word `target`, found `subject`
+model.yaml:18:16: expected `,` and an expression, found `)`
+model.yaml:19:23: expected `)`, found `,`
+model.yaml:20:14: expected the word `target`, found `targets`
+model.yaml:21:20: expected `)`, found `,`"#,
     },
     Case {
         what: "words",
@@ -304,6 +314,7 @@ model.yaml:16:7: expected a word or `(`, found the end of the expression"#,
   g: "anywhere(sit, owner) or anywhere(site, verified)"
   h: "verified"
   i: "up(parent, a)"
+  j: "of(target, amdin or of(target, parent))"
 "#,
         matrix: MATRIX,
         problems: r#"model.yaml:8:7: `enginer` is no gate, role, permission or computed name; did you mean `engineer`?
@@ -320,7 +331,9 @@ model.yaml:13:17: `office` is no condition
 model.yaml:14:16: `sit` is no type; did you mean `site`?
 model.yaml:14:46: `verified` is no role, permission or computed name
 model.yaml:15:7: `verified` is a fact: write `fact(verified)` or `standing(verified)`
-model.yaml:16:18: `a` is a gate: give it a computed name in `names`"#,
+model.yaml:16:18: `a` is a gate: give it a computed name in `names`
+model.yaml:17:18: `amdin` is no gate, role, permission or computed name; did you mean `admin`?
+model.yaml:17:38: `parent` is no gate, role, permission or computed name"#,
     },
     Case {
         what: "circular gates",

@@ -31,6 +31,9 @@ names: { a: { at: [org], is: 'b or up(partner, a)' }, b: { at: [org], is: a } }"
         "names:
   a: { at: [org], is: yes except b }
   b: { at: [org], is: 'up(parent, a) or self' }",
+        // Of the target, and of a role: neither leads back.
+        "roles: [ { at: [org], names: [admin] } ]
+names: { a: { at: [org], is: 'within(target) except of(target, admin)' } }",
         // The right side is another type's name of the same text.
         "names: { x: { at: [org], is: 'yes except up(partner, y)' }, y: { at: [loop], is: self } }",
     ] {
@@ -75,6 +78,17 @@ fn a_name_may_not_depend_on_itself_through_the_right_side_of_except() {
             "names: { a: { at: [org], is: yes except (a except self) } }",
             "model.yaml:9:10: `a@org` depends on itself through the right side of `except`: \
              a@org -> a@org",
+        ),
+        // Of the target, be it one edge up: that is no step of the exception's.
+        (
+            "names: { a: { at: [org], is: 'yes except of(target, up(parent, a))' } }",
+            "model.yaml:9:10: `a@org` depends on itself through the right side of `except`: \
+             a@org -> a@org",
+        ),
+        (
+            "roles: [ { at: [org], names: [admin], gate: 'within(target)' } ]",
+            "model.yaml:9:46: `within@org` depends on itself through the right side of `except`: \
+             within@org -> admin@org -> within@org",
         ),
         // Through who may be bound to a role.
         (

@@ -75,6 +75,10 @@ fn expressions_are_bounded_as_written_and_with_their_gates() {
     let words = format!("at most {} levels of parentheses", EXPRESSION_DEPTH_MAX - 1);
     assert_bound(&parens(EXPRESSION_DEPTH_MAX - 1), &parens(EXPRESSION_DEPTH_MAX), &words);
 
+    let of =
+        |levels: usize| gate(&format!("{}no{}", "of(target, ".repeat(levels), ")".repeat(levels)));
+    assert_bound(&of(EXPRESSION_DEPTH_MAX - 1), &of(EXPRESSION_DEPTH_MAX), &words);
+
     let wide = |terms: usize| gate(&vec!["self"; terms].join(" or "));
     let words = format!("over {EXPRESSION_NODES_MAX} terms");
     // The `or` is a node too.
@@ -95,7 +99,8 @@ fn expressions_are_bounded_as_written_and_with_their_gates() {
         with(&format!("gates: {{ {}, g{floors}: self }}", listed(floors, floor)))
     };
     let words = format!("over {EXPRESSION_EXPANDED_DEPTH_MAX} levels");
-    let levels = EXPRESSION_EXPANDED_DEPTH_MAX / 2 / 4;
+    // Each level of it has two parentheses.
+    let levels = EXPRESSION_EXPANDED_DEPTH_MAX / 2 / 4 - 2;
     assert_bound(&tower(3, levels), &tower(5, levels), &words);
 }
 

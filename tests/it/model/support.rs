@@ -86,5 +86,6 @@ fn form(model: &Model, expr: &Expr) -> String {
         Expr::Anywhere { scopes, name } => {
             format!("anywhere {} {}", model.type_name(*scopes), model.name_of(*name))
         }
+        Expr::OfTarget(inner) => format!("of target {}", form(model, inner)),
     }
 }

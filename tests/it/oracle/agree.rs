@@ -62,6 +62,8 @@ fn ask(
     let context = engine::CheckedContext::new(q.context.clone()).unwrap();
     let scope = q.scope.as_str();
     let question = engine::Question::parse(model, &subject, permission, scope, context).unwrap();
+    let target = q.target.as_ref().map(ToString::to_string).unwrap_or_default();
+    let question = question.with_target(model, &target).unwrap();
     let decision = engine::check(snapshot, plan, &question, now, true).unwrap();
     if let Some(grant) = decision.grant() {
         assert!(decision.is_allow(), "only an allow has a grant");
@@ -83,13 +85,17 @@ fn oracle(
     mutation: Option<Mutation>,
 ) -> Vec<Outcome> {
     let same = |a: &Question, b: &Question| {
-        a.subject == b.subject && a.context == b.context && a.contextual == b.contextual
+        a.subject == b.subject
+            && a.target == b.target
+            && a.context == b.context
+            && a.contextual == b.contextual
     };
     let mut outcomes = Vec::with_capacity(questions.len());
     for batch in questions.chunk_by(same) {
         let (u, context): (&Subject, &Context) = (&batch[0].subject, &batch[0].context);
         let tuples = merged(tuples, &batch[0].contextual, mutation);
-        let mut solver = Oracle::new(model, &tuples, u, context, now, mutation);
+        let solver = Oracle::new(model, &tuples, u, context, now, mutation);
+        let mut solver = solver.about(batch[0].target.as_ref());
         outcomes.extend(batch.iter().map(|q| solver.decide(q.permission, &q.scope)));
     }
     outcomes
@@ -109,11 +115,19 @@ fn compare(
     let brings = world.questions.iter().filter(|question| !question.contextual.is_empty());
     let plain: Vec<Question> = brings.map(without_contextual).collect();
     let mut plain = oracle(model, tuples, &plain, NOW, None).into_iter();
+    let about = world.questions.iter().filter(|question| question.target.is_some());
+    let untargeted: Vec<Question> = about.map(without_target).collect();
+    let mut untargeted = oracle(model, tuples, &untargeted, NOW, None).into_iter();
     for (question, outcome) in world.questions.iter().zip(&expected) {
         let mut marks = marks_of(world, question, *outcome, cyclic);
         if !question.contextual.is_empty() {
             let without = plain.next().unwrap();
             marks.add_if(without.value != outcome.value, Mark::ContextualDecides);
+        }
+        if question.target.is_some() {
+            let without = untargeted.next().unwrap();
+            let allowed = outcome.value == Value::Yes && without.value != Value::Yes;
+            marks.add_if(allowed, Mark::TargetDecides);
         }
         coverage.add(marks);
     }
@@ -137,6 +151,10 @@ fn compare(
 
 fn without_contextual(question: &Question) -> Question {
     Question { contextual: Vec::new(), ..question.clone() }
+}
+
+fn without_target(question: &Question) -> Question {
+    Question { target: None, ..question.clone() }
 }
 
 /// Drops tuples, one at a time and for as long as that goes, while `fails` still holds.
@@ -288,6 +306,8 @@ fn deliberate_mistakes_are_found() {
         Mutation::ContextualStandsBeside,
         Mutation::ContextualNeverExpires,
         Mutation::ContextualHasNoCondition,
+        Mutation::TargetIsTheSubject,
+        Mutation::NoTargetIsNo,
     ] {
         let mut asked = Coverage::new();
         let found = (0..WORLDS_TO_FIND_A_MISTAKE).find_map(|at| {
@@ -316,6 +336,8 @@ fn assert_report_can_be_pasted(world: &World, found: &Disagreement) {
     let question = &read[0].questions[0];
     assert_eq!(question.subject, found.question.subject.to_string());
     assert_eq!(question.scope, found.question.scope.as_str());
+    let target = found.question.target.as_ref().map(ToString::to_string);
+    assert_eq!(question.target, target, "{text}");
     assert_eq!(question.context, found.question.context, "{text}");
     assert_eq!(read[0].now, Some(NOW));
 }

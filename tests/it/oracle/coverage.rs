@@ -21,6 +21,9 @@ pub(super) enum Mark {
     SelfIs,
     Condition,
     Anywhere,
+    OfTarget,
+    NoTarget,
+    TargetDecides,
     UnknownResult,
     MissingContext,
     StoredContext,
@@ -54,7 +57,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    const ALL: [Self; 42] = [
+    const ALL: [Self; 45] = [
         Self::Here,
         Self::Ref,
         Self::Up,
@@ -67,6 +70,9 @@ impl Mark {
         Self::SelfIs,
         Self::Condition,
         Self::Anywhere,
+        Self::OfTarget,
+        Self::NoTarget,
+        Self::TargetDecides,
         Self::UnknownResult,
         Self::MissingContext,
         Self::StoredContext,
@@ -114,6 +120,7 @@ impl Mark {
             Expr::SelfIs => Self::SelfIs,
             Expr::Condition(_) => Self::Condition,
             Expr::Anywhere { .. } => Self::Anywhere,
+            Expr::OfTarget(_) => Self::OfTarget,
         }
     }
 }

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick::model::form::{
-    DefKind, Expr, FactId, FactKind, FactTest, HAS, Model, NameId, TypeDef, TypeId,
-};
+use bailiwick::model::form::{DefKind, Expr, Model, NameId, TypeDef, TypeId};
 use bailiwick::model::names::{Object, Subject};
 use bailiwick::model::tuple::{Context, Time, Tuple};
 
@@ -21,6 +19,8 @@ pub(super) struct Question {
     pub(super) context: Context,
     /// Tuples that count for this question as if they were stored.
     pub(super) contextual: Vec<Tuple>,
+    /// The second subject, if the question names one.
+    pub(super) target: Option<Subject>,
 }
 
 /// A deliberate mistake, for the test that the comparison finds such mistakes.
@@ -52,6 +52,10 @@ pub(super) enum Mutation {
     ContextualNeverExpires,
     /// A contextual tuple counts whatever its condition.
     ContextualHasNoCondition,
+    /// What is asked of the target is asked of the subject.
+    TargetIsTheSubject,
+    /// Without a target, what is asked of it is no.
+    NoTargetIsNo,
 }
 
 /// The tuples of a question: what is stored, but for what its contextual tuples take the place of, and
@@ -76,8 +80,8 @@ pub(super) fn merged(
     all
 }
 
-/// A name at an object: one equation.
-type Cell = (Object, NameId);
+/// A name at an object for somebody: one equation.
+type Cell = (Subject, Object, NameId);
 
 /// What evaluation found: the value, and what it met on the way to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,14 +107,15 @@ struct Stored<'a> {
     condition: Outcome,
 }
 
-/// The oracle for one subject and one context.
+/// The oracle for one subject, one target and one context.
 #[derive(Debug)]
 pub(super) struct Oracle<'a> {
-    model: &'a Model,
+    pub(super) model: &'a Model,
     tuples: Vec<Stored<'a>>,
     conditions: Vec<Outcome>,
-    u: &'a Subject,
-    mutation: Option<Mutation>,
+    asker: &'a Subject,
+    target: Option<&'a Subject>,
+    pub(super) mutation: Option<Mutation>,
     /// The expressions whose complete solves are under way, outermost first. Addresses, because the
     /// same expression may be open at several objects, and nothing else tells it from an equal one.
     open: Vec<*const Expr>,
@@ -123,7 +128,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn new(
         model: &'a Model,
         tuples: &'a [Tuple],
-        u: &'a Subject,
+        asker: &'a Subject,
         context: &Context,
         now: Time,
         mutation: Option<Mutation>,
@@ -142,11 +147,17 @@ impl<'a> Oracle<'a> {
                 .iter()
                 .map(|c| condition(c, &Context::new(), context))
                 .collect(),
-            u,
+            asker,
+            target: None,
             mutation,
             open: Vec::new(),
             done: Table::new(),
         }
+    }
+
+    /// The same oracle for questions about this target.
+    pub(super) fn about(self, target: Option<&'a Subject>) -> Self {
+        Self { target, ..self }
     }
 
     /// The permission's definition at the scope's type, if it is a permission there; else no.
@@ -155,11 +166,11 @@ impl<'a> Oracle<'a> {
         if def.is_none_or(|def| def.kind != DefKind::Permission) {
             return START;
         }
-        self.complete(&Expr::Ref(permission), scope)
+        self.complete(self.asker, &Expr::Ref(permission), scope)
     }
 
     /// The least fixpoint of this expression and of everything it depends on.
-    fn complete(&mut self, expr: &Expr, s: &Object) -> Outcome {
+    fn complete(&mut self, u: &Subject, expr: &Expr, s: &Object) -> Outcome {
         let depth = self.open.len();
         assert!(depth < NESTED_SOLVES_MAX, "a name depends on itself through except, at {s}");
         let mut marks = Marks::NONE;
@@ -168,10 +179,10 @@ impl<'a> Oracle<'a> {
         let mut table = Table::new();
         loop {
             let before = table.clone();
-            let top = self.eval(expr, s, &mut table);
-            for (object, name) in before.keys() {
-                let outcome = self.equation(*name, object, &mut table);
-                table.insert((object.clone(), *name), outcome);
+            let top = self.eval(u, expr, s, &mut table);
+            for (whose, object, name) in before.keys() {
+                let outcome = self.equation(whose, *name, object, &mut table);
+                table.insert((whose.clone(), object.clone(), *name), outcome);
             }
             if table == before {
                 self.done.extend(table);
@@ -183,17 +194,17 @@ impl<'a> Oracle<'a> {
     }
 
     /// What the definition of a name gives at an object; no where the type lacks the name.
-    fn equation(&mut self, name: NameId, s: &Object, table: &mut Table) -> Outcome {
+    fn equation(&mut self, u: &Subject, name: NameId, s: &Object, table: &mut Table) -> Outcome {
         let model = self.model;
         match self.type_of(s).and_then(|at| model.def(at, name)) {
-            Some(def) => self.eval(&def.expr, s, table),
+            Some(def) => self.eval(u, &def.expr, s, table),
             None => START,
         }
     }
 
     /// V(u, name, s) as the table has it so far.
-    fn v(&self, name: NameId, s: &Object, table: &mut Table) -> Outcome {
-        let cell = (s.clone(), name);
+    fn v(&self, u: &Subject, name: NameId, s: &Object, table: &mut Table) -> Outcome {
+        let cell = (u.clone(), s.clone(), name);
         match self.done.get(&cell) {
             Some(outcome) => *outcome,
             None => *table.entry(cell).or_insert(START),
@@ -201,20 +212,20 @@ impl<'a> Oracle<'a> {
     }
 
     /// The table of DESIGN, a line per node.
-    fn eval(&mut self, expr: &Expr, s: &Object, table: &mut Table) -> Outcome {
+    fn eval(&mut self, u: &Subject, expr: &Expr, s: &Object, table: &mut Table) -> Outcome {
         let mut marks = Marks::NONE;
         let m = &mut marks;
         m.add(Mark::of(expr));
         let value = match expr {
-            Expr::Here(role) => self.here(*role, s, table, m),
-            Expr::Ref(name) => m.take(self.v(*name, s, table)),
-            Expr::Up { relation, name } => self.up(*relation, *name, s, table, m),
-            Expr::UpAll { relation, name } => self.up_all(*relation, *name, s, table, m),
-            Expr::Any(of) => greatest(of.iter().map(|e| m.take(self.eval(e, s, table)))),
-            Expr::All(of) => least(of.iter().map(|e| m.take(self.eval(e, s, table)))),
+            Expr::Here(role) => self.here(u, *role, s, table, m),
+            Expr::Ref(name) => m.take(self.v(u, *name, s, table)),
+            Expr::Up { relation, name } => self.up(u, *relation, *name, s, table, m),
+            Expr::UpAll { relation, name } => self.up_all(u, *relation, *name, s, table, m),
+            Expr::Any(of) => greatest(of.iter().map(|e| m.take(self.eval(u, e, s, table)))),
+            Expr::All(of) => least(of.iter().map(|e| m.take(self.eval(u, e, s, table)))),
             Expr::Except(a, b) => {
-                let left = m.take(self.eval(a, s, table));
-                let right = m.take(self.complete(b, s));
+                let left = m.take(self.eval(u, a, s, table));
+                let right = m.take(self.complete(u, b, s));
                 if self.mutation == Some(Mutation::ExceptIsTwoValued) && right == Value::Unknown {
                     left
                 } else {
@@ -222,43 +233,69 @@ impl<'a> Oracle<'a> {
                 }
             }
             Expr::Fact(test) => self.fact(test, s, m),
-            Expr::Standing(test) => self.standing(test, m),
-            Expr::SelfIs => Value::from(*self.u == Subject::Object(s.clone())),
+            Expr::Standing(test) => self.standing(u, test, m),
+            Expr::SelfIs => Value::from(*u == Subject::Object(s.clone())),
             Expr::Condition(id) => m.take(self.conditions[usize::from(id.0)]),
-            Expr::Anywhere { scopes, name } => self.anywhere(*scopes, *name, table, m),
+            Expr::Anywhere { scopes, name } => self.anywhere(u, *scopes, *name, table, m),
+            Expr::OfTarget(e) => self.of_target(u, e, s, table, m),
         };
         Outcome { value, marks }
     }
 
+    /// V(target, e, s); unknown if the question names none.
+    fn of_target(
+        &mut self,
+        u: &Subject,
+        e: &Expr,
+        s: &Object,
+        table: &mut Table,
+        m: &mut Marks,
+    ) -> Value {
+        let target = match self.mutation {
+            Some(Mutation::TargetIsTheSubject) => Some(u),
+            _ => self.target,
+        };
+        m.add_if(target.is_none(), Mark::NoTarget);
+        match target {
+            Some(target) => m.take(self.eval(target, e, s, table)),
+            None if self.mutation == Some(Mutation::NoTargetIsNo) => Value::No,
+            None => Value::Unknown,
+        }
+    }
+
     /// The greatest, over live tuples `s#r@x`, of the least of the tuple's condition and match(u, x).
-    fn here(&self, role: NameId, s: &Object, table: &mut Table, m: &mut Marks) -> Value {
-        greatest(
-            self.live(s, role, m)
-                .into_iter()
-                .map(|(c, x)| m.take(c).min(self.matches(x, table, m))),
-        )
+    fn here(
+        &self,
+        u: &Subject,
+        role: NameId,
+        s: &Object,
+        table: &mut Table,
+        m: &mut Marks,
+    ) -> Value {
+        let live = self.live(s, role, m);
+        greatest(live.into_iter().map(|(c, x)| m.take(c).min(self.matches(u, x, table, m))))
     }
 
     /// match(u, x).
-    fn matches(&self, x: &Subject, table: &mut Table, m: &mut Marks) -> Value {
-        if self.u == x && !matches!(x, Subject::Set(..)) {
+    fn matches(&self, u: &Subject, x: &Subject, table: &mut Table, m: &mut Marks) -> Value {
+        if u == x && !matches!(x, Subject::Set(..)) {
             return Value::Yes;
         }
         match x {
             Subject::Object(_) => Value::No,
             Subject::All(of) => {
-                let Subject::Object(u) = self.u else { return Value::No };
+                let Subject::Object(u) = u else { return Value::No };
                 let any_type = self.mutation == Some(Mutation::WildcardIgnoresType);
                 let yes = u.type_name() == of.as_str() || any_type;
                 m.add_if(yes, Mark::WildcardMatch);
                 Value::from(yes)
             }
             Subject::Set(y, n) => {
-                let is_itself = self.u == x && self.mutation != Some(Mutation::SetIsNotItself);
+                let is_itself = u == x && self.mutation != Some(Mutation::SetIsNotItself);
                 m.add_if(is_itself, Mark::SetMatchesItself);
                 // A name that the model does not know has no value: no.
                 let value = match self.model.name_id(n.as_str()) {
-                    Some(name) => m.take(self.v(name, y, table)),
+                    Some(name) => m.take(self.v(u, name, y, table)),
                     None => Value::No,
                 };
                 if value == Value::Yes {
@@ -271,15 +308,24 @@ impl<'a> Oracle<'a> {
     }
 
     /// The greatest, over live tuples `s#rel@t` with t a plain object, of min(c, V(u, n, t)).
-    fn up(&self, rel: NameId, n: NameId, s: &Object, table: &mut Table, m: &mut Marks) -> Value {
+    fn up(
+        &self,
+        u: &Subject,
+        rel: NameId,
+        n: NameId,
+        s: &Object,
+        table: &mut Table,
+        m: &mut Marks,
+    ) -> Value {
         let leads_to = self.objects(s, rel, m);
-        greatest(leads_to.into_iter().map(|(c, t)| c.min(m.take(self.v(n, t, table)))))
+        greatest(leads_to.into_iter().map(|(c, t)| c.min(m.take(self.v(u, n, t, table)))))
     }
 
     /// The least of: the greatest c over these tuples; and, for each, the greatest of V(u, n, t) and
     /// not c.
     fn up_all(
         &self,
+        u: &Subject,
         rel: NameId,
         n: NameId,
         s: &Object,
@@ -291,13 +337,20 @@ impl<'a> Oracle<'a> {
             return Value::Yes;
         }
         let some = greatest(leads_to.iter().map(|(c, _)| *c));
-        let every = least(leads_to.iter().map(|(c, t)| m.take(self.v(n, t, table)).max(!*c)));
+        let every = least(leads_to.iter().map(|(c, t)| m.take(self.v(u, n, t, table)).max(!*c)));
         some.min(every)
     }
 
     /// The greatest V(u, n, t) over objects t of the type with a live tuple `t#r@x`, r a role of the
     /// type and match(u, x) not no. The tuple's condition plays no part in that.
-    fn anywhere(&self, scopes: TypeId, n: NameId, table: &mut Table, m: &mut Marks) -> Value {
+    fn anywhere(
+        &self,
+        u: &Subject,
+        scopes: TypeId,
+        n: NameId,
+        table: &mut Table,
+        m: &mut Marks,
+    ) -> Value {
         let Some(def) = self.model.type_def(scopes) else { return Value::No };
         let everyone = self.mutation == Some(Mutation::AnywhereIgnoresTheSubject);
         let mut found = BTreeSet::new();
@@ -308,87 +361,21 @@ impl<'a> Oracle<'a> {
             m.add_if(is_there && !stored.live, Mark::ExpiredSkipped);
             if is_there
                 && stored.live
-                && (self.matches(&key.subject, table, m) != Value::No || everyone)
+                && (self.matches(u, &key.subject, table, m) != Value::No || everyone)
             {
                 found.insert(&key.scope);
             }
         }
-        greatest(found.into_iter().map(|t| m.take(self.v(n, t, table))))
-    }
-
-    /// The fact of the subject; nothing is known of the members of a subject set or of `type:*`.
-    fn standing(&self, test: &FactTest, m: &mut Marks) -> Value {
-        match self.u {
-            Subject::Object(u) => self.fact(test, u, m),
-            _ if self.mutation == Some(Mutation::StandingOfSetIsNo) => Value::No,
-            _ => Value::Unknown,
-        }
-    }
-
-    /// The fact of the nearest objects at or above `from` that declare it, level by level.
-    fn fact(&self, test: &FactTest, from: &Object, m: &mut Marks) -> Value {
-        let mut level = BTreeSet::from([from]);
-        let mut seen = level.clone();
-        let mut an_edge_is_unknown = false;
-        while !level.is_empty() {
-            let declaring = level.iter().filter(|o| self.declares(o, test.fact));
-            let values: BTreeSet<Value> = declaring.map(|o| self.fact_of(test, o, m)).collect();
-            if let (Some(least), Some(greatest)) = (values.first(), values.last()) {
-                if an_edge_is_unknown && self.mutation != Some(Mutation::FactIgnoresUnknownEdges) {
-                    m.add(Mark::FactBeyondUnknownEdge);
-                    return Value::Unknown;
-                }
-                if self.mutation == Some(Mutation::NearestFactsTakeTheGreatest) {
-                    return *greatest;
-                }
-                m.add_if(least != greatest, Mark::NearestFactsDiffer);
-                return if least == greatest { *least } else { Value::Unknown };
-            }
-            let mut next = BTreeSet::new();
-            for (c, parent) in level.iter().flat_map(|o| self.parents(o, m)).collect::<Vec<_>>() {
-                an_edge_is_unknown |= c == Value::Unknown;
-                if c != Value::No && seen.insert(parent) {
-                    next.insert(parent);
-                }
-            }
-            level = next;
-        }
-        match self.model.fact(test.fact).map(|def| &def.kind) {
-            Some(FactKind::Flag | FactKind::Set) => Value::No,
-            Some(FactKind::OneOf(_)) | None => Value::Unknown,
-        }
-    }
-
-    /// The fact at an object that declares it.
-    fn fact_of(&self, test: &FactTest, object: &Object, m: &mut Marks) -> Value {
-        let live = self.live(object, HAS, m);
-        let had: BTreeSet<_> = live.into_iter().map(|(_, feature)| feature).collect();
-        let has = |feature: &Object| had.contains(&Subject::Object(feature.clone()));
-        match self.model.fact(test.fact).map(|def| &def.kind) {
-            Some(FactKind::Flag | FactKind::Set) => Value::from(has(&test.feature)),
-            Some(FactKind::OneOf(values)) => {
-                match values.iter().filter(|v| has(v)).collect::<Vec<_>>().as_slice() {
-                    [only] => Value::from(**only == test.feature),
-                    _ => Value::Unknown,
-                }
-            }
-            None => Value::Unknown,
-        }
-    }
-
-    /// Every live parent edge of an object, with its condition.
-    fn parents(&self, object: &Object, m: &mut Marks) -> Vec<(Value, &'a Object)> {
-        let Some(def) = self.type_of(object).and_then(|at| self.model.type_def(at)) else {
-            return Vec::new();
-        };
-        let relations = def.edges.iter().filter(|edge| edge.is_parent).map(|edge| edge.relation);
-        let found: Vec<_> = relations.flat_map(|rel| self.objects(object, rel, m)).collect();
-        m.add_if(found.len() > 1, Mark::SeveralParents);
-        found
+        greatest(found.into_iter().map(|t| m.take(self.v(u, n, t, table))))
     }
 
     /// The live tuples `s#rel@t` with t a plain object: their conditions' values, and t.
-    fn objects(&self, s: &Object, rel: NameId, m: &mut Marks) -> Vec<(Value, &'a Object)> {
+    pub(super) fn objects(
+        &self,
+        s: &Object,
+        rel: NameId,
+        m: &mut Marks,
+    ) -> Vec<(Value, &'a Object)> {
         let mut found = Vec::new();
         for (c, x) in self.live(s, rel, m) {
             if let Subject::Object(t) = x {
@@ -399,7 +386,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// The live tuples `s#name@x`: their conditions' values, and x.
-    fn live(&self, s: &Object, name: NameId, m: &mut Marks) -> Vec<(Outcome, &'a Subject)> {
+    pub(super) fn live(
+        &self,
+        s: &Object,
+        name: NameId,
+        m: &mut Marks,
+    ) -> Vec<(Outcome, &'a Subject)> {
         let name = self.model.name_of(name);
         let mut found = Vec::new();
         for stored in &self.tuples {
@@ -414,16 +406,12 @@ impl<'a> Oracle<'a> {
         found
     }
 
-    fn type_of(&self, object: &Object) -> Option<TypeId> {
+    pub(super) fn type_of(&self, object: &Object) -> Option<TypeId> {
         self.model.type_id(object.type_name())
     }
 
-    fn type_def(&self, object: &Object) -> Option<&'a TypeDef> {
+    pub(super) fn type_def(&self, object: &Object) -> Option<&'a TypeDef> {
         self.model.type_def(self.type_of(object)?)
-    }
-
-    fn declares(&self, object: &Object, fact: FactId) -> bool {
-        self.type_def(object).is_some_and(|def| def.facts.contains(&fact))
     }
 
     fn is_computed(&self, object: &Object, name: &str) -> bool {

@@ -6,6 +6,7 @@
 mod agree;
 mod coverage;
 mod eval;
+mod facts;
 mod lists;
 mod models;
 mod readings;

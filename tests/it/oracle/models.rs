@@ -325,7 +325,8 @@ impl Draft<'_> {
                 let of = self.one(&["org", "site", "group", "folder"]);
                 format!("anywhere({of}, {})", self.name_at(of))
             }
-            78..=80 => "self".to_owned(),
+            78..=79 => "self".to_owned(),
+            80 => "within(target)".to_owned(),
             81 => "yes".to_owned(),
             82 => "no".to_owned(),
             83..=86 => self.one(&["calm", "either"]).to_owned(),
@@ -350,10 +351,12 @@ impl Draft<'_> {
         }
         let left = self.expr(at, depth - 1);
         let right = self.expr(at, depth - 1);
-        match self.rng.u8(..10) {
-            0..=6 => format!("({left} or {right})"),
-            7..=8 => format!("({left} and {right})"),
-            _ => format!("({left} except {right})"),
+        match self.rng.u8(..20) {
+            0..=11 => format!("({left} or {right})"),
+            12..=15 => format!("({left} and {right})"),
+            16..=17 => format!("({left} except {right})"),
+            18 => format!("({left} or of(target, {right}))"),
+            _ => format!("({left} and of(target, {right}))"),
         }
     }
 

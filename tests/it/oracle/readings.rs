@@ -45,6 +45,7 @@ struct Little {
     model: Model,
     tuples: Vec<Tuple>,
     context: Context,
+    target: Option<Subject>,
 }
 
 impl Little {
@@ -55,7 +56,13 @@ impl Little {
         }
         let text = ModelText { yaml, csv: String::new(), reaches: Default::default() };
         let model = text.load().unwrap_or_else(|problems| panic!("{problems}\n{}", text.yaml));
-        Self { model, tuples: tuples.into_iter().collect(), context: Context::new() }
+        let tuples = tuples.into_iter().collect();
+        Self { model, tuples, context: Context::new(), target: None }
+    }
+
+    fn about(mut self, target: &str) -> Self {
+        self.target = Some(Subject::parse(target).unwrap());
+        self
     }
 
     fn with(mut self, name: &str, value: serde_json::Value) -> Self {
@@ -68,8 +75,8 @@ impl Little {
         let [u, permission, s] = question.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let (u, s) = (Subject::parse(u).unwrap(), Object::parse(s).unwrap());
         let permission = self.model.name_id(permission).unwrap();
-        let mut oracle = Oracle::new(&self.model, &self.tuples, &u, &self.context, NOW, None);
-        oracle.decide(permission, &s).value
+        let oracle = Oracle::new(&self.model, &self.tuples, &u, &self.context, NOW, None);
+        oracle.about(self.target.as_ref()).decide(permission, &s).value
     }
 }
 
@@ -288,7 +295,8 @@ fn below(tuples: impl IntoIterator<Item = Tuple>) -> Little {
         + "  p: { at: [site], is: \"fact(verified)\" }\n  r: { at: [site], is: \"fact(product:pro)\" }\n";
     let text = ModelText { yaml, csv: String::new(), reaches: Default::default() };
     let model = text.load().unwrap_or_else(|problems| panic!("{problems}\n{}", text.yaml));
-    Little { model, tuples: tuples.into_iter().collect(), context: Context::new() }
+    let tuples = tuples.into_iter().collect();
+    Little { model, tuples, context: Context::new(), target: None }
 }
 
 #[test]
@@ -447,4 +455,73 @@ fn a_name_may_depend_on_its_own_negation_above() {
     for (scope, expected) in [("a", Yes), ("b", No), ("c", Yes), ("d", No), ("e", Unknown)] {
         assert_eq!(world.ask(&format!("user:ana p org:{scope}")), expected, "{scope}");
     }
+}
+
+#[test]
+fn of_target_is_the_targets_value_at_the_same_scope_and_unknown_without_one() {
+    let permissions = [
+        ("p", "org", "of(target, admin)"),
+        ("q", "org, user", "of(target, self or standing(blocked))"),
+        ("r", "org", "of(target, of(target, yes))"),
+        ("s", "org", "admin except of(target, admin)"),
+        ("t", "group", "of(target, anywhere(org, admin))"),
+    ];
+    let world = || {
+        let tuples = [
+            t("org:a#admin@user:ana"),
+            t("org:b#admin@group:g#member"),
+            t("group:g#member@user:bob"),
+            t("user:bob#has@feature:blocked"),
+            office("org:c#admin@user:bob", None),
+            t("org:c#admin@user:ana"),
+        ];
+        Little::new(&permissions, tuples)
+    };
+    for word in ["p", "q", "r", "s"] {
+        assert_eq!(world().ask(&format!("user:ana {word} org:a")), Unknown, "{word}");
+    }
+    let bob = world().about("user:bob");
+    for (question, expected) in [
+        ("user:ana p org:a", No),
+        ("user:ana p org:b", Yes),
+        ("user:ana p org:c", Unknown),
+        ("user:bob q org:a", Yes),
+        ("user:ana q user:bob", Yes),
+        ("user:ana r org:a", Yes),
+        ("user:ana s org:a", Yes),
+        ("user:ana s org:c", Unknown),
+        ("user:ana t group:x", Yes),
+    ] {
+        assert_eq!(bob.ask(question), expected, "{question}");
+    }
+    let set = world().about("group:g#member");
+    assert_eq!(set.ask("user:ana p org:b"), Yes);
+    assert_eq!(set.ask("user:ana q org:b"), Unknown);
+    assert_eq!(world().about("user:ana").ask("user:ana q user:bob"), No);
+}
+
+#[test]
+fn within_needs_a_role_of_the_target_and_each_that_it_may_have() {
+    let world = |tuples: &[Tuple]| {
+        let permissions = [("p", "org", "within(target)")];
+        Little::new(&permissions, tuples.iter().cloned()).about("user:bob")
+    };
+    let ana = || t("org:a#admin@user:ana");
+    let asked = |tuples: &[Tuple]| world(tuples).ask("user:ana p org:a");
+    assert_eq!(asked(&[ana()]), No);
+    assert_eq!(asked(&[ana(), t("org:a#admin@user:bob")]), Yes);
+    assert_eq!(asked(&[t("org:a#admin@user:bob")]), No);
+    assert_eq!(asked(&[ana(), t("org:a#admin@user:bob"), t("org:a#banned@user:bob")]), No);
+    assert_eq!(asked(&[ana(), t("org:a#banned@user:ana"), t("org:a#banned@user:bob")]), Yes);
+    // Held above counts, of either.
+    let above = [t("org:a#parent@org:b"), t("org:b#admin@user:bob")];
+    assert_eq!(asked(&[&above[..], &[ana()]].concat()), Yes);
+    assert_eq!(asked(&above), No);
+    // What the target may have, and what the subject may lack.
+    let perhaps = |who: &str| office(&format!("org:a#banned@user:{who}"), None);
+    let both = [ana(), t("org:a#admin@user:bob")];
+    assert_eq!(asked(&[&both[..], &[perhaps("bob")]].concat()), Unknown);
+    assert_eq!(asked(&[&both[..], &[perhaps("ana"), perhaps("bob")]].concat()), Unknown);
+    assert_eq!(asked(&[&both[..], &[perhaps("ana")]].concat()), Yes);
+    assert_eq!(asked(&[ana(), perhaps("bob")]), Unknown);
 }

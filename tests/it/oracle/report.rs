@@ -51,9 +51,11 @@ pub(super) fn scenario(world: &World, found: &Disagreement) -> String {
         Value::No => ("deny", ""),
         Value::Unknown => ("deny", ", reason: MISSING_CONTEXT"),
     };
+    let target = question.target.as_ref();
+    let target = target.map(|target| format!(", target: \"{target}\"")).unwrap_or_default();
     let _ = write!(
         text,
-        "    questions:\n      - {{ expect: {expect}, ask: \"{} {} {}\"{reason}, context: {} }}\n",
+        "    questions:\n      - {{ expect: {expect}, ask: \"{} {} {}\"{reason}{target}, context: {} }}\n",
         question.subject,
         world.model.name_of(question.permission),
         question.scope,

@@ -276,6 +276,11 @@ impl<'a> Builder<'a> {
             let context = self.request();
             let contextual =
                 if self.chance(40) { self.contextual(stored, &subject) } else { Vec::new() };
+            let target = match self.rng.u8(..10) {
+                0..=2 => None,
+                3 => Some(subject.clone()),
+                _ => Some(self.subject()),
+            };
             for _ in 0..QUESTIONS_PER_SUBJECT {
                 let permission = *self.one(&permissions);
                 let at = match permission.at.as_slice() {
@@ -303,6 +308,7 @@ impl<'a> Builder<'a> {
                     scope,
                     context: context.clone(),
                     contextual: contextual.clone(),
+                    target: target.clone(),
                 });
             }
         }

@@ -103,12 +103,9 @@ async fn check_refuses_contexts_that_are_no_values() {
 }
 
 #[tokio::test]
-async fn check_refuses_what_later_versions_serve() {
+async fn check_refuses_what_asks_for_nothing() {
     use pb::consistency::Requirement;
     let fresh = |requirement| pb::CheckRequest { consistency: require(requirement), ..good() };
-    let cases = [(pb::CheckRequest { target: "user:bob".into(), ..good() }, "target")];
-    let refused = |(request, field)| (request, Code::Unimplemented, "NOT_SUPPORTED_YET", field);
-    assert_all_refused(cases.map(refused).into()).await;
     let nothing = fresh(Requirement::Latest(false));
     let refused = (nothing, Code::InvalidArgument, "INVALID_FIELD", "consistency.latest");
     assert_all_refused(vec![refused]).await;
@@ -138,7 +135,7 @@ async fn a_batch_has_one_revision_and_each_error_in_its_place() {
     use pb::batch_check_result::Result as Answer;
     let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
     let targeted =
-        pb::BatchCheckItem { target: "user:bob".into(), ..item("user:ana doc.view doc:d1") };
+        pb::BatchCheckItem { target: "usr:bob".into(), ..item("user:ana doc.view doc:d1") };
     let items = vec![
         item("user:ana doc.view doc:d1"),
         item("user:ana doc.veiw doc:d1"),
@@ -161,7 +158,7 @@ async fn a_batch_has_one_revision_and_each_error_in_its_place() {
     assert_eq!(decision(0), (pb::Decision::Allow, pb::Reason::Granted));
     assert_eq!(error(1), (i32::from(Code::InvalidArgument), "UNKNOWN_PERMISSION"));
     assert_eq!(decision(2), (pb::Decision::Deny, pb::Reason::NotGranted));
-    assert_eq!(error(3), (i32::from(Code::Unimplemented), "NOT_SUPPORTED_YET"));
+    assert_eq!(error(3), (i32::from(Code::InvalidArgument), "UNKNOWN_TYPE"));
     assert_eq!(decision(4), (pb::Decision::Deny, pb::Reason::MissingContext));
     let Answer::Error(typo) = &results[1] else { panic!() };
     assert_eq!(typo.metadata.get("nearest").map(String::as_str), Some("doc.view"));
@@ -233,4 +230,81 @@ async fn a_list_is_complete_or_refused() {
         let status = wire.list(request).await.unwrap_err();
         assert_refused(&status, Code::InvalidArgument, reason, field);
     }
+}
+
+#[tokio::test]
+async fn a_question_may_be_about_a_target() {
+    let tuples = ["org:acme#admin@user:ana", "org:acme#admin@user:bob", "org:acme#guest@user:cy"];
+    let mut wire = Wire::with(&tuples).await;
+    let about = |target: &str| pb::CheckRequest {
+        target: target.into(),
+        ..ask("user:ana org.edit_member org:acme")
+    };
+    let same =
+        wire.check(pb::CheckRequest { with_grant: true, ..about("user:bob") }).await.unwrap();
+    assert_eq!(same.decision(), pb::Decision::Allow);
+    // What the target holds gave the subject nothing.
+    let grant = same.grant.unwrap();
+    assert_eq!(grant.tuple, Some(tuple("org:acme#admin@user:ana")));
+    let more = wire.check(about("user:cy")).await.unwrap();
+    assert_eq!((more.decision(), more.reason()), (pb::Decision::Deny, pb::Reason::NotGranted));
+    let nobody = wire.check(about("")).await.unwrap();
+    assert_eq!(nobody.reason(), pb::Reason::MissingContext);
+    assert_eq!(
+        (nobody.decision(), nobody.missing),
+        (pb::Decision::Deny, vec!["target".to_owned()])
+    );
+    // A target that the model does not ask for changes nothing; its names are looked at all the same.
+    let other = pb::CheckRequest { target: "user:cy".into(), ..ask("user:ana org.view org:acme") };
+    let plain = wire.check(ask("user:ana org.view org:acme")).await.unwrap();
+    assert_eq!(wire.check(other).await.unwrap(), plain);
+    // A target that brings a role along, for this question only.
+    let brought = vec![tuple("org:acme#admin@user:zoe")];
+    let request = pb::CheckRequest { contextual_tuples: brought, ..about("user:zoe") };
+    assert_eq!(wire.check(request).await.unwrap().decision(), pb::Decision::Allow);
+    assert_eq!(wire.check(about("user:zoe")).await.unwrap().decision(), pb::Decision::Deny);
+}
+
+#[tokio::test]
+async fn a_target_is_read_as_a_subject_is() {
+    let about = |target: &str| pb::CheckRequest { target: target.into(), ..good() };
+    let cases = [
+        (about("bob"), "INVALID_FIELD", "target"),
+        (about("user:b ob"), "INVALID_FIELD", "target"),
+        (about("usr:bob"), "UNKNOWN_TYPE", "target"),
+        (about("group:g#membr"), "UNKNOWN_NAME", "target"),
+    ];
+    let refused = |(request, reason, field)| (request, Code::InvalidArgument, reason, field);
+    assert_all_refused(cases.map(refused).into()).await;
+    let mut wire = Wire::with(&[]).await;
+    let status = wire.check(about("usr:bob")).await.unwrap_err();
+    assert!(status.message().contains("did you mean `user`?"), "{status:?}");
+    for target in ["user:*", "group:g#member", "org:acme"] {
+        assert_eq!(wire.check(about(target)).await.unwrap().decision(), pb::Decision::Deny);
+    }
+}
+
+#[tokio::test]
+async fn each_item_of_a_batch_has_its_own_target() {
+    use pb::batch_check_result::Result as Answer;
+    let tuples = ["org:acme#admin@user:ana", "org:acme#admin@user:bob", "org:acme#guest@user:cy"];
+    let mut wire = Wire::with(&tuples).await;
+    let items = ["user:bob", "user:cy", "", "bob"].map(|target| pb::BatchCheckItem {
+        target: target.into(),
+        ..item("user:ana org.edit_member org:acme")
+    });
+    let answer = wire.batch(items.into()).await.unwrap();
+    let results: Vec<_> = answer.results.into_iter().map(|result| result.result.unwrap()).collect();
+    let reason = |at: usize| match &results[at] {
+        Answer::Decision(decision) => decision.reason(),
+        Answer::Error(error) => panic!("{error:?}"),
+    };
+    assert_eq!(reason(0), pb::Reason::Granted);
+    assert_eq!(reason(1), pb::Reason::NotGranted);
+    assert_eq!(reason(2), pb::Reason::MissingContext);
+    let Answer::Error(error) = &results[3] else { panic!() };
+    assert_eq!(
+        (error.reason.as_str(), error.metadata["field"].as_str()),
+        ("INVALID_FIELD", "target")
+    );
 }

@@ -157,6 +157,7 @@ impl Words {
                 Expr::Anywhere { .. } => true,
                 Expr::Any(terms) | Expr::All(terms) => terms.iter().any(within),
                 Expr::Except(left, right) => within(left) || within(right),
+                Expr::OfTarget(inner) => within(inner),
                 _ => false,
             }
         }
@@ -207,6 +208,7 @@ fn features(model: &Model) -> BTreeMap<FactId, Vec<String>> {
                 collect(left, found);
                 collect(right, found);
             }
+            Expr::OfTarget(inner) => collect(inner, found),
             _ => {}
         }
     }
