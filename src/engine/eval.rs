@@ -59,7 +59,8 @@ pub(super) struct Eval<'a> {
     pub(super) missing: BTreeSet<String>,
     goals: FxHashMap<Goal, Entry>,
     touched: Vec<Goal>,
-    conditions: FxHashMap<ConditionId, Value>,
+    /// The conditions of the request alone, each with what was missing for it.
+    conditions: FxHashMap<ConditionId, (Value, BTreeSet<String>)>,
     /// The request's values as each condition that was met has them.
     requested: FxHashMap<ConditionId, Rc<Requested>>,
     steps: u64,
@@ -300,11 +301,17 @@ impl<'a> Eval<'a> {
     }
 
     fn asked_condition(&mut self, id: ConditionId) -> Value {
-        if let Some(value) = self.conditions.get(&id) {
-            return *value;
+        if let Some((value, missing)) = self.conditions.get(&id) {
+            let value = *value;
+            // Told again: where it was asked before may not count any more.
+            self.missing.extend(missing.iter().cloned());
+            return value;
         }
+        let before = std::mem::take(&mut self.missing);
         let value = self.condition(id, None);
-        self.conditions.insert(id, value);
+        let own = std::mem::replace(&mut self.missing, before);
+        self.missing.extend(own.iter().cloned());
+        self.conditions.insert(id, (value, own));
         value
     }
 

@@ -249,9 +249,9 @@ conditions:
   hours: { parameters: { hour: int }, when: 'hour < 18' }
   network: { parameters: { ip: string }, when: 'ip == \"here\"' }
 roles:
-  - { at: [group], names: [member], bound_by: [user], conditions: [network] }
-  - { at: [doc], names: [viewer], bound_by: [user, 'group#member'], conditions: [hours] }
-permissions: { view: { at: [doc], is: viewer } }
+  - { at: [group], names: [member], bound_by: [user], conditions: [network, hours] }
+  - { at: [doc], names: [viewer, editor], bound_by: [user, 'group#member'], conditions: [hours] }
+permissions: { view: { at: [doc], is: viewer }, any: { at: [doc], is: 'viewer or editor' } }
 ",
     );
     let with = |text: &str, condition: &str| {
@@ -268,6 +268,11 @@ permissions: { view: { at: [doc], is: viewer } }
     let missing = |question: &str| world.check(question).unwrap().missing().to_vec();
     assert_eq!(missing("user:ana view doc:d"), ["hour"]);
     assert_eq!(missing("user:ana view doc:e"), ["ip"]);
+    // The same condition on the way to a group that nobody asks for, and on what is asked for.
+    with("group:far#member@user:bob", "hours");
+    with("doc:f#editor@user:bob", "hours");
+    world.put(&["doc:f#viewer@group:near#member"]);
+    assert_eq!(missing("user:bob any doc:f"), ["hour"]);
 }
 
 /// A chain of so many arrows, each step through an expression of two levels.
