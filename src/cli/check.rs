@@ -58,7 +58,6 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         target: args.target,
         with_grant: args.with_grant,
         consistency: args.consistency.to_wire(),
-        ..pb::CheckRequest::default()
     };
     let mut request = tonic::Request::new(request);
     // The service then says what it waited for before the time is over.

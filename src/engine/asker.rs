@@ -1,5 +1,5 @@
-//! Who is asked about: the question's subject or its target. Each has goals, keys and groups of its own,
-//! and what one may says nothing of another. Knows which of them is current, not why.
+//! Who is asked about: the question's subject, its target, or one linked with either. Each has goals,
+//! keys and groups of its own, and what one may says nothing of another.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -11,10 +11,13 @@ use super::value::Value;
 use super::view::View;
 use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{Expr, NameId};
+use crate::model::limits::ASKED_OF_ANOTHER_NESTING;
 
 /// Whom a goal is about, by a number within one evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Who(u32);
+
+const FIRST: Who = Who(0);
 
 /// A name at an object, for somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub(super) struct Asker {
 impl Asker {
     /// The first asker of an evaluation: the question's subject.
     pub(super) fn first(view: &View<'_>, subject: SubjectKey) -> Self {
-        Self::new(view, subject, Who(0))
+        Self::new(view, subject, FIRST)
     }
 
     fn new(view: &View<'_>, subject: SubjectKey, who: Who) -> Self {
@@ -81,11 +84,57 @@ impl<'a> Eval<'a> {
         }
     }
 
+    /// The greatest of V(u, expr, s) and, over live tuples `o#link@u` and `o#link@v`, of the least of their
+    /// conditions and V(v, expr, s). Only plain objects are linked, by objects whose type has the relation.
+    pub(super) fn linked(
+        &mut self,
+        link: NameId,
+        expr: &'a Expr,
+        at: ObjectId,
+        depth: usize,
+    ) -> Value {
+        let own = self.expr(expr, at, depth);
+        let SubjectKey::Object(subject) = self.asker.subject else {
+            return own;
+        };
+        if own == Value::Yes {
+            return own;
+        }
+        let linking = self.linking(link, subject);
+        own.or(self.any(linking, |eval, from| match eval.condition_of(&from) {
+            Value::No => Value::No,
+            linked => {
+                let others = eval.targets(link, from.scope).filter(|(_, v)| *v != subject);
+                linked.and(eval.any(others, |eval, (to, v)| match eval.condition_of(&to) {
+                    Value::No => Value::No,
+                    condition => {
+                        condition.and(
+                            eval.ask_as(SubjectKey::Object(v), |eval| eval.expr(expr, at, depth)),
+                        )
+                    }
+                }))
+            }
+        }))
+    }
+
+    /// The live tuples `o#link@u`, o of a type that has the relation.
+    pub(super) fn linking(
+        &self,
+        link: NameId,
+        subject: ObjectId,
+    ) -> impl Iterator<Item = Binding<'a>> + use<'a> {
+        let (view, now) = (self.view, self.now);
+        let bound = view.snapshot.scopes_in(SubjectKey::Object(subject), link);
+        bound.filter(move |binding| binding.is_live(now) && view.is_edge(binding))
+    }
+
     /// Asks with another subject in the current one's place.
     pub(super) fn ask_as<T>(&mut self, subject: SubjectKey, ask: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.asker.subject;
         self.turn_to(subject);
+        self.nesting += ASKED_OF_ANOTHER_NESTING;
         let answer = ask(self);
+        self.nesting -= ASKED_OF_ANOTHER_NESTING;
         self.turn_to(before);
         answer
     }
@@ -109,6 +158,7 @@ impl<'a> Eval<'a> {
             return Rc::clone(closure);
         }
         let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
+        let is_first = self.asker.who == FIRST;
         let start: Vec<_> = self.asker.own_keys().into_iter().flatten().collect();
         let before = std::mem::take(&mut self.missing);
         let closure = Rc::new(Closure::walk(&start, |subject| {
@@ -119,6 +169,10 @@ impl<'a> Eval<'a> {
                 .filter(|b| b.is_live(now))
                 .filter(|b| snapshot.type_of(b.scope).is_some_and(|t| plan.is_plain(t, b.role)))
                 .collect();
+            // The groups of those who are asked about beside the subject are steps: there may be many.
+            if !is_first {
+                self.steps += ups.len() as u64;
+            }
             ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
         }));
         self.asker.closure = Some(Rc::clone(&closure));

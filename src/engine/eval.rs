@@ -63,7 +63,7 @@ pub(super) struct Eval<'a> {
     conditions: FxHashMap<ConditionId, (Value, BTreeSet<String>)>,
     /// The request's values as each condition that was met has them.
     requested: FxHashMap<ConditionId, Rc<Requested>>,
-    steps: u64,
+    pub(super) steps: u64,
     /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
     pub(super) nesting: usize,
@@ -269,6 +269,7 @@ impl<'a> Eval<'a> {
             Expr::SelfIs => Value::from_bool(self.asker.subject == SubjectKey::Object(at)),
             Expr::Condition(id) => self.asked_condition(*id),
             Expr::Anywhere { scopes, name } => self.anywhere(*scopes, *name, depth),
+            Expr::As { link, expr } => self.linked(*link, expr, at, depth),
             Expr::OfTarget(inner) => self.of_target(inner, at, depth),
         }
     }

@@ -1,7 +1,7 @@
 //! Everybody of a type who may do this here: candidates from the tuples that the permission leads to,
 //! each then asked as Check would ask.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::EngineError;
@@ -79,9 +79,12 @@ impl SubjectList {
             found: HashSet::new(),
             seen: HashSet::new(),
             everyone: false,
+            links: BTreeSet::new(),
+            all_of_another: false,
         };
         if let Some(scope) = scope {
             gathering.name(question.permission, scope);
+            gathering.follow_links();
         }
         let Gathering { everyone, found, .. } = gathering;
         let text = |id: ObjectId| view.text_of(id).map(|text| (Arc::clone(text), id));
@@ -180,9 +183,49 @@ struct Gathering<'a> {
     found: HashSet<ObjectId>,
     seen: HashSet<Place>,
     everyone: bool,
+    /// The relations by which the permission asks linked subjects.
+    links: BTreeSet<NameId>,
+    /// Something is bound to all of another type.
+    all_of_another: bool,
 }
 
 impl Gathering<'_> {
+    /// Adds whoever is linked with one of those found, over any number of links, and leaves those of the
+    /// wanted type.
+    fn follow_links(&mut self) {
+        if self.links.is_empty() {
+            self.found.retain(|id| self.view.type_of(*id) == Some(self.wanted));
+            return;
+        }
+        // Whom those are linked with is not looked for one by one.
+        self.everyone |= self.all_of_another;
+        let mut open: Vec<ObjectId> = self.found.iter().copied().collect();
+        while let Some(id) = open.pop().filter(|_| !self.everyone) {
+            for &link in &self.links {
+                let linking = self.view.snapshot.scopes_in(SubjectKey::Object(id), link);
+                let live = linking.filter(|b| b.is_live(self.now) && self.view.is_edge(b));
+                for from in live {
+                    let others = self.view.snapshot.all_bound(from.scope, link);
+                    for to in others.filter(|binding| binding.is_live(self.now)) {
+                        if let SubjectKey::Object(other) = to.subject
+                            && self.found.insert(other)
+                        {
+                            open.push(other);
+                        }
+                    }
+                }
+            }
+        }
+        self.found.retain(|id| self.view.type_of(*id) == Some(self.wanted));
+    }
+
+    /// Someone who may have it. Of another type than the wanted only where links may lead on.
+    fn found(&mut self, id: ObjectId) {
+        if self.plan.has_links() || self.view.type_of(id) == Some(self.wanted) {
+            self.found.insert(id);
+        }
+    }
+
     fn name(&mut self, name: NameId, at: ObjectId) {
         // A list of places still to walk, not recursion: groups may be nested as deep as the store is.
         let mut waiting = vec![(name, at)];
@@ -225,10 +268,10 @@ impl Gathering<'_> {
                 }
             }
             Expr::Except(left, _) => self.expr(left, at, type_id, waiting),
-            Expr::SelfIs => {
-                if type_id == self.wanted {
-                    self.found.insert(at);
-                }
+            Expr::SelfIs => self.found(at),
+            Expr::As { link, expr } => {
+                self.links.insert(*link);
+                self.expr(expr, at, type_id, waiting);
             }
             Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => {
                 self.everyone = true;
@@ -239,15 +282,12 @@ impl Gathering<'_> {
     }
 
     fn here(&mut self, role: NameId, at: ObjectId, waiting: &mut Vec<Place>) {
-        let bound = self.view.snapshot.all_bound(at, role);
-        for binding in bound.filter(|binding| binding.is_live(self.now)) {
+        let now = self.now;
+        for binding in self.view.snapshot.all_bound(at, role).filter(|b| b.is_live(now)) {
             match binding.subject {
-                SubjectKey::Object(id) => {
-                    if self.view.type_of(id) == Some(self.wanted) {
-                        self.found.insert(id);
-                    }
-                }
-                SubjectKey::All(type_id) => self.everyone |= type_id == self.wanted,
+                SubjectKey::Object(id) => self.found(id),
+                SubjectKey::All(type_id) if type_id == self.wanted => self.everyone = true,
+                SubjectKey::All(_) => self.all_of_another = true,
                 SubjectKey::Set(object, name) => waiting.push((name, object)),
             }
         }

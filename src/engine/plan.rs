@@ -19,6 +19,8 @@ pub struct Plan {
     /// The names in `plain`.
     plain_roles: Vec<NameId>,
     bounded: HashSet<(TypeId, NameId)>,
+    /// Some definition asks linked subjects.
+    has_links: bool,
 }
 
 impl Plan {
@@ -29,7 +31,12 @@ impl Plan {
         let mut plain_roles: Vec<NameId> = plain.iter().map(|(_, name)| *name).collect();
         plain_roles.sort_unstable();
         plain_roles.dedup();
-        Self { plain, plain_roles, bounded: bounded_names(model) }
+        Self { plain, plain_roles, bounded: bounded_names(model), has_links: has_links(model) }
+    }
+
+    /// Whether a subject may have a value through another one.
+    pub(super) fn has_links(&self) -> bool {
+        self.has_links
     }
 
     pub(super) fn is_plain(&self, at: TypeId, name: NameId) -> bool {
@@ -41,7 +48,8 @@ impl Plan {
         &self.plain_roles
     }
 
-    /// Whether V(u, expr, s) being yes, no target named, implies that a tuple binds u, a set with u in it, or all of u's
+    /// Whether V(u, expr, s) being yes, no target named, implies that a tuple binds u
+    /// or one linked with it, a set with u in it, or all of u's
     /// type, somewhere that the expression leads to.
     pub(super) fn is_bounded(&self, model: &Model, at: TypeId, expr: &Expr) -> bool {
         bounded(model, &self.bounded, at, expr)
@@ -50,6 +58,19 @@ impl Plan {
 
 fn types(model: &Model) -> impl Iterator<Item = (TypeId, &TypeDef)> {
     (0u16..).map(TypeId).zip(&model.types)
+}
+
+fn has_links(model: &Model) -> bool {
+    fn within(expr: &Expr) -> bool {
+        match expr {
+            Expr::As { .. } => true,
+            Expr::Any(parts) | Expr::All(parts) => parts.iter().any(within),
+            Expr::Except(left, right) => within(left) || within(right),
+            Expr::OfTarget(inner) => within(inner),
+            _ => false,
+        }
+    }
+    model.types.iter().flat_map(|def| def.defs.values()).any(|def| within(&def.expr))
 }
 
 fn is_here(expr: &Expr, name: NameId) -> bool {
@@ -138,6 +159,7 @@ fn bounded(model: &Model, names: &HashSet<(TypeId, NameId)>, at: TypeId, expr: &
         Expr::Any(parts) => parts.iter().all(|part| bounded(model, names, at, part)),
         Expr::All(parts) => parts.iter().any(|part| bounded(model, names, at, part)),
         Expr::Except(left, _) => bounded(model, names, at, left),
+        Expr::As { expr, .. } => bounded(model, names, at, expr),
         // In a list, which names no target, it is unknown for everybody alike and lets nobody.
         Expr::SelfIs | Expr::OfTarget(_) => true,
         Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::index::{ObjectId, Snapshot, SubjectKey};
+use crate::index::{Binding, ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::names::{Object, Subject};
 
@@ -58,6 +58,12 @@ impl<'a> View<'a> {
                 SubjectKey::Set(self.object(object)?, name)
             }
         })
+    }
+
+    /// Whether the tuple's role is a relation of its scope's type, not a role of the same name.
+    pub(super) fn is_edge(&self, binding: &Binding<'_>) -> bool {
+        let def = self.type_of(binding.scope).and_then(|at| self.model().type_def(at));
+        def.is_some_and(|def| def.edge(binding.role).is_some())
     }
 
     pub(super) fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {

@@ -6,7 +6,7 @@ use super::Grant;
 use super::asker::Goal;
 use super::eval::Eval;
 use super::value::Value;
-use crate::index::{Binding, ObjectId};
+use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{Expr, NameId};
 use crate::model::limits::EVALUATION_NESTING_MAX;
 
@@ -81,10 +81,42 @@ impl<'a> Eval<'a> {
                     if yes { self.witness_of_name(*name, scope, seen) } else { None }
                 })
             }
+            Expr::As { link, expr } => self.witness_of_linked(*link, expr, at, seen),
             // What the target holds gives the subject nothing.
             Expr::OfTarget(_) => None,
             Expr::Fact(_) | Expr::Standing(_) | Expr::SelfIs | Expr::Condition(_) => None,
         }
+    }
+
+    /// What gave it to the subject, or to one of those linked with it.
+    fn witness_of_linked(
+        &mut self,
+        link: NameId,
+        expr: &'a Expr,
+        at: ObjectId,
+        seen: &mut HashSet<Goal>,
+    ) -> Option<Grant> {
+        let own = self.witness_of(expr, at, seen);
+        let SubjectKey::Object(subject) = self.asker.subject else { return own };
+        if own.is_some() {
+            return own;
+        }
+        for from in self.linking(link, subject) {
+            if self.condition_of(&from) != Value::Yes {
+                continue;
+            }
+            for (to, v) in self.targets(link, from.scope) {
+                if v == subject || self.condition_of(&to) != Value::Yes {
+                    continue;
+                }
+                let linked = SubjectKey::Object(v);
+                let found = self.ask_as(linked, |eval| eval.witness_of(expr, at, seen));
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
     }
 
     fn solve_name(&mut self, name: NameId, at: ObjectId) -> Value {

@@ -10,7 +10,7 @@ use super::yaml::Word;
 /// The words that no role, permission, computed name or gate may have.
 pub(super) const RESERVED: [&str; 6] = ["yes", "no", "self", "and", "or", "except"];
 
-const FUNCTIONS: [(&str, Form); 10] = [
+const FUNCTIONS: [(&str, Form); 11] = [
     ("here", Form::Names(Function::Here)),
     ("up", Form::Names(Function::Up)),
     ("up_all", Form::Names(Function::UpAll)),
@@ -19,6 +19,7 @@ const FUNCTIONS: [(&str, Form); 10] = [
     ("condition", Form::Names(Function::Condition)),
     ("anywhere", Form::Names(Function::Anywhere)),
     ("parameter", Form::Names(Function::Parameter)),
+    ("as", Form::As),
     ("of", Form::Of),
     ("within", Form::Within),
 ];
@@ -28,6 +29,8 @@ const FUNCTIONS: [(&str, Form); 10] = [
 enum Form {
     /// Names alone.
     Names(Function),
+    /// A relation and an expression.
+    As,
     /// `target` and an expression.
     Of,
     /// `target`.
@@ -69,6 +72,8 @@ pub(super) enum Term {
     Name(Name),
     /// The second argument is there for the functions that take two.
     Call(Function, Name, Option<Name>),
+    /// `as(link, ...)`, and where its `as` stands.
+    As(Position, Name, Box<Term>),
     /// `of(target, ...)`, and where its `of` stands.
     OfTarget(Position, Box<Term>),
     /// `within(target)`, and where it stands.
@@ -222,6 +227,11 @@ impl Parser<'_> {
         };
         self.next += 1;
         let term = match form {
+            Form::As => {
+                let link = self.name("a relation")?;
+                self.comma("an expression")?;
+                Term::As(name.at.clone(), link, Box::new(self.expr()?))
+            }
             Form::Of => {
                 self.target()?;
                 self.comma("an expression")?;

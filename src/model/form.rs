@@ -72,6 +72,14 @@ pub enum Expr {
         /// The name asked at each.
         name: NameId,
     },
+    /// The greatest value for the subject and for those linked with it: both stand in tuples of `link` at
+    /// one object.
+    As {
+        /// A relation.
+        link: NameId,
+        /// What is asked for each.
+        expr: Box<Expr>,
+    },
     /// The value for the question's target in place of the subject; unknown if it names none.
     OfTarget(Box<Expr>),
 }

@@ -161,6 +161,8 @@ pub const OPEN_NAMES_MAX: usize = 400;
 /// Most expressions that one evaluation may have open at once, for the same reason. An unoptimized
 /// build overflows 2 MiB at about 2,400, so there is room for more than twice as many.
 pub const EVALUATION_NESTING_MAX: usize = 1_000;
+/// Asking about another subject counts as so many expressions open at once: it takes as much of the stack.
+pub const ASKED_OF_ANOTHER_NESTING: usize = 5;
 /// Most revisions that `exactly` is served for, the newest included.
 pub const HISTORY_REVISIONS_MAX: usize = 1_000;
 /// How long a revision is served for `exactly` after a newer one was published, in seconds.

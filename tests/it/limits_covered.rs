@@ -76,6 +76,7 @@ const COVERED: &[(&str, &[&str])] = &[
         "EVALUATION_NESTING_MAX",
         &["limits.rs so_many_expressions_may_be_open_and_one_more_is_an_error"],
     ),
+    ("ASKED_OF_ANOTHER_NESTING", &["linked.rs a_chain_of_links_ends_at_the_bound_with_an_error"]),
     ("WAITING_COMMITS_MAX", &[WRITER]),
     ("GROUP_COMMITS_MAX", &[WRITER]),
     ("CHECKPOINT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),

@@ -26,6 +26,7 @@ mod kill;
 mod layers;
 mod limits;
 mod limits_covered;
+mod linked;
 mod model;
 mod model_in_force;
 mod models_load;

@@ -2,7 +2,7 @@
 //! for themselves. Each rule holds for no, unknown and yes alike.
 
 use crate::model::expression::single;
-use crate::model::form::Expr;
+use crate::model::form::{Expr, NameId};
 
 pub(super) fn yes() -> Expr {
     Expr::All(Vec::new())
@@ -56,12 +56,28 @@ pub(super) fn except(term: Expr, taken: Expr) -> Expr {
     }
 }
 
+/// The same asked of linked subjects. A constant is one for each of them.
+pub(super) fn linked(link: NameId, expr: Expr) -> Expr {
+    if is_yes(&expr) || is_no(&expr) { expr } else { Expr::As { link, expr: Box::new(expr) } }
+}
+
+/// Whether it asks linked subjects, names aside.
+pub(super) fn has_links(expr: &Expr) -> bool {
+    match expr {
+        Expr::As { .. } => true,
+        Expr::Any(terms) | Expr::All(terms) => terms.iter().any(has_links),
+        Expr::Except(term, taken) => has_links(term) || has_links(taken),
+        Expr::OfTarget(inner) => has_links(inner),
+        _ => false,
+    }
+}
+
 /// How many nodes it has.
 pub(super) fn nodes(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Any(terms) | Expr::All(terms) => terms.iter().map(nodes).sum(),
         Expr::Except(term, taken) => nodes(term) + nodes(taken),
-        Expr::OfTarget(inner) => nodes(inner),
+        Expr::As { expr: inner, .. } | Expr::OfTarget(inner) => nodes(inner),
         _ => 0,
     }
 }
@@ -71,7 +87,7 @@ pub(super) fn depth(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Any(terms) | Expr::All(terms) => terms.iter().map(depth).max().unwrap_or(0),
         Expr::Except(term, taken) => depth(term).max(depth(taken)),
-        Expr::OfTarget(inner) => depth(inner),
+        Expr::As { expr: inner, .. } | Expr::OfTarget(inner) => depth(inner),
         _ => 0,
     }
 }

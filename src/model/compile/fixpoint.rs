@@ -1,7 +1,8 @@
 //! The rule that a fixpoint must exist: no name depends on itself through the right side of `except`.
-//! DESIGN names the one exception. Knows the general form only.
+//! DESIGN names the one exception. And the rule that nothing under the right side of `except` asks linked
+//! subjects, be it through names. Knows the general form only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::draft::Draft;
 use super::lift::Defs;
@@ -40,11 +41,14 @@ struct Graph {
     ids: HashMap<Node, usize>,
     nodes: Vec<Node>,
     edges: Vec<Vec<Edge>>,
+    /// The definitions in which an `as` stands.
+    linked: BTreeSet<usize>,
 }
 
 /// Reports every negative dependency that lies on a cycle.
 pub(super) fn check(defs: &Defs, draft: &mut Draft) {
     let graph = Graph::of(&draft.types);
+    graph.check_links(defs, draft);
     let components = graph.components();
     let within = |from: usize, edge: &Edge| components.get(from) == components.get(edge.to);
     let mut sound: HashMap<usize, bool> = HashMap::new();
@@ -111,6 +115,58 @@ impl Graph {
         Tarjan::new(self).run()
     }
 
+    /// Reports every definition with an `as` under the right side of an except, once.
+    fn check_links(&self, defs: &Defs, draft: &mut Draft) {
+        let links = self.ways_to_links();
+        for (from, edges) in self.edges.iter().enumerate() {
+            let taken = edges.iter().filter(|edge| edge.negative);
+            let Some(first) = taken.map(|edge| edge.to).find(|to| links.contains_key(to)) else {
+                continue;
+            };
+            let mut path = vec![from, first];
+            // Each node but the last is followed by the one through which it was found.
+            while let Some(Some(next)) = path.last().and_then(|node| links.get(node)) {
+                path.push(*next);
+            }
+            let shown = self.path_shown(&path, draft);
+            let Some(Node::Value(at, name) | Node::Bound(at, name)) = self.nodes.get(from) else {
+                continue;
+            };
+            let Some(place) = defs.places.get(&(*at, *name)).cloned() else { continue };
+            let message = format!(
+                "`{}` has an `as` under the right side of `except`: {}",
+                shown.first().cloned().unwrap_or_default(),
+                shown.join(" -> "),
+            );
+            draft.report.push(&place, message);
+        }
+    }
+
+    /// Every node that leads to an `as`, with the next one on a shortest way there.
+    fn ways_to_links(&self) -> HashMap<usize, Option<usize>> {
+        let mut found: HashMap<usize, Option<usize>> =
+            self.linked.iter().map(|node| (*node, None)).collect();
+        if found.is_empty() {
+            return found;
+        }
+        let mut into: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (from, edges) in self.edges.iter().enumerate() {
+            for edge in edges {
+                into.entry(edge.to).or_default().push(from);
+            }
+        }
+        let mut queue: VecDeque<usize> = self.linked.iter().copied().collect();
+        while let Some(node) = queue.pop_front() {
+            for from in into.get(&node).into_iter().flatten() {
+                if !found.contains_key(from) {
+                    found.insert(*from, Some(node));
+                    queue.push_back(*from);
+                }
+            }
+        }
+        found
+    }
+
     /// The exception: ref and acyclic up steps alone, and no cycle of refs alone, so that each turn
     /// around a cycle ends nearer to the top of a hierarchy.
     fn is_well_founded(&self, component: usize, components: &[usize]) -> bool {
@@ -142,15 +198,7 @@ impl Graph {
     ) {
         let mut path = vec![from];
         path.extend(self.path(to, from, component, components));
-        let mut shown: Vec<String> = Vec::new();
-        for node in &path {
-            let Some(text) = self.nodes.get(*node).map(|node| self.shown(*node, draft)) else {
-                continue;
-            };
-            if shown.last() != Some(&text) {
-                shown.push(text);
-            }
-        }
+        let mut shown = self.path_shown(&path, draft);
         if let [only] = shown.as_slice() {
             shown = vec![only.clone(), only.clone()];
         }
@@ -164,6 +212,14 @@ impl Graph {
             shown.join(" -> "),
         );
         draft.report.push(&place, message);
+    }
+
+    /// A path as a message shows it, each name once where it follows itself.
+    fn path_shown(&self, path: &[usize], draft: &Draft) -> Vec<String> {
+        let nodes = path.iter().filter_map(|node| self.nodes.get(*node));
+        let mut shown: Vec<String> = nodes.map(|node| self.shown(*node, draft)).collect();
+        shown.dedup();
+        shown
     }
 
     fn shown(&self, node: Node, draft: &Draft) -> String {
@@ -266,6 +322,12 @@ impl Walk<'_> {
                 for role in roles {
                     self.graph.edge(self.from, Node::Bound(*scopes, role), Step::Other, negative);
                 }
+            }
+            Expr::As { expr: inner, .. } => {
+                self.graph.linked.insert(self.from);
+                let before = std::mem::replace(&mut self.of_another, true);
+                self.expr(inner, negative);
+                self.of_another = before;
             }
             Expr::OfTarget(inner) => {
                 let before = std::mem::replace(&mut self.of_another, true);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::build::{all, any, except, is_yes, no, nodes, yes};
+use super::build::{all, any, except, is_yes, linked, no, nodes, yes};
 use super::draft::Draft;
 use super::hierarchy::{Edges, Step};
 use super::rows::{Reach, RowPlan};
@@ -48,6 +48,7 @@ pub(super) fn stand(expr: &Expr, at: TypeId, draft: &Draft) -> Expr {
         Expr::Any(terms) => any(terms.iter().map(|term| stand(term, at, draft))),
         Expr::All(terms) => all(terms.iter().map(|term| stand(term, at, draft))),
         Expr::Except(term, taken) => except(stand(term, at, draft), stand(taken, at, draft)),
+        Expr::As { link, expr } => linked(*link, stand(expr, at, draft)),
         Expr::OfTarget(inner) => Expr::OfTarget(Box::new(stand(inner, at, draft))),
         other => other.clone(),
     }

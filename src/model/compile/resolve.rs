@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::ParameterValue;
-use super::build::{all, any, depth, except, no, nodes, yes};
+use super::build::{all, any, depth, except, has_links, linked, no, nodes, yes};
 use super::draft::Draft;
 use crate::model::expression::{self, Function, Name, Term};
 use crate::model::form::{Expr, FactKind, FactTest, NameId};
@@ -49,6 +49,8 @@ pub(super) struct Resolver<'d> {
     /// The names of the gates being resolved, outermost first.
     open: Vec<String>,
     nodes: usize,
+    /// So many right sides of `except` lie around what is being resolved.
+    taken: usize,
 }
 
 impl<'d> Resolver<'d> {
@@ -68,8 +70,16 @@ impl<'d> Resolver<'d> {
         let relations = edges.map(|edge| edge.relation).collect();
         let roles = draft.types.iter().flat_map(|def| &def.roles).map(|role| role.name).collect();
         let cells = HashMap::new();
-        let mut resolver =
-            Self { draft, gates: held, relations, roles, cells, open: Vec::new(), nodes: 0 };
+        let mut resolver = Self {
+            draft,
+            gates: held,
+            relations,
+            roles,
+            cells,
+            open: Vec::new(),
+            nodes: 0,
+            taken: 0,
+        };
         for (word, _) in gates {
             resolver.nodes = 0;
             resolver.gate(&word.text, &word.at, 0);
@@ -127,9 +137,18 @@ impl<'d> Resolver<'d> {
             Term::Any(terms) => Some(any(self.terms(terms, words, level)?)),
             Term::All(terms) => Some(all(self.terms(terms, words, level)?)),
             Term::Except(term, taken) => {
-                let (term, taken) =
-                    (self.term(term, words, level + 1), self.term(taken, words, level + 1));
+                let term = self.term(term, words, level + 1);
+                self.taken += 1;
+                let taken = self.term(taken, words, level + 1);
+                self.taken -= 1;
                 Some(except(term?, taken?))
+            }
+            Term::As(at, link, inner) => {
+                self.spend(1, at)?;
+                let link = self.relation(link);
+                let inner = self.term(inner, words, level + 1);
+                self.not_taken(at)?;
+                Some(linked(link?, inner?))
             }
             Term::OfTarget(at, inner) => {
                 self.spend(1, at)?;
@@ -141,6 +160,16 @@ impl<'d> Resolver<'d> {
                 Some(Expr::Ref(self.draft.within(at)))
             }
         }
+    }
+
+    /// What asks linked subjects must not stand under the right side of `except`: an account more would
+    /// take away.
+    fn not_taken(&mut self, at: &Position) -> Option<()> {
+        if self.taken == 0 {
+            return Some(());
+        }
+        self.draft.report.push(at, "`as` must not stand under the right side of `except`");
+        None
     }
 
     fn terms(&mut self, terms: &[Term], words: Words, level: usize) -> Option<Vec<Expr>> {
@@ -211,6 +240,9 @@ impl<'d> Resolver<'d> {
                     self.draft.report.push(at, message);
                     return None;
                 }
+                if has_links(&expr) {
+                    self.not_taken(at)?;
+                }
                 Some(expr)
             }
             Gate::Broken => None,
@@ -231,9 +263,10 @@ impl<'d> Resolver<'d> {
                     None
                 } else {
                     let before = std::mem::take(&mut self.nodes);
+                    let taken = std::mem::take(&mut self.taken);
                     let term = expression::parse(&source, &mut self.draft.report);
                     let expr = term.and_then(|term| self.term(&term, Words::Names, 0));
-                    self.nodes = before;
+                    (self.nodes, self.taken) = (before, taken);
                     expr
                 };
                 self.open.pop();

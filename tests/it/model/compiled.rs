@@ -453,3 +453,24 @@ site peer name: ref within
 site within helper: all(any(of target ref admin, of target ref owner), any(ref admin, except(yes, of target ref admin)), any(ref owner, except(yes, of target ref owner)))",
     );
 }
+
+#[test]
+fn as_stands_at_the_scope_and_a_constant_is_one_for_each() {
+    check(
+        "model: m
+types: { user: {}, org: { relations: { kin: [user] } }, site: { parents: [org] } }
+roles: [ { at: [org], names: [admin], gate: self }, { at: [site], names: [owner] } ]
+gates: { own: 'as(kin, here(owner) or here(admin))' }
+names: { a: { at: [org, site], is: own }, b: { at: [org], is: 'as(kin, parameter(p)) or as(kin, as(kin, no))' } }
+parameters: { p: false }
+",
+        "",
+        "org a name: as kin ref admin/here
+org admin role: all(here admin, self)
+org admin/here helper: all(here admin, self)
+org b name: no
+site a name: as kin here owner
+site admin role: up parent admin
+site owner role: here owner",
+    );
+}

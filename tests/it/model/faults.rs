@@ -284,6 +284,8 @@ const FAULTS_IN_EXPRESSIONS: &[Case] = &[
   l: "of(target, admin, owner)"
   m: "within(targets)"
   n: "within(target, admin)"
+  o: "as(admin)"
+  p: "as(parent, admin, owner)"
 "#,
         matrix: MATRIX,
         problems: r#"model.yaml:8:16: expected a word or `(`, found the end of the expression
@@ -299,7 +301,9 @@ model.yaml:17:10: expected the word `target`, found `subject`
 model.yaml:18:16: expected `,` and an expression, found `)`
 model.yaml:19:23: expected `)`, found `,`
 model.yaml:20:14: expected the word `target`, found `targets`
-model.yaml:21:20: expected `)`, found `,`"#,
+model.yaml:21:20: expected `)`, found `,`
+model.yaml:22:15: expected `,` and an expression, found `)`
+model.yaml:23:23: expected `)`, found `,`"#,
     },
     Case {
         what: "words",
@@ -315,6 +319,7 @@ model.yaml:21:20: expected `)`, found `,`"#,
   h: "verified"
   i: "up(parent, a)"
   j: "of(target, amdin or of(target, parent))"
+  k: "as(parnt, amdin) or as(admin, owner)"
 "#,
         matrix: MATRIX,
         problems: r#"model.yaml:8:7: `enginer` is no gate, role, permission or computed name; did you mean `engineer`?
@@ -333,7 +338,48 @@ model.yaml:14:46: `verified` is no role, permission or computed name
 model.yaml:15:7: `verified` is a fact: write `fact(verified)` or `standing(verified)`
 model.yaml:16:18: `a` is a gate: give it a computed name in `names`
 model.yaml:17:18: `amdin` is no gate, role, permission or computed name; did you mean `admin`?
-model.yaml:17:38: `parent` is no gate, role, permission or computed name"#,
+model.yaml:17:38: `parent` is no gate, role, permission or computed name
+model.yaml:18:10: `parnt` is no relation; did you mean `parent`?
+model.yaml:18:17: `amdin` is no gate, role, permission or computed name; did you mean `admin`?
+model.yaml:18:30: `admin` is no relation"#,
+    },
+    Case {
+        what: "linked under except",
+        base: true,
+        yaml: r#"gates:
+  a: "admin except as(parent, owner)"
+  b: "as(parent, owner)"
+  c: "admin except (owner and b)"
+  d: "as(parent, owner except as(parent, yes))"
+  e: "admin except (yes except of(target, as(parent, owner)))"
+  f: "b except admin"
+"#,
+        matrix: MATRIX,
+        problems: r#"model.yaml:8:20: `as` must not stand under the right side of `except`
+model.yaml:10:31: `as` must not stand under the right side of `except`
+model.yaml:11:31: `as` must not stand under the right side of `except`
+model.yaml:12:43: `as` must not stand under the right side of `except`"#,
+    },
+    Case {
+        what: "linked under except through names",
+        base: true,
+        yaml: r#"  - { at: [org], names: [helper], bound_by: ["org#friend"] }
+  - { at: [org], names: [guest], gate: "as(parent, admin)" }
+names:
+  friend: { at: [org], is: "as(parent, admin)" }
+  kin: { at: [site], is: "up(parent, friend) or self" }
+  a: { at: [site], is: "yes except kin" }
+  b: { at: [org], is: "yes except helper" }
+  c: { at: [org], is: "within(target)" }
+  d: { at: [org], is: "friend except admin" }
+  e: { at: [site], is: "yes except anywhere(org, admin)" }
+"#,
+        matrix: MATRIX,
+        problems: r#"model.yaml:12:3: `a@site` has an `as` under the right side of `except`: a@site -> kin@site -> friend@org
+model.yaml:13:3: `b@org` has an `as` under the right side of `except`: b@org -> helper@org -> friend@org
+model.yaml:14:24: `within@org` has an `as` under the right side of `except`: within@org -> helper@org -> friend@org
+model.yaml:14:24: `within@site` has an `as` under the right side of `except`: within@site -> helper@site -> helper@org -> friend@org
+model.yaml:16:3: `e@site` has an `as` under the right side of `except`: e@site -> helper@org -> friend@org"#,
     },
     Case {
         what: "circular gates",

@@ -31,6 +31,9 @@ names: { a: { at: [org], is: 'b or up(partner, a)' }, b: { at: [org], is: a } }"
         "names:
   a: { at: [org], is: yes except b }
   b: { at: [org], is: 'up(parent, a) or self' }",
+        // Positive recursion over links, and an `as` on the left side.
+        "roles: [ { at: [org], names: [admin, banned] } ]
+names: { a: { at: [org], is: '(admin or as(partner, a)) except banned' } }",
         // Of the target, and of a role: neither leads back.
         "roles: [ { at: [org], names: [admin] } ]
 names: { a: { at: [org], is: 'within(target) except of(target, admin)' } }",
@@ -79,17 +82,6 @@ fn a_name_may_not_depend_on_itself_through_the_right_side_of_except() {
             "model.yaml:9:10: `a@org` depends on itself through the right side of `except`: \
              a@org -> a@org",
         ),
-        // Of the target, be it one edge up: that is no step of the exception's.
-        (
-            "names: { a: { at: [org], is: 'yes except of(target, up(parent, a))' } }",
-            "model.yaml:9:10: `a@org` depends on itself through the right side of `except`: \
-             a@org -> a@org",
-        ),
-        (
-            "roles: [ { at: [org], names: [admin], gate: 'within(target)' } ]",
-            "model.yaml:9:46: `within@org` depends on itself through the right side of `except`: \
-             within@org -> admin@org -> within@org",
-        ),
         // Through who may be bound to a role.
         (
             "roles: [ { at: [org], names: [guest], bound_by: ['org#welcome'] } ]
@@ -112,6 +104,36 @@ names:
 permissions: { p: { at: [org], is: guest } }",
             "model.yaml:9:31: `guest@org` depends on itself through the right side of `except`: \
              guest@org -> p@org -> guest@org",
+        ),
+    ] {
+        assert_eq!(with(extra), expected, "{extra}");
+    }
+}
+
+#[test]
+fn asking_somebody_else_is_no_way_round_the_rule() {
+    for (extra, expected) in [
+        // Of linked subjects.
+        (
+            "roles: [ { at: [org], names: [admin] } ]
+names:
+  a: { at: [org], is: 'as(partner, b)' }
+  b: { at: [org], is: yes except a }",
+            "model.yaml:12:3: `b@org` depends on itself through the right side of `except`: \
+             b@org -> a@org -> b@org\n\
+             model.yaml:12:3: `b@org` has an `as` under the right side of `except`: \
+             b@org -> a@org",
+        ),
+        // Of the target, be it one edge up: that is no step of the exception's.
+        (
+            "names: { a: { at: [org], is: 'yes except of(target, up(parent, a))' } }",
+            "model.yaml:9:10: `a@org` depends on itself through the right side of `except`: \
+             a@org -> a@org",
+        ),
+        (
+            "roles: [ { at: [org], names: [admin], gate: 'within(target)' } ]",
+            "model.yaml:9:46: `within@org` depends on itself through the right side of `except`: \
+             within@org -> admin@org -> within@org",
         ),
     ] {
         assert_eq!(with(extra), expected, "{extra}");

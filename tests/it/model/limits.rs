@@ -78,6 +78,14 @@ fn expressions_are_bounded_as_written_and_with_their_gates() {
     let of =
         |levels: usize| gate(&format!("{}no{}", "of(target, ".repeat(levels), ")".repeat(levels)));
     assert_bound(&of(EXPRESSION_DEPTH_MAX - 1), &of(EXPRESSION_DEPTH_MAX), &words);
+    // The deepest that can be written, four nodes a level, is no deeper than what gates expand to.
+    let linked = |levels: usize| {
+        let open = "self or self and as(kin, ".repeat(levels);
+        let close = " except self)".repeat(levels);
+        let types = "types: { user: {}, org: { relations: { kin: [user] } } }";
+        problems(&format!("model: m\n{types}\ngates: {{ g: '{open}self{close}' }}\n"), "")
+    };
+    assert_bound(&linked(EXPRESSION_DEPTH_MAX - 1), &linked(EXPRESSION_DEPTH_MAX), &words);
 
     let wide = |terms: usize| gate(&vec!["self"; terms].join(" or "));
     let words = format!("over {EXPRESSION_NODES_MAX} terms");

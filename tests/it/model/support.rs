@@ -86,6 +86,9 @@ fn form(model: &Model, expr: &Expr) -> String {
         Expr::Anywhere { scopes, name } => {
             format!("anywhere {} {}", model.type_name(*scopes), model.name_of(*name))
         }
+        Expr::As { link, expr } => {
+            format!("as {} {}", model.name_of(*link), form(model, expr))
+        }
         Expr::OfTarget(inner) => format!("of target {}", form(model, inner)),
     }
 }

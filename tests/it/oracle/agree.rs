@@ -308,6 +308,9 @@ fn deliberate_mistakes_are_found() {
         Mutation::ContextualHasNoCondition,
         Mutation::TargetIsTheSubject,
         Mutation::NoTargetIsNo,
+        Mutation::LinksHaveNoConditions,
+        Mutation::OnlyTheOthersLinkHasACondition,
+        Mutation::LinksAreTransitive,
     ] {
         let mut asked = Coverage::new();
         let found = (0..WORLDS_TO_FIND_A_MISTAKE).find_map(|at| {

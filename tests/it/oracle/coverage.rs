@@ -21,6 +21,10 @@ pub(super) enum Mark {
     SelfIs,
     Condition,
     Anywhere,
+    As,
+    LinkDecides,
+    UnknownLink,
+    LinkInLink,
     OfTarget,
     NoTarget,
     TargetDecides,
@@ -57,7 +61,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    const ALL: [Self; 45] = [
+    const ALL: [Self; 49] = [
         Self::Here,
         Self::Ref,
         Self::Up,
@@ -70,6 +74,10 @@ impl Mark {
         Self::SelfIs,
         Self::Condition,
         Self::Anywhere,
+        Self::As,
+        Self::LinkDecides,
+        Self::UnknownLink,
+        Self::LinkInLink,
         Self::OfTarget,
         Self::NoTarget,
         Self::TargetDecides,
@@ -120,6 +128,7 @@ impl Mark {
             Expr::SelfIs => Self::SelfIs,
             Expr::Condition(_) => Self::Condition,
             Expr::Anywhere { .. } => Self::Anywhere,
+            Expr::As { .. } => Self::As,
             Expr::OfTarget(_) => Self::OfTarget,
         }
     }

@@ -56,6 +56,12 @@ pub(super) enum Mutation {
     TargetIsTheSubject,
     /// Without a target, what is asked of it is no.
     NoTargetIsNo,
+    /// A link counts whatever the conditions of its tuples.
+    LinksHaveNoConditions,
+    /// The condition of the tuple that binds the subject itself plays no part.
+    OnlyTheOthersLinkHasACondition,
+    /// One `as` goes over any number of links.
+    LinksAreTransitive,
 }
 
 /// The tuples of a question: what is stored, but for what its contextual tuples take the place of, and
@@ -93,7 +99,7 @@ pub(super) struct Outcome {
 /// Where every equation starts.
 const START: Outcome = Outcome { value: Value::No, marks: Marks::NONE };
 
-type Table = BTreeMap<Cell, Outcome>;
+pub(super) type Table = BTreeMap<Cell, Outcome>;
 
 /// How deep complete solves may nest. Models guarantee that they end; a model that breaks the
 /// guarantee should fail with a sentence, not with the end of the stack.
@@ -101,8 +107,8 @@ const NESTED_SOLVES_MAX: usize = 100;
 
 /// A tuple, whether it is live, and the value of its condition.
 #[derive(Debug)]
-struct Stored<'a> {
-    tuple: &'a Tuple,
+pub(super) struct Stored<'a> {
+    pub(super) tuple: &'a Tuple,
     live: bool,
     condition: Outcome,
 }
@@ -111,10 +117,10 @@ struct Stored<'a> {
 #[derive(Debug)]
 pub(super) struct Oracle<'a> {
     pub(super) model: &'a Model,
-    tuples: Vec<Stored<'a>>,
+    pub(super) tuples: Vec<Stored<'a>>,
     conditions: Vec<Outcome>,
-    asker: &'a Subject,
-    target: Option<&'a Subject>,
+    pub(super) asker: &'a Subject,
+    pub(super) target: Option<&'a Subject>,
     pub(super) mutation: Option<Mutation>,
     /// The expressions whose complete solves are under way, outermost first. Addresses, because the
     /// same expression may be open at several objects, and nothing else tells it from an equal one.
@@ -212,7 +218,13 @@ impl<'a> Oracle<'a> {
     }
 
     /// The table of DESIGN, a line per node.
-    fn eval(&mut self, u: &Subject, expr: &Expr, s: &Object, table: &mut Table) -> Outcome {
+    pub(super) fn eval(
+        &mut self,
+        u: &Subject,
+        expr: &Expr,
+        s: &Object,
+        table: &mut Table,
+    ) -> Outcome {
         let mut marks = Marks::NONE;
         let m = &mut marks;
         m.add(Mark::of(expr));
@@ -237,30 +249,10 @@ impl<'a> Oracle<'a> {
             Expr::SelfIs => Value::from(*u == Subject::Object(s.clone())),
             Expr::Condition(id) => m.take(self.conditions[usize::from(id.0)]),
             Expr::Anywhere { scopes, name } => self.anywhere(u, *scopes, *name, table, m),
+            Expr::As { link, expr } => self.linked(u, *link, expr, s, table, m),
             Expr::OfTarget(e) => self.of_target(u, e, s, table, m),
         };
         Outcome { value, marks }
-    }
-
-    /// V(target, e, s); unknown if the question names none.
-    fn of_target(
-        &mut self,
-        u: &Subject,
-        e: &Expr,
-        s: &Object,
-        table: &mut Table,
-        m: &mut Marks,
-    ) -> Value {
-        let target = match self.mutation {
-            Some(Mutation::TargetIsTheSubject) => Some(u),
-            _ => self.target,
-        };
-        m.add_if(target.is_none(), Mark::NoTarget);
-        match target {
-            Some(target) => m.take(self.eval(target, e, s, table)),
-            None if self.mutation == Some(Mutation::NoTargetIsNo) => Value::No,
-            None => Value::Unknown,
-        }
     }
 
     /// The greatest, over live tuples `s#r@x`, of the least of the tuple's condition and match(u, x).

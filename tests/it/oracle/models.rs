@@ -32,6 +32,9 @@ pub(super) const MATRIX_FILE: &str = "matrix.csv";
 /// The members of every set of facts.
 pub(super) const MEMBERS: [&str; 2] = ["a", "b"];
 
+/// The relations by which subjects are linked.
+pub(super) const LINKS: [&str; 2] = ["account", "badge"];
+
 const CONDITIONS: [(&str, &str); 5] = [
     ("office", r"{ parameters: { hour: int }, when: 'hour >= 8 && hour < 18' }"),
     ("open", r"{ parameters: { ok: bool }, when: 'ok' }"),
@@ -81,13 +84,15 @@ struct Draft<'r> {
     kinds: Vec<Kind>,
     /// The computed names and permissions written so far, and a type where each has a meaning.
     names: Vec<(String, &'static str)>,
+    /// The right side of an except is being written, where nothing may be linked.
+    taken: bool,
     yaml: String,
 }
 
 /// Writes a model.
 pub(super) fn generate(rng: &mut Rng) -> ModelText {
     let kinds = kinds(rng);
-    let mut draft = Draft { rng, kinds, names: Vec::new(), yaml: String::new() };
+    let mut draft = Draft { rng, kinds, names: Vec::new(), taken: false, yaml: String::new() };
     draft.line("model: random");
     draft.line("parameters: { strict: true, lax: false }");
     draft.types();
@@ -146,6 +151,7 @@ fn kinds(rng: &mut Rng) -> Vec<Kind> {
     add("group", upward, &[], &["member", "lead"], &some(rng, 30, &user_facts), rng);
     let upward = if rng.u8(..10) < 4 { &[("team", "group"), ("parent", "org")][..] } else { &[] };
     add("user", upward, &[], &["delegate"], &user_facts, rng);
+    add("person", &[], &[], &["carer"], &[], rng);
     let parents = [("parent", "site"), ("folder", "folder")];
     add("doc", &parents, &[("home", "org")], &["viewer", "editor", "banned"], &[], rng);
     kinds
@@ -190,6 +196,12 @@ impl Draft<'_> {
                 arrows.push(format!("{relation}: {{ to: [{target}], {conditions} }}"));
             }
             let name = self.kinds[at].name;
+            if name == "person" {
+                for (link, to) in LINKS.into_iter().zip(["user, group", "user"]) {
+                    let conditions = self.conditions(50);
+                    arrows.push(format!("{link}: {{ to: [{to}], {conditions} }}"));
+                }
+            }
             let arrows = arrows.join(", ");
             self.line(&format!(
                 "  {name}: {{ parents: {{ {parents} }}, relations: {{ {arrows} }} }}"
@@ -349,11 +361,22 @@ impl Draft<'_> {
         if depth == 0 || self.chance(15) {
             return self.leaf(at);
         }
+        let kind = self.rng.u8(..24);
         let left = self.expr(at, depth - 1);
+        let before = self.taken;
+        self.taken |= matches!(kind, 16..=17);
         let right = self.expr(at, depth - 1);
-        match self.rng.u8(..20) {
-            0..=11 => format!("({left} or {right})"),
-            12..=15 => format!("({left} and {right})"),
+        self.taken = before;
+        match kind {
+            20.. if !self.taken => {
+                let (link, inner) = (self.one(&LINKS), self.one(&LINKS));
+                match self.rng.u8(..4) {
+                    0 => format!("({left} or as({link}, as({inner}, {right})))"),
+                    _ => format!("({left} or as({link}, {right}))"),
+                }
+            }
+            0..=12 | 20.. => format!("({left} or {right})"),
+            13..=15 => format!("({left} and {right})"),
             16..=17 => format!("({left} except {right})"),
             18 => format!("({left} or of(target, {right}))"),
             _ => format!("({left} and of(target, {right}))"),
@@ -367,6 +390,7 @@ impl Draft<'_> {
         match (own, self.rng.u8(..10)) {
             (Some((relation, _)), 0..=2) => format!("{expr} or up({relation}, {name})"),
             (Some((relation, _)), 3..=4) => format!("{expr} except up({relation}, {name})"),
+            (_, 5) => format!("{expr} or as({}, {name})", self.one(&LINKS)),
             _ => expr,
         }
     }

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
 use super::eval::{Question, merged};
-use super::models::{self, MEMBERS, ModelText};
+use super::models::{self, LINKS, MEMBERS, ModelText};
 
 /// 2026-01-15T12:00:00Z: the moment at which every question of a world is asked.
 pub(super) const NOW: Time = Time(1_768_478_400_000_000);
@@ -133,6 +133,8 @@ impl<'a> Builder<'a> {
     fn edge(&mut self, from: &Object, edge: &EdgeDef, tuples: &mut Vec<Tuple>) {
         let wanted = match (edge.many, self.rng.u8(..10)) {
             (_, 0) => 0,
+            // What links subjects leads to several, or it links nobody.
+            _ if LINKS.contains(&self.model.name_of(edge.relation)) => 2,
             (true, 4..) => 2,
             _ => 1,
         };

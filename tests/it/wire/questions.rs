@@ -5,7 +5,7 @@ use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::BATCH_ITEMS_MAX;
 use tonic::Code;
 
-use super::client::{Wire, ask, context, item, tuple};
+use super::client::{Wire, ask, context, item, list, tuple};
 use crate::support::service::{assert_refused, refusal};
 
 #[tokio::test]
@@ -307,4 +307,23 @@ async fn each_item_of_a_batch_has_its_own_target() {
         (error.reason.as_str(), error.metadata["field"].as_str()),
         ("INVALID_FIELD", "target")
     );
+}
+
+#[tokio::test]
+async fn what_a_person_may_counts_for_each_of_their_accounts() {
+    let links =
+        ["person:p#account@user:ana", "person:p#account@user:ann", "person:q#account@user:eve"];
+    let mut wire = Wire::with(&[&links[..], &["org:acme#admin@user:ann"]].concat()).await;
+    let find = |who: &str| ask(&format!("{who} org.find org:acme"));
+    let through = pb::CheckRequest { with_grant: true, ..find("user:ana") };
+    let allowed = wire.check(through).await.unwrap();
+    assert_eq!(allowed.decision(), pb::Decision::Allow);
+    assert_eq!(allowed.grant.unwrap().tuple, Some(tuple("org:acme#admin@user:ann")));
+    assert_eq!(wire.check(find("user:eve")).await.unwrap().reason(), pb::Reason::NotGranted);
+    let (listed, end) = wire.list(list("org.find", "org:acme", "user")).await.unwrap();
+    assert_eq!((listed, end.count), (vec!["user:ana".to_owned(), "user:ann".to_owned()], 2));
+    // A link that the request brings along is one.
+    let brought = vec![tuple("person:q#account@user:ana"), tuple("org:acme#admin@user:ana")];
+    let request = pb::CheckRequest { contextual_tuples: brought, ..find("user:eve") };
+    assert_eq!(wire.check(request).await.unwrap().decision(), pb::Decision::Allow);
 }

@@ -157,6 +157,8 @@ impl Words {
                 Expr::Anywhere { .. } => true,
                 Expr::Any(terms) | Expr::All(terms) => terms.iter().any(within),
                 Expr::Except(left, right) => within(left) || within(right),
+                // The links of a subject are others' to write.
+                Expr::As { .. } => true,
                 Expr::OfTarget(inner) => within(inner),
                 _ => false,
             }
@@ -208,7 +210,7 @@ fn features(model: &Model) -> BTreeMap<FactId, Vec<String>> {
                 collect(left, found);
                 collect(right, found);
             }
-            Expr::OfTarget(inner) => collect(inner, found),
+            Expr::As { expr: inner, .. } | Expr::OfTarget(inner) => collect(inner, found),
             _ => {}
         }
     }
