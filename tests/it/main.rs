@@ -39,6 +39,7 @@ mod repeats;
 mod schemas;
 mod store_contract;
 mod store_crash;
+mod store_damage;
 mod store_world;
 mod support;
 mod wire;

@@ -60,6 +60,11 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Every file under a directory with its bytes.
+fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    files_under(dir).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+}
+
 fn assert_no_blobs(dir: &Path) {
     let files = files_under(dir);
     assert!(files.iter().any(|file| file.ends_with("log/db")), "{files:?}");
@@ -232,9 +237,11 @@ impl Sample {
     fn is_refused(&self, what: &str, damage: impl FnOnce(&Path)) -> bool {
         let copy = self.copy();
         damage(copy.path());
+        let before = content(copy.path());
         match self.open_and_compare(copy.path()) {
             Ok(()) => false,
             Err(e) => {
+                assert!(content(copy.path()) == before, "{what}: refused, and not left alone: {e}");
                 let text = e.to_string();
                 let says_what_to_do =
                     ["restore", "choose", "check the disk"].iter().any(|word| text.contains(word));

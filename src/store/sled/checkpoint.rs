@@ -97,16 +97,19 @@ impl Checkpoint {
         sink.finish(state.tuple_count.saturating_add(state.keyed_count))
     }
 
-    /// Opens the one that the head file names. Its blocks are proved when they are read.
+    /// Opens the one that the head file names. Its blocks are proved when they are read. Errors name the
+    /// data directory `named`, of which `dir` may be a copy.
     ///
     /// # Errors
     /// `Io`: it is missing; `Corrupt`: it is another, or not whole.
     pub(super) fn open(
         dir: &Path,
+        named: &Path,
         mark: CheckpointMark,
         sync: &Syncer,
     ) -> Result<Self, StoreError> {
-        let engine = Engine::open(&path(dir, mark.head.revision), sync)?;
+        let revision = mark.head.revision;
+        let engine = Engine::open_as(&path(dir, revision), &path(named, revision), sync)?;
         let end = engine.get(&END_KEY)?;
         let end = end.as_deref().and_then(parse_end);
         match end {
@@ -132,18 +135,37 @@ impl Checkpoint {
         path(dir, self.mark.head.revision)
     }
 
-    /// Its head, and what it holds.
+    /// Whether all of it is there. Costs a read of every block.
     ///
     /// # Errors
-    /// `Corrupt`, also from the entries, whose end proves the number of blocks and of entries.
-    pub(super) fn read(&self) -> Result<(CheckpointHead, Contents), StoreError> {
-        let mut entries = Entries {
+    /// `Corrupt`.
+    pub(super) fn prove(&self) -> Result<(), StoreError> {
+        let mut entries = self.entries();
+        while entries.next_entry()?.is_some() {}
+        Ok(())
+    }
+
+    /// Closes it; see [`Engine::close`].
+    pub(super) fn close(self) {
+        self.engine.close();
+    }
+
+    fn entries(&self) -> Entries {
+        Entries {
             items: self.engine.range(&[]),
             reader: BlockReader::default(),
             next_block: 0,
             blocks: self.blocks,
             seal: self.mark.seal,
-        };
+        }
+    }
+
+    /// Its head, and what it holds.
+    ///
+    /// # Errors
+    /// `Corrupt`, also from the entries, whose end proves the number of blocks and of entries.
+    pub(super) fn read(&self) -> Result<(CheckpointHead, Contents), StoreError> {
+        let mut entries = self.entries();
         let head = match entries.next_entry()? {
             Some(bytes) => decode_checkpoint(bytes)?,
             None => return Err(StoreError::corrupt("the checkpoint is empty")),

@@ -91,11 +91,17 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Opens an existing directory. What it holds may be less than what was written to it.
+    /// Opens an existing directory. What it holds may be less than what was written to it, and sled
+    /// makes it so on disk too: whatever follows a damaged place it overwrites.
     ///
     /// # Errors
     /// `Io`: its file is missing; `Corrupt`: sled reports damage, or panics.
     pub(super) fn open(dir: &Path, sync: &Syncer) -> Result<Self, StoreError> {
+        Self::open_as(dir, dir, sync)
+    }
+
+    /// The same; errors name the directory `named`, of which this one is a copy.
+    pub(super) fn open_as(dir: &Path, named: &Path, sync: &Syncer) -> Result<Self, StoreError> {
         let path = dir.join("db");
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let file = file.map_err(|e| io_error("open", &path, e))?;
@@ -107,7 +113,7 @@ impl Engine {
             .flush_every_ms(None);
         let mut tries = 0;
         let db = loop {
-            match guarded(dir, "open", || config.open()) {
+            match guarded(named, "open", || config.open()) {
                 // Our own lock keeps other processes out, so this is an engine of this process whose
                 // last background task has not ended yet.
                 Err(StoreError::Io { source, .. })
@@ -119,7 +125,21 @@ impl Engine {
                 opened => break opened?,
             }
         };
-        Ok(Self { dir: dir.to_owned(), db, file, sync: sync.clone() })
+        Ok(Self { dir: named.to_owned(), db, file, sync: sync.clone() })
+    }
+
+    /// Closes it, and returns once sled's background tasks have ended too and nothing writes to the
+    /// directory any more; or after a while all the same.
+    pub(super) fn close(self) {
+        let Self { db, file, .. } = self;
+        drop(db);
+        for _ in 0..LOCK_TRIES {
+            // sled holds its lock until the last of them is gone.
+            if file.try_lock().is_ok() {
+                return;
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
     }
 
     /// Writes these items, all or none of them; durable after [`flush`](Self::flush) and

@@ -42,6 +42,22 @@ pub(super) fn remove_dir(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Copies a directory with the files and directories in it; not durably. Where the file system can, the
+/// copy shares its blocks with the original.
+pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::create_dir(to).map_err(|e| io_error("create", to, e))?;
+    for name in names(from)? {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy_dir(&from, &to)?;
+        } else if from.is_file() {
+            let doing = || format!("copy `{}` to", from.display());
+            fs::copy(&from, &to).map_err(|e| io_error(&doing(), &to, e))?;
+        }
+    }
+    Ok(())
+}
+
 /// The names in a directory.
 pub(super) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     let wrong = |e| io_error("read", dir, e);

@@ -6,6 +6,7 @@
 //! DIR/head              what the log must at least hold; the lock          head_file.rs
 //! DIR/log/              sled: the commits from `first` on                  log.rs
 //! DIR/checkpoint-N/     sled: the state as of revision N                   checkpoint.rs
+//! DIR/opening/          a copy of the two above while it is proved         trial.rs
 //! DIR/head.new, DIR/checkpoint.new, other checkpoint-N: cut off while being made; removed
 //! ```
 //!
@@ -14,9 +15,10 @@
 //! acknowledged. The head file is synced every 64th group, at a checkpoint, and at the end: it is a
 //! *lower bound* of what is durable (see `head_file`). So a group costs one sync, and 1/64 of another.
 //!
-//! **Proved.** Opening demands that the log, from the checkpoint in force on, is dense, that each
+//! **Proved.** Opening demands that the log, from its first revision on, is dense, that each
 //! record carries its predecessor's checksum, and that it reaches the record that the head file names.
-//! sled shortens a damaged log without an error; here that is a refusal.
+//! sled shortens a damaged log without an error; here that is a refusal. It does so on disk, when it
+//! opens it: so all this is proved on a copy first, and a refusal leaves the directory as it was.
 //!
 //! **Assumed of the disk:** a sync that returned is durable; 512 bytes at a multiple of 512 are written
 //! whole or not at all; and after a failed sync nothing is known, so the store latches.
@@ -29,6 +31,7 @@ mod log;
 mod open;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,7 +89,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SledStore {
     /// Opens the store in this directory, and makes an empty one if the directory is empty or not
-    /// there. Reads the log from the newest checkpoint on.
+    /// there. Reads the log and the newest checkpoint, from a copy that takes as much room meanwhile.
     ///
     /// # Errors
     /// `Locked`, `Refused`, `Corrupt`, `Io`: each says what to do.
@@ -94,7 +97,8 @@ impl SledStore {
         Self::open_with(dir, true, Syncer::default())
     }
 
-    /// Opens the store in this directory. Reads the log from the newest checkpoint on.
+    /// Opens the store in this directory. Reads the log and the newest checkpoint, from a copy that takes
+    /// as much room meanwhile.
     ///
     /// # Errors
     /// `Refused` also if there is none; `Locked`, `Corrupt`, `Io`: each says what to do.

@@ -1,16 +1,16 @@
 //! Opening a data directory, and making one: what it must prove, in which order it is made, and what is
 //! cleared away. Knows nothing of what happens to it afterwards.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
-use super::log::{self, Records};
-use super::{EMPTY, LOG, files};
+use super::log;
+use super::{EMPTY, LOG, files, trial};
 use crate::model::tuple::Revision;
-use crate::store::{CheckpointEntry, CheckpointHead, Head, Identity, RESTORE, StoreError};
+use crate::store::{CheckpointEntry, CheckpointHead, Identity, RESTORE, StoreError};
 
 /// A directory that has proved itself.
 pub(super) struct Opened {
@@ -59,22 +59,34 @@ pub(super) fn open(dir: &Path, may_create: bool, sync: &Syncer) -> Result<Opened
 
 fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Opened, StoreError> {
     let record = head_file.record().clone();
-    let checkpoint = match record.checkpoint {
-        Some(mark) => {
-            demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
-            Some(Checkpoint::open(dir, mark, sync)?)
-        }
-        None => None,
-    };
+    if let Some(mark) = record.checkpoint {
+        demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
+    }
     demand_engine(dir, &dir.join(LOG))?;
-    let engine = Engine::open(&dir.join(LOG), sync)?;
-    let head = prove(dir, &engine, &record)?;
+    let head = trial::prove(dir, &record)?;
+    let (checkpoint, engine) = open_engines(dir, dir, &record, sync)?;
     // The last records may be there only because the process died and not the machine.
     engine.sync()?;
     head_file.replace(|record| record.head = head)?;
     remove_leftovers(dir, &record)?;
     log::remove_before(&engine, record.first)?;
     Ok(Opened { head_file, engine, checkpoint })
+}
+
+/// Opens the checkpoint in force and the log below `dir`; errors name `named`, of which it may be a copy.
+///
+/// # Errors
+/// `Corrupt`, `Io`. By then sled may have written to the directory.
+pub(super) fn open_engines(
+    dir: &Path,
+    named: &Path,
+    record: &HeadRecord,
+    sync: &Syncer,
+) -> Result<(Option<Checkpoint>, Engine), StoreError> {
+    let open = |mark| Checkpoint::open(dir, named, mark, sync);
+    let checkpoint = record.checkpoint.map(open).transpose()?;
+    let log = Engine::open_as(&dir.join(LOG), &named.join(LOG), sync)?;
+    Ok((checkpoint, log))
 }
 
 /// Makes a store in an empty directory that begins with this checkpoint.
@@ -106,36 +118,13 @@ pub(super) fn restore(
     Ok(Opened { head_file, engine, checkpoint: Some(checkpoint) })
 }
 
-fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static str) -> StoreError {
+pub(super) fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static str) -> StoreError {
     StoreError::Refused { dir: dir.to_owned(), reason: reason.into(), remedy }
 }
 
 pub(super) fn first_record(identity: Identity) -> HeadRecord {
     let first = Revision(1);
     HeadRecord { identity, stage: Stage::Creating, head: EMPTY, checkpoint: None, first }
-}
-
-/// The head of the log, which is dense and chained from the checkpoint on and reaches what the head
-/// file says.
-fn prove(dir: &Path, engine: &Engine, record: &HeadRecord) -> Result<Head, StoreError> {
-    let expected = record.head;
-    let mut head = record.checkpoint.map_or(EMPTY, |mark| mark.head);
-    let mut is_reached = head == expected;
-    for found in Records::new(engine, head.revision.next(), Some(head.checksum)) {
-        head = found?.head;
-        is_reached |= head == expected;
-    }
-    if head.revision < expected.revision {
-        let (ends, says) = (head.revision.0, expected.revision.0);
-        let reason = format!("its log ends at revision {ends}, the head file says {says}");
-        return Err(refused(dir, reason, RESTORE));
-    }
-    if !is_reached {
-        let says = expected.revision.0;
-        let reason = format!("commit {says} in its log is not the one that the head file says");
-        return Err(refused(dir, reason, RESTORE));
-    }
-    Ok(head)
 }
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
@@ -156,10 +145,12 @@ fn demand_empty(dir: &Path) -> Result<(), StoreError> {
     Err(refused(dir, reason, remedy))
 }
 
+/// The engine's file is there and may be written.
 fn demand_engine(dir: &Path, engine: &Path) -> Result<(), StoreError> {
     let file = engine.join("db");
     if file.is_file() {
-        return Ok(());
+        let opened = OpenOptions::new().read(true).write(true).open(&file);
+        return opened.map(drop).map_err(|e| files::io_error("open", &file, e));
     }
     let reason = format!("`{}` is missing", file.display());
     Err(refused(dir, reason, RESTORE))
@@ -174,7 +165,7 @@ fn remove_leftovers(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
             name.starts_with(checkpoint::NAME_PREFIX) && Some(&path) != in_force.as_ref();
         if name == head_file::NAME_NEW {
             fs::remove_file(&path).map_err(|e| files::io_error("remove", &path, e))?;
-        } else if is_checkpoint || name == checkpoint::NAME_NEW {
+        } else if is_checkpoint || name == checkpoint::NAME_NEW || name == trial::NAME {
             files::remove_dir(&path)?;
         }
     }
