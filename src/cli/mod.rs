@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 allowed or done, 1 error, 2 denied, 64 wrong usage.
 
+mod backup;
 mod batch;
 mod check;
 mod client;
@@ -129,6 +130,8 @@ enum Command {
     Health(health::Args),
     Import(import::Args),
     Export(export::Args),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     /// Check, test and print a model directory; show the model in force
     #[command(
         subcommand,
@@ -229,6 +232,8 @@ fn dispatch(
         Command::Read(args) => read::run(args, out),
         Command::Import(args) => import::run(&args, out, err),
         Command::Export(args) => export::run(args, out, err),
+        Command::Backup(args) => backup::back_up(&args, out),
+        Command::Restore(args) => backup::restore(&args, out),
         Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
         Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
         Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),

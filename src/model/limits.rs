@@ -172,6 +172,8 @@ pub const HISTORY_SECONDS: u64 = 600;
 pub const HISTORY_CHANGES_MAX: u64 = 20_000;
 /// Most revisions whose checksums are remembered, to tell a token of another history.
 pub const HISTORY_CHECKSUMS_MAX: usize = 1 << 16;
+/// Most openings with commits of their own whose tokens a store still knows.
+pub const LINEAGES_KEPT_MAX: usize = 4_096;
 /// Most reads that wait for a revision yet to come; each holds a place of a request under way.
 pub const WAITING_READS_MAX: usize = 512;
 /// So long before a request's deadline the wait for a revision ends, in milliseconds, or a tenth of

@@ -74,7 +74,7 @@ pub enum Difference {
     /// The token is of another store.
     #[error("it is of another store")]
     Store,
-    /// The token is of the same store before or after a restore.
+    /// The token is of the same store, from what a restore has left behind, or is of another copy of it.
     #[error("this store was restored from a backup, and the token is not of what came of it")]
     Lineage,
     /// The store has another commit at the token's revision.
@@ -175,7 +175,7 @@ impl Asked<'_> {
         if self.token.store_id != identity.store_id {
             return Err(self.of_other_history(Difference::Store));
         }
-        if self.token.lineage != identity.lineage {
+        if self.token.lineage != *identity.lineages.of(self.token.revision) {
             return Err(self.of_other_history(Difference::Lineage));
         }
         Ok(())

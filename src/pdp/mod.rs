@@ -130,7 +130,7 @@ impl Shared {
     fn token(&self, head: Head) -> Token {
         Token {
             store_id: Arc::clone(&self.identity.store_id),
-            lineage: Arc::clone(&self.identity.lineage),
+            lineage: Arc::clone(self.identity.lineages.of(head.revision)),
             revision: head.revision,
             checksum: head.checksum,
         }

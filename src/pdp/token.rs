@@ -19,7 +19,7 @@ const TOKEN_BYTES_MAX: usize = PREFIX.len() + 2 * (ID_DIGITS + 1) + 20 + 1 + 16;
 pub struct Token {
     /// Which store.
     pub store_id: Arc<str>,
-    /// Which history of it.
+    /// Which history of it: the lineage that committed the revision.
     pub lineage: Arc<str>,
     /// Which commit.
     pub revision: Revision,

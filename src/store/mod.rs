@@ -5,21 +5,22 @@
 //! |---|---|
 //! | [`memory`] | the contract without a disk |
 //! | [`sled`] | the contract on a local directory |
+//! | [`lineage`] | which history a revision is of |
 //! | `record` | the bytes of a commit and of a tuple |
 //! | `block` | the bytes of a checkpoint |
 
 mod block;
+pub mod lineage;
 pub mod memory;
 mod record;
 pub mod sled;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::lineage::Lineages;
 use crate::model::tuple::{Change, Revision, Time, Tuple};
 
 /// One commit, as the log holds it.
@@ -90,29 +91,16 @@ pub struct Head {
 pub struct Identity {
     /// Made at random when the store was.
     pub store_id: Arc<str>,
-    /// Made at random at each restore.
-    pub lineage: Arc<str>,
+    /// Those that led to this opening's.
+    pub lineages: Lineages,
 }
 
 impl Identity {
     /// A new store, with its first history.
     #[must_use]
     pub fn fresh() -> Self {
-        Self { store_id: random_id(), lineage: random_id() }
+        Self { store_id: lineage::random_id(), lineages: Lineages::fresh() }
     }
-
-    /// The same store with a new history, as after a restore.
-    #[must_use]
-    pub fn restored(&self) -> Self {
-        Self { store_id: Arc::clone(&self.store_id), lineage: random_id() }
-    }
-}
-
-/// 128 random bits in hex. The keys of a `RandomState` come from the operating system, and no two
-/// of them are equal within a process: distinct is what an id must be, secret it need not be.
-fn random_id() -> Arc<str> {
-    let half = || RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", half(), half()).into()
 }
 
 /// From which commit on a model is in force.
@@ -245,7 +233,8 @@ pub enum StoreError {
 }
 
 /// What to do about a directory that is damaged.
-const RESTORE: &str = "restore the directory from a backup, or choose another directory";
+const RESTORE: &str = "restore the directory from a backup (`bailiwick restore --replace`), or choose \
+    another directory";
 
 impl StoreError {
     fn corrupt(what: impl Into<String>) -> Self {

@@ -23,6 +23,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ("BATCH_ITEMS_MAX", &["wire/questions.rs a_batch_is_bounded_in_items"]),
     ("CONTEXT_BYTES_MAX", &[CONTEXTS]),
     ("CONTEXT_DEPTH_MAX", &[CONTEXTS]),
+    ("LINEAGES_KEPT_MAX", &["src/store/lineage.rs the_oldest_is_forgotten_for_one_too_many"]),
     (
         "IN_FLIGHT_REQUESTS_MAX",
         &["wire/faults.rs more_requests_than_the_limit_are_shed_and_health_goes_on"],

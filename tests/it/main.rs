@@ -37,6 +37,7 @@ mod platform_cells;
 mod refused_starts;
 mod repeats;
 mod schemas;
+mod store_backup;
 mod store_contract;
 mod store_crash;
 mod store_damage;

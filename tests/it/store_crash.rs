@@ -225,7 +225,7 @@ impl Sample {
     fn open_and_compare(&self, dir: &Path) -> Result<(), StoreError> {
         let store = SledStore::open(dir)?;
         assert_eq!(store.head(), self.head, "shorter, or other content, without an error");
-        assert_eq!(store.identity(), self.identity);
+        assert_eq!(store.identity().store_id, self.identity.store_id);
         compare_checkpoint(&store, &self.checkpoint)?;
         compare_log(&store, self.first)?;
         // What opened can also go on.
@@ -381,9 +381,6 @@ fn a_directory_that_is_not_a_store_is_refused_and_left_alone() {
         assert!(matches!(e, StoreError::Locked { .. }), "{e}");
         assert!(e.to_string().contains("in use by another process"), "{e}");
     }
-    let state = state_at_head(&store, 0);
-    let e = SledStore::restore(&empty, &store.identity(), &state, &mut std::iter::empty());
-    assert!(matches!(e.unwrap_err(), StoreError::Refused { .. }));
     drop(store);
 
     let head = empty.join("head");

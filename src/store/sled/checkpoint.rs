@@ -39,7 +39,12 @@ pub(super) struct Checkpoint {
 
 /// Where the checkpoint of this revision lies.
 pub(super) fn path(dir: &Path, revision: Revision) -> PathBuf {
-    dir.join(format!("{NAME_PREFIX}{}", revision.0))
+    dir.join(name(revision))
+}
+
+/// The name of its directory.
+pub(super) fn name(revision: Revision) -> String {
+    format!("{NAME_PREFIX}{}", revision.0)
 }
 
 impl Checkpoint {

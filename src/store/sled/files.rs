@@ -42,20 +42,27 @@ pub(super) fn remove_dir(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Copies a directory with the files and directories in it; not durably. Where the file system can, the
-/// copy shares its blocks with the original.
-pub(super) fn copy_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::create_dir(to).map_err(|e| io_error("create", to, e))?;
-    for name in names(from)? {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            copy_dir(&from, &to)?;
-        } else if from.is_file() {
-            let doing = || format!("copy `{}` to", from.display());
-            fs::copy(&from, &to).map_err(|e| io_error(&doing(), &to, e))?;
-        }
+/// Copies a file, or a directory with the files and directories in it; not durably. Where the file system
+/// can, the copy shares its blocks with the original.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    if from.is_dir() {
+        fs::create_dir(to).map_err(|e| io_error("create", to, e))?;
+        return names(from)?.iter().try_for_each(|name| copy(&from.join(name), &to.join(name)));
+    }
+    if from.is_file() {
+        let doing = || format!("copy `{}` to", from.display());
+        fs::copy(from, to).map_err(|e| io_error(&doing(), to, e))?;
     }
     Ok(())
+}
+
+/// Removes a file or a directory that may not be there.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::IsADirectory => remove_dir(path),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, e)),
+        _ => Ok(()),
+    }
 }
 
 /// The names in a directory.

@@ -9,8 +9,8 @@
 //!   0  8  magic "BLWKHEAD"          84  8  revision of the head      116 4  seal of the checkpoint
 //!   8  4  format, 1                 92  8  checksum of the head      120 8  first revision in the log
 //!  12  8  sequence                 100  8  revision of the checkpoint,   128 1  stage: 0 being created,
-//!  20 32  store id, hex                    0: none                   129    zero
-//!  52 32  lineage, hex                         1 whole, 2 being restored
+//!  20 32  store id, hex                    0: none                               1 whole
+//!  52 32  zero                                                           129    zero
 //!                                 108  8  checksum of its head      508 4  crc32 of bytes 0 to 508
 //! ```
 
@@ -18,11 +18,12 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::engine::Syncer;
 use super::files::{io_error, sync_dir};
 use crate::model::tuple::Revision;
-use crate::store::{Head, Identity, RESTORE, StoreError};
+use crate::store::{Head, RESTORE, StoreError};
 
 /// Its name in the data directory.
 pub(super) const NAME: &str = "head";
@@ -59,14 +60,12 @@ pub(super) enum Stage {
     Creating = 0,
     /// It is made.
     Whole = 1,
-    /// A checkpoint is being copied in: an empty store must not take its place.
-    Restoring = 2,
 }
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeadRecord {
-    pub(super) identity: Identity,
+    pub(super) store_id: Arc<str>,
     pub(super) stage: Stage,
     /// *Lower bound*: the durable log reaches this record, and may pass it.
     pub(super) head: Head,
@@ -226,6 +225,21 @@ impl HeadFile {
     }
 }
 
+/// Locks the data directory, whatever its head file says; `None`: it has none.
+///
+/// # Errors
+/// `Locked`, `Io`.
+pub(super) fn lock_any(dir: &Path) -> Result<Option<File>, StoreError> {
+    let path = dir.join(NAME);
+    match File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => {
+            let file = opened.map_err(|e| io_error("open", &path, e))?;
+            lock(&file, dir).map(|()| Some(file))
+        }
+    }
+}
+
 fn lock(file: &File, dir: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -239,11 +253,9 @@ fn encode(sequence: u64, record: &HeadRecord) -> Vec<u8> {
     bytes.extend(MAGIC);
     bytes.extend(FORMAT.to_be_bytes());
     bytes.extend(sequence.to_be_bytes());
-    for id in [&record.identity.store_id, &record.identity.lineage] {
-        let mut id = id.as_bytes().to_vec();
-        id.resize(ID_BYTES, 0);
-        bytes.extend(id);
-    }
+    let mut id = record.store_id.as_bytes().to_vec();
+    id.resize(2 * ID_BYTES, 0);
+    bytes.extend(id);
     bytes.extend(record.head.revision.0.to_be_bytes());
     bytes.extend(record.head.checksum.to_be_bytes());
     let none = CheckpointMark { head: Head { revision: Revision(0), checksum: 0 }, seal: 0 };
@@ -293,7 +305,7 @@ fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
         Some(Head { revision: Revision(number(rest)?), checksum: number(rest)? })
     };
     let sequence = number(rest)?;
-    let identity = Identity { store_id: id(rest)?, lineage: id(rest)? };
+    let (store_id, _) = (id(rest)?, id(rest)?);
     let log_head = head(rest)?;
     let mark = CheckpointMark { head: head(rest)?, seal: take(rest).map(u32::from_be_bytes)? };
     let checkpoint = (mark.head.revision.0 > 0).then_some(mark);
@@ -301,10 +313,9 @@ fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
     let stage = match take::<1>(rest)? {
         [0] => Stage::Creating,
         [1] => Stage::Whole,
-        [2] => Stage::Restoring,
         _ => return None,
     };
-    Some((sequence, HeadRecord { identity, stage, head: log_head, checkpoint, first }))
+    Some((sequence, HeadRecord { store_id, stage, head: log_head, checkpoint, first }))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -322,7 +333,7 @@ mod tests {
     fn the_lock_ends_with_its_owner_whoever_else_has_the_file_open() {
         let dir = tempfile::tempdir().unwrap();
         let sync = Syncer::default();
-        let record = first_record(Identity::fresh());
+        let record = first_record();
         let head_file = HeadFile::create(dir.path(), record, &sync).unwrap();
         // The same open file, as a forked process has it until its exec.
         let _forked = head_file.file.try_clone().unwrap();

@@ -4,10 +4,12 @@
 //!
 //! ```text
 //! DIR/head              what the log must at least hold; the lock          head_file.rs
+//! DIR/lineages          whose tokens are of this history                 lineages_file.rs
 //! DIR/log/              sled: the commits from `first` on                  log.rs
 //! DIR/checkpoint-N/     sled: the state as of revision N                   checkpoint.rs
 //! DIR/opening/          a copy of the two above while it is proved         trial.rs
-//! DIR/head.new, DIR/checkpoint.new, other checkpoint-N: cut off while being made; removed
+//! DIR/copying/          a copy of another directory that is not whole yet backup.rs
+//! DIR/head.new, DIR/lineages.new, DIR/checkpoint.new, other checkpoint-N: cut off while being made; removed
 //! ```
 //!
 //! **Durable.** One group: its commits go to sled in batches, each whole or absent, `flush()` hands them to the system, one `fdatasync`
@@ -23,10 +25,12 @@
 //! **Assumed of the disk:** a sync that returned is durable; 512 bytes at a multiple of 512 are written
 //! whole or not at all; and after a failed sync nothing is known, so the store latches.
 
+mod backup;
 mod checkpoint;
 mod engine;
 mod files;
 mod head_file;
+mod lineages_file;
 mod log;
 mod open;
 #[cfg(test)]
@@ -38,6 +42,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::backup::Copied;
 use self::checkpoint::Checkpoint;
 use self::engine::{Engine, Syncer};
 use self::head_file::{HeadFile, HeadRecord};
@@ -106,20 +111,14 @@ impl SledStore {
         Self::open_with(dir, false, Syncer::default())
     }
 
-    /// Makes a store in an empty directory that begins with this checkpoint; the log goes on after it.
-    /// A restore gives it [`Identity::restored`]; a follower, its writer's own identity.
+    /// Copies the store in `from` to `to`, durably, once it has proved itself: a backup, and its way back.
+    /// Nobody may have either of them open. Nothing in `from` is changed. If `replaces`, the store in `to`
+    /// is removed for it, whatever state that is in. Takes twice the room of the store for a moment.
     ///
     /// # Errors
-    /// `Refused`: the directory is not empty; `Unstorable`: the head is at revision 0, or the entries
-    /// are not those that `state` says; `Locked`, `Io`. A directory left half made is refused later on.
-    pub fn restore(
-        dir: &Path,
-        identity: &Identity,
-        state: &CheckpointHead,
-        entries: &mut dyn Iterator<Item = CheckpointEntry>,
-    ) -> Result<Self, StoreError> {
-        let sync = Syncer::default();
-        Ok(Self::assemble(dir, open::restore(dir, identity, state, entries, &sync)?, sync))
+    /// `Refused`, `Corrupt`: `from` holds no whole store, or `to` holds something already; `Locked`, `Io`.
+    pub fn copy(from: &Path, to: &Path, replaces: bool) -> Result<Copied, StoreError> {
+        backup::copy(from, to, replaces)
     }
 
     fn open_with(dir: &Path, may_create: bool, sync: Syncer) -> Result<Self, StoreError> {
@@ -127,8 +126,9 @@ impl SledStore {
     }
 
     fn assemble(dir: &Path, opened: Opened, sync: Syncer) -> Self {
-        let Opened { head_file, engine, checkpoint } = opened;
-        let HeadRecord { identity, head, first, .. } = head_file.record().clone();
+        let Opened { head_file, engine, checkpoint, lineages } = opened;
+        let HeadRecord { store_id, head, first, .. } = head_file.record().clone();
+        let identity = Identity { store_id, lineages };
         Self {
             dir: dir.to_owned(),
             identity,

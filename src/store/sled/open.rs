@@ -8,15 +8,17 @@ use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
 use super::log;
-use super::{EMPTY, LOG, files, trial};
+use super::{EMPTY, LOG, backup, files, lineages_file, trial};
 use crate::model::tuple::Revision;
-use crate::store::{CheckpointEntry, CheckpointHead, Identity, RESTORE, StoreError};
+use crate::store::lineage::{Lineages, random_id};
+use crate::store::{RESTORE, StoreError};
 
 /// A directory that has proved itself.
 pub(super) struct Opened {
     pub(super) head_file: HeadFile,
     pub(super) engine: Engine,
     pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) lineages: Lineages,
 }
 
 /// Opens the store in this directory, or makes an empty one there if it may.
@@ -37,7 +39,7 @@ pub(super) fn open(dir: &Path, may_create: bool, sync: &Syncer) -> Result<Opened
             if !may_create {
                 return Err(refused(dir, "it is empty", "choose one that holds a store"));
             }
-            HeadFile::create(dir, first_record(Identity::fresh()), sync)?
+            HeadFile::create(dir, first_record(), sync)?
         }
     };
     match head_file.record().stage {
@@ -45,24 +47,18 @@ pub(super) fn open(dir: &Path, may_create: bool, sync: &Syncer) -> Result<Opened
         Stage::Creating => {
             files::remove_dir(&dir.join(LOG))?;
             let engine = Engine::create(&dir.join(LOG), sync)?;
-            files::sync_dir(dir)?;
+            let lineages = Lineages::fresh();
+            lineages_file::write(dir, &head_file.record().store_id, &lineages, sync)?;
             head_file.replace(|record| record.stage = Stage::Whole)?;
-            Ok(Opened { head_file, engine, checkpoint: None })
+            Ok(Opened { head_file, engine, checkpoint: None, lineages })
         }
-        Stage::Restoring => Err(refused(
-            dir,
-            "a restore into it was cut off",
-            "empty the directory and restore again",
-        )),
     }
 }
 
 fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Opened, StoreError> {
     let record = head_file.record().clone();
-    if let Some(mark) = record.checkpoint {
-        demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
-    }
-    demand_engine(dir, &dir.join(LOG))?;
+    demand_engines(dir, &record)?;
+    let known = lineages_file::read(dir, &record.store_id)?;
     let head = trial::prove(dir, &record)?;
     let (checkpoint, engine) = open_engines(dir, dir, &record, sync)?;
     // The last records may be there only because the process died and not the machine.
@@ -70,7 +66,10 @@ fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Open
     head_file.replace(|record| record.head = head)?;
     remove_leftovers(dir, &record)?;
     log::remove_before(&engine, record.first)?;
-    Ok(Opened { head_file, engine, checkpoint })
+    let lineages = known.map_or_else(Lineages::fresh, |known| known.reopened(head.revision));
+    // Before anything is committed: no token may name a lineage that a power cut takes away.
+    lineages_file::write(dir, &record.store_id, &lineages, sync)?;
+    Ok(Opened { head_file, engine, checkpoint, lineages })
 }
 
 /// Opens the checkpoint in force and the log below `dir`; errors name `named`, of which it may be a copy.
@@ -89,42 +88,13 @@ pub(super) fn open_engines(
     Ok((checkpoint, log))
 }
 
-/// Makes a store in an empty directory that begins with this checkpoint.
-///
-/// # Errors
-/// `Refused`, `Unstorable`, `Locked`, `Io`.
-pub(super) fn restore(
-    dir: &Path,
-    identity: &Identity,
-    state: &CheckpointHead,
-    entries: &mut dyn Iterator<Item = CheckpointEntry>,
-    sync: &Syncer,
-) -> Result<Opened, StoreError> {
-    if state.head.revision == EMPTY.revision {
-        return Err(StoreError::unstorable("a checkpoint of revision 0, which has no state"));
-    }
-    files::create_dir_all(dir)?;
-    demand_empty(dir)?;
-    let record = HeadRecord { stage: Stage::Restoring, ..first_record(identity.clone()) };
-    let mut head_file = HeadFile::create(dir, record, sync)?;
-    let engine = Engine::create(&dir.join(LOG), sync)?;
-    let checkpoint = Checkpoint::write(dir, state, entries, sync)?;
-    head_file.replace(|record| {
-        record.stage = Stage::Whole;
-        record.head = state.head;
-        record.checkpoint = Some(checkpoint.mark());
-        record.first = state.head.revision.next();
-    })?;
-    Ok(Opened { head_file, engine, checkpoint: Some(checkpoint) })
-}
-
 pub(super) fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static str) -> StoreError {
     StoreError::Refused { dir: dir.to_owned(), reason: reason.into(), remedy }
 }
 
-pub(super) fn first_record(identity: Identity) -> HeadRecord {
-    let first = Revision(1);
-    HeadRecord { identity, stage: Stage::Creating, head: EMPTY, checkpoint: None, first }
+pub(super) fn first_record() -> HeadRecord {
+    let (stage, head, first) = (Stage::Creating, EMPTY, Revision(1));
+    HeadRecord { store_id: random_id(), stage, head, checkpoint: None, first }
 }
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
@@ -145,7 +115,14 @@ fn demand_empty(dir: &Path) -> Result<(), StoreError> {
     Err(refused(dir, reason, remedy))
 }
 
-/// The engine's file is there and may be written.
+/// The engines' files are there and may be written.
+pub(super) fn demand_engines(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
+    if let Some(mark) = record.checkpoint {
+        demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
+    }
+    demand_engine(dir, &dir.join(LOG))
+}
+
 fn demand_engine(dir: &Path, engine: &Path) -> Result<(), StoreError> {
     let file = engine.join("db");
     if file.is_file() {
@@ -163,9 +140,11 @@ fn remove_leftovers(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
         let path = dir.join(&name);
         let is_checkpoint =
             name.starts_with(checkpoint::NAME_PREFIX) && Some(&path) != in_force.as_ref();
-        if name == head_file::NAME_NEW {
+        if name == head_file::NAME_NEW || name == lineages_file::NAME_NEW {
             fs::remove_file(&path).map_err(|e| files::io_error("remove", &path, e))?;
-        } else if is_checkpoint || name == checkpoint::NAME_NEW || name == trial::NAME {
+        } else if is_checkpoint
+            || [checkpoint::NAME_NEW, trial::NAME, backup::NAME_NEW].contains(&name.as_str())
+        {
             files::remove_dir(&path)?;
         }
     }

@@ -31,7 +31,12 @@ pub(super) const NAME: &str = "opening";
 /// # Errors
 /// `Refused`, `Corrupt`: as opening would say; `Io`: there is no room for the copy.
 pub(super) fn prove(dir: &Path, record: &HeadRecord) -> Result<Head, StoreError> {
-    let copy = Copy::of(dir, record)?;
+    prove_in(dir, dir, record)
+}
+
+/// The same with the copy in another directory.
+pub(super) fn prove_in(dir: &Path, to: &Path, record: &HeadRecord) -> Result<Head, StoreError> {
+    let copy = Copy::of(dir, to, record)?;
     let (checkpoint, log) = open_engines(&copy.path, dir, record, &Syncer::default())?;
     let head = prove_log(dir, &log, record);
     log.close();
@@ -84,15 +89,15 @@ struct Copy {
 }
 
 impl Copy {
-    fn of(dir: &Path, record: &HeadRecord) -> Result<Self, StoreError> {
-        let copy = Self { path: dir.join(NAME) };
+    fn of(dir: &Path, to: &Path, record: &HeadRecord) -> Result<Self, StoreError> {
+        let copy = Self { path: to.join(NAME) };
         files::remove_dir(&copy.path)?;
         fs::create_dir(&copy.path).map_err(|e| files::io_error("create", &copy.path, e))?;
-        files::copy_dir(&dir.join(LOG), &copy.path.join(LOG))?;
+        files::copy(&dir.join(LOG), &copy.path.join(LOG))?;
         if let Some(mark) = record.checkpoint {
             let revision = mark.head.revision;
             let to = checkpoint::path(&copy.path, revision);
-            files::copy_dir(&checkpoint::path(dir, revision), &to)?;
+            files::copy(&checkpoint::path(dir, revision), &to)?;
         }
         Ok(copy)
     }
