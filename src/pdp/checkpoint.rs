@@ -119,6 +119,11 @@ impl Checkpointer {
                 .and_then(|()| store.truncate(in_use.limit(behind)))
                 .inspect_err(|error| {
                     tracing::error!(%error, "no checkpoint was written; the older one stays");
+                    // Said at once, and not only to the next who writes.
+                    if let Some(cause) = store.latched() {
+                        tracing::error!(%cause, "the store failed; nothing more is written");
+                        published.work.latched();
+                    }
                 })
                 .is_ok()
         };

@@ -254,6 +254,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Where the log stands: the last durable commit.
     fn head(&self) -> Head;
 
+    /// Why nothing is appended any more, if that is so: an append or upkeep failed half-way.
+    fn latched(&self) -> Option<String> {
+        None
+    }
+
     /// Appends the commits, in order, as revisions `expected.next()` and on, and returns when all of
     /// them are durable: where the log stood after each. One call is one group: one sync.
     ///

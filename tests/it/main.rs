@@ -43,5 +43,6 @@ mod store_crash;
 mod store_damage;
 mod store_world;
 mod support;
+mod upkeep_fails;
 mod wire;
 mod writer_limits;

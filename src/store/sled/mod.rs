@@ -205,6 +205,10 @@ impl Store for SledStore {
         *locked(&self.published)
     }
 
+    fn latched(&self) -> Option<String> {
+        locked(&self.writer).latched.clone()
+    }
+
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
         let bodies = group.iter().map(encode_commit).collect::<Result<Vec<_>, _>>();
         let mut writer = locked(&self.writer);

@@ -163,6 +163,7 @@ impl Failing {
         let before = self.acknowledged.len();
         let store = self.store.as_ref().unwrap();
         if store.append(Revision(before as u64), group).is_err() {
+            assert!(store.latched().is_some(), "the store does not say that it has latched");
             self.reopen(group);
             let (there, rest) =
                 (self.acknowledged.len(), &group[self.acknowledged.len() - before..]);
@@ -189,7 +190,9 @@ impl Failing {
         let keyed_count = keyed.len() as u64;
         let state = CheckpointHead { keyed_count, ..empty_state(self.store.as_ref().unwrap()) };
         // The older one may stay in force.
-        let _ = self.store.as_ref().unwrap().write_checkpoint(&state, &mut keyed.into_iter());
+        let store = self.store.as_ref().unwrap();
+        let failed = store.write_checkpoint(&state, &mut keyed.into_iter()).is_err();
+        assert!(failed || store.latched().is_none());
     }
 }
 
