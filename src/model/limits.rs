@@ -32,6 +32,9 @@ pub const BATCH_ITEMS_MAX: usize = 10_000;
 pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting of objects and lists in a condition context, in levels.
 pub const CONTEXT_DEPTH_MAX: usize = 16;
+/// Deepest nesting of a condition context that the store takes, in levels; no request gets so far. The
+/// JSON reader stops at 128, and what cannot be read back must not be written.
+pub const STORED_CONTEXT_DEPTH_MAX: usize = 64;
 /// Most tuples that one request may bring along.
 pub const CONTEXTUAL_TUPLES_MAX: usize = 100;
 /// Most stored tuples that are looked at to know whether a request's contextual parents may stand.
@@ -220,6 +223,7 @@ const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX <= MODEL_COMMIT_BYTES_MAX);
 const _: () = assert!(MODEL_PAGE_ENTRIES_DEFAULT <= MODEL_PAGE_ENTRIES_MAX);
 const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
+const _: () = assert!(CONTEXT_DEPTH_MAX < STORED_CONTEXT_DEPTH_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 // Reads that wait leave as many places to those that do not, and no connection alone can have all.

@@ -15,7 +15,7 @@ use super::{
     CheckpointHead, Commit, Fingerprint, Head, KeyedCommit, KeyedRequest, ModelFiles, ModelSince,
     StoreError,
 };
-use crate::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX};
+use crate::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX, STORED_CONTEXT_DEPTH_MAX};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
 
@@ -23,10 +23,6 @@ use crate::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition
 const FORMAT: u8 = 1;
 /// The format of the head of a checkpoint with keyed commits.
 const FORMAT_KEYED: u8 = 2;
-
-/// Deepest nesting of a stored context, in levels. The JSON reader stops at 128; what cannot be read
-/// back must not be written.
-const CONTEXT_DEPTH_MAX: usize = 64;
 
 #[derive(Clone, PartialEq, Message)]
 struct CommitRecord {
@@ -318,9 +314,9 @@ fn tuple_record(tuple: &Tuple) -> Result<TupleRecord, StoreError> {
 }
 
 fn condition_record(condition: &TupleCondition) -> Result<ConditionRecord, StoreError> {
-    if condition.context.values().any(|value| is_deeper(value, CONTEXT_DEPTH_MAX)) {
+    if condition.context.values().any(|value| is_deeper(value, STORED_CONTEXT_DEPTH_MAX)) {
         return Err(StoreError::unstorable(format!(
-            "the context of condition `{}` is nested deeper than {CONTEXT_DEPTH_MAX} levels",
+            "the context of condition `{}` is nested deeper than {STORED_CONTEXT_DEPTH_MAX} levels",
             condition.name
         )));
     }
@@ -335,7 +331,7 @@ fn condition_record(condition: &TupleCondition) -> Result<ConditionRecord, Store
 }
 
 fn is_deeper(value: &serde_json::Value, levels: usize) -> bool {
-    // The recursion ends at CONTEXT_DEPTH_MAX.
+    // The recursion ends at STORED_CONTEXT_DEPTH_MAX.
     let Some(below) = levels.checked_sub(1) else { return true };
     match value {
         serde_json::Value::Array(items) => items.iter().any(|item| is_deeper(item, below)),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bailiwick::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX};
+use bailiwick::model::limits::{
+    COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX, STORED_CONTEXT_DEPTH_MAX,
+};
 use bailiwick::model::names::Name;
 use bailiwick::model::tuple::{Change, Revision, Time, TupleCondition};
 use bailiwick::store::memory::MemoryStore;
@@ -218,9 +220,10 @@ fn a_context_too_deep_to_be_read_back_is_refused() {
             let changes = vec![Change::Put(tuple)];
             Commit { time: Time(0), changes, model: None, request: None }
         };
-        let e = store.append(Revision(0), &[with(nested(64))]).unwrap_err();
-        assert!(e.to_string().contains("deeper than 64 levels"), "{e}");
-        let deepest = with(nested(63));
+        let limit = STORED_CONTEXT_DEPTH_MAX;
+        let e = store.append(Revision(0), &[with(nested(limit))]).unwrap_err();
+        assert!(e.to_string().contains(&format!("deeper than {limit} levels")), "{e}");
+        let deepest = with(nested(limit - 1));
         store.append(Revision(0), std::slice::from_ref(&deepest)).unwrap();
         assert!(store.read(Revision(1)).unwrap().next().unwrap().unwrap().1 == deepest);
     });
