@@ -105,6 +105,11 @@ impl Shared {
         now.max(Time(before))
     }
 
+    /// The latest `now` used.
+    fn last_now(&self) -> Time {
+        Time(self.last_now.load(Ordering::Relaxed))
+    }
+
     /// Binds a read to this state and to now. `now` is the request's own also where the state is an
     /// older one: the revision fixes the tuples and the model, not the time.
     fn bind(&self, published: Arc<Published>) -> Reading {
@@ -239,7 +244,7 @@ impl Pdp {
             seal: SealKey::random()?,
             identity: store.identity(),
             clock,
-            last_now: AtomicI64::new(i64::MIN),
+            last_now: AtomicI64::new(store.noted_time().0),
         });
         let (tasks, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
         let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, in_use, replayed);

@@ -59,7 +59,7 @@ pub(super) fn recover(
     replay.read(store)?;
     let Replay { mut draft, mut time, mut keyed, replayed, .. } = replay;
     let mut head = store.head();
-    let now = clock.now().max(time);
+    let now = clock.now().max(time).max(store.noted_time());
     if is_new {
         draft.check(now).map_err(OpenError::Unfit)?;
         let model = Some(in_force.files.as_ref().clone());

@@ -70,6 +70,11 @@ impl Writer {
             }
         }
         self.checkpointer.end();
+        if self.latched.is_none()
+            && let Err(error) = self.store.note_time(self.shared.last_now())
+        {
+            tracing::warn!(%error, "the time is not noted: after a start it may run back");
+        }
     }
 
     fn serve(&mut self, group: Vec<Job>) {

@@ -9,7 +9,7 @@ use super::record::{chained, decode_commit, encode_commit, encode_tuple};
 use super::{
     CheckpointEntry, CheckpointHead, Commit, Head, Identity, Promised, Store, StoreError, Stored,
 };
-use crate::model::tuple::Revision;
+use crate::model::tuple::{Revision, Time};
 
 /// A store that ends with the process.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ struct State {
     records: BTreeMap<u64, Record>,
     first: Revision,
     checkpoint: Option<Arc<(CheckpointHead, Vec<CheckpointEntry>)>>,
+    noted: Time,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +48,8 @@ impl MemoryStore {
     pub fn new() -> Self {
         let head = Head { revision: Revision(0), checksum: 0 };
         let first = Revision(1);
-        let state = State { head, records: BTreeMap::new(), first, checkpoint: None };
+        let noted = Time(i64::MIN);
+        let state = State { head, records: BTreeMap::new(), first, checkpoint: None, noted };
         Self { identity: Identity::fresh(), state: Mutex::new(state), grown: Condvar::new() }
     }
 
@@ -64,6 +66,16 @@ impl Store for MemoryStore {
 
     fn head(&self) -> Head {
         self.state().head
+    }
+
+    fn noted_time(&self) -> Time {
+        self.state().noted
+    }
+
+    fn note_time(&self, now: Time) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.noted = state.noted.max(now);
+        Ok(())
     }
 
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {

@@ -259,6 +259,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The latest moment that was noted; `i64::MIN`: none was.
+    fn noted_time(&self) -> Time {
+        Time(i64::MIN)
+    }
+
+    /// Notes that `now` was used, durably, so that it does not run back over a restart. Not for each
+    /// request: it costs syncs.
+    ///
+    /// # Errors
+    /// I/O, after which nothing more is appended.
+    fn note_time(&self, _now: Time) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Appends the commits, in order, as revisions `expected.next()` and on, and returns when all of
     /// them are durable: where the log stood after each. One call is one group: one sync.
     ///

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::{Pdp, TupleFilter, WriteChange, WriteError};
 use bailiwick::store::memory::MemoryStore;
+use bailiwick::store::sled::SledStore;
 use bailiwick::store::{Store, StoreError};
 
 use crate::support::store::HookedStore;
@@ -289,4 +290,24 @@ fn a_failed_sync_latches_and_what_it_held_is_never_read() {
     let error = world.write(vec![touch("org:a#admin@user:ana")]);
     assert!(matches!(error, Err(WriteError::Unavailable(_))), "{error:?}");
     assert!(world.allows("user:ana see org:a"), "reads go on");
+}
+
+#[test]
+fn now_does_not_run_back_over_a_stop_whatever_the_wall_clock_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = "model: m\ntypes: { user: {}, org: {} }\nroles: [ { at: [org], names: [admin] } ]\n\
+                permissions: { act: { at: [org], is: admin } }\n";
+    let open = || Arc::new(SledStore::open_or_create(dir.path()).unwrap());
+    let world = World::on(open(), yaml);
+    let mut tuple = tuple("org:o#admin@user:ana");
+    tuple.expires_at = Some(Time(1_000));
+    world.write(vec![WriteChange::Touch(tuple)]).unwrap();
+    assert!(world.allows("user:ana act org:o"));
+    world.clock.set(1_000);
+    assert!(!world.allows("user:ana act org:o"));
+    world.pdp.close();
+    drop(world);
+    // Its clock begins at 0 again, and nothing was committed since.
+    let world = World::on(open(), yaml);
+    assert!(!world.allows("user:ana act org:o"), "an expired grant lives again");
 }

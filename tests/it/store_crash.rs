@@ -15,7 +15,7 @@ use bailiwick::store::sled::SledStore;
 use bailiwick::store::{CheckpointHead, Commit, Head, Identity, Store, StoreError};
 
 use crate::store_world::{
-    checkpoint, commits, compare_checkpoint, compare_log, entries, grow, state_at_head, tuple,
+    checkpoint, commits, compare_checkpoint, compare_log, entries, grow, tuple,
 };
 
 const CHILD_DIR: &str = "BAILIWICK_TEST_CHILD_DIR";

@@ -10,7 +10,8 @@
 //!   8  4  format, 1                 92  8  checksum of the head      120 8  first revision in the log
 //!  12  8  sequence                 100  8  revision of the checkpoint,   128 1  stage: 0 being created,
 //!  20 32  store id, hex                    0: none                               1 whole
-//!  52 32  zero                                                           129    zero
+//!  52 32  zero                                                           129 8  latest `now` noted, + 2^63
+//!                                                                        137    zero
 //!                                 108  8  checksum of its head      508 4  crc32 of bytes 0 to 508
 //! ```
 
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use super::engine::Syncer;
 use super::files::{io_error, sync_dir};
-use crate::model::tuple::Revision;
+use crate::model::tuple::{Revision, Time};
 use crate::store::{Head, RESTORE, StoreError};
 
 /// Its name in the data directory.
@@ -72,6 +73,8 @@ pub(super) struct HeadRecord {
     pub(super) checkpoint: Option<CheckpointMark>,
     /// The log's first revision; what stands before it is being removed.
     pub(super) first: Revision,
+    /// The latest moment that a process is known to have used; `i64::MIN`: none.
+    pub(super) noted: Time,
 }
 
 /// The open, locked file.
@@ -265,6 +268,7 @@ fn encode(sequence: u64, record: &HeadRecord) -> Vec<u8> {
     bytes.extend(mark.seal.to_be_bytes());
     bytes.extend(record.first.0.to_be_bytes());
     bytes.push(record.stage as u8);
+    bytes.extend((record.noted.0 ^ i64::MIN).to_be_bytes());
     bytes.resize(SUM_AT, 0);
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     bytes
@@ -315,7 +319,8 @@ fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
         [1] => Stage::Whole,
         _ => return None,
     };
-    Some((sequence, HeadRecord { store_id, stage, head: log_head, checkpoint, first }))
+    let noted = Time(take(rest).map(i64::from_be_bytes)? ^ i64::MIN);
+    Some((sequence, HeadRecord { store_id, stage, head: log_head, checkpoint, first, noted }))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

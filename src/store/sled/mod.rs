@@ -50,7 +50,7 @@ use self::log::Records;
 use self::open::Opened;
 use super::record::{decode_commit, encode_commit};
 use super::{CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
-use crate::model::tuple::Revision;
+use crate::model::tuple::{Revision, Time};
 
 const LOG: &str = "log";
 /// Items after which a batch of a group is given to the engine; a commit is always within one. One
@@ -203,6 +203,20 @@ impl Store for SledStore {
 
     fn head(&self) -> Head {
         *locked(&self.published)
+    }
+
+    fn noted_time(&self) -> Time {
+        locked(&self.head_file).record().noted
+    }
+
+    fn note_time(&self, now: Time) -> Result<(), StoreError> {
+        if now <= self.noted_time() {
+            return Ok(());
+        }
+        if let Some(cause) = self.latched() {
+            return Err(StoreError::Latched { cause });
+        }
+        self.change_head_file(|record| record.noted = now)
     }
 
     fn latched(&self) -> Option<String> {

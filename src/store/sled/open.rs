@@ -9,7 +9,7 @@ use super::engine::{Engine, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
 use super::log;
 use super::{EMPTY, LOG, backup, files, lineages_file, trial};
-use crate::model::tuple::Revision;
+use crate::model::tuple::{Revision, Time};
 use crate::store::lineage::{Lineages, random_id};
 use crate::store::{RESTORE, StoreError};
 
@@ -94,7 +94,14 @@ pub(super) fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static st
 
 pub(super) fn first_record() -> HeadRecord {
     let (stage, head, first) = (Stage::Creating, EMPTY, Revision(1));
-    HeadRecord { store_id: random_id(), stage, head, checkpoint: None, first }
+    HeadRecord {
+        store_id: random_id(),
+        stage,
+        head,
+        checkpoint: None,
+        first,
+        noted: Time(i64::MIN),
+    }
 }
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
