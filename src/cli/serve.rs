@@ -38,7 +38,8 @@ pub(super) struct Args {
     /// The model directory, with its model.yaml; may be left out once the store has a model
     #[arg(long, value_name = "DIR", env = "BAILIWICK_MODEL")]
     model: Option<PathBuf>,
-    /// Propose the model whenever what its directory holds has changed
+    /// Propose the model whenever a link leads to another version of it, as in a ConfigMap's volume;
+    /// what is changed in place needs a SIGHUP
     #[arg(long, requires = "model")]
     watch_model: bool,
     /// End if the model is refused at the start, instead of serving with the store's own

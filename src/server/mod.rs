@@ -8,6 +8,7 @@
 //! | `stage` | where in its life the service is |
 //! | `health` | what `grpc.health.v1` says |
 //! | `model` | the model directory: proposed at the start, and again |
+//! | `version` | which version of it there is, and whether it is whole |
 //! | `admin` | the page for operators and probes |
 
 mod admin;
@@ -16,6 +17,7 @@ mod health;
 mod listener;
 mod model;
 mod stage;
+mod version;
 
 use std::future::Future;
 use std::net::SocketAddr;

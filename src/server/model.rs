@@ -1,6 +1,6 @@
-//! A service's model directory: read and proposed at the start, when told to (SIGHUP), and when what it
-//! holds has changed. Also what health says of the last proposal. Decides nothing: the service accepts
-//! or refuses.
+//! A service's model directory: read and proposed at the start, when told to (SIGHUP), and when a link
+//! leads to another version of it. Also what health says of the last proposal. Decides nothing: the
+//! service accepts or refuses.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
 
 use super::health::Health;
+use super::version::{Content, Step, Version, Watch, read};
 use crate::model::limits::{MODEL_WATCH_SECONDS, PROBLEMS_NAMED_MAX, PROBLEMS_SHOWN_MAX};
-use crate::model::{Problems, ReadError, SourceFiles};
+use crate::model::{Problems, ReadError};
 use crate::pdp::{Pdp, Proposal};
 
 /// The name under which health says whether the last proposed model was accepted.
@@ -26,17 +26,12 @@ pub const MODEL_HEALTH: &str = "bailiwick.model";
 /// no model of anybody's.
 const READS_MAX: usize = 5;
 
-/// What a directory holds, told apart from anything else that it may hold.
-type Fingerprint = [u8; 32];
-
-type Content = Result<SourceFiles, ReadError>;
-
 /// A model directory that is read again and again.
 #[derive(Debug)]
 pub struct ModelDir {
     path: PathBuf,
     /// What it held when it was last proposed.
-    proposed: Mutex<Option<Fingerprint>>,
+    proposed: Mutex<Option<Version>>,
 }
 
 /// Why a directory holds no model.
@@ -65,10 +60,10 @@ impl ModelDir {
     /// # Errors
     /// There is no model in it.
     pub fn load(&self) -> Result<Proposal, ModelFault> {
-        let (mut found, mut content) = self.read();
+        let (mut found, mut content) = read(&self.path);
         for _ in 0..READS_MAX {
             let before = found;
-            (found, content) = self.read();
+            (found, content) = read(&self.path);
             if found == before {
                 break;
             }
@@ -94,32 +89,32 @@ impl ModelDir {
         }
     }
 
-    fn load_content(&self, found: Fingerprint, content: Content) -> Result<Proposal, ModelFault> {
+    fn load_content(&self, found: Version, content: Content) -> Result<Proposal, ModelFault> {
         *self.proposed.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         let files = content.map_err(ModelFault::Unreadable)?;
         Proposal::compile(&files)
             .map_err(|problems| ModelFault::Faulty { dir: self.path.clone(), problems })
     }
 
-    fn proposed(&self) -> Option<Fingerprint> {
-        *self.proposed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn proposed(&self) -> Option<Version> {
+        self.proposed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn read(&self) -> (Fingerprint, Content) {
-        let content = SourceFiles::read_dir(&self.path);
-        let mut hash = Sha256::new();
-        let mut field = |text: &str| {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text);
-        };
-        match &content {
-            Ok(files) => files.names().for_each(|name| {
-                field(name);
-                field(files.get(name).unwrap_or_default());
-            }),
-            Err(error) => field(&error.to_string()),
+    /// A look at it while it is watched. Blocks.
+    fn look(&self, watch: &mut Watch, pdp: &Pdp) {
+        let (found, content) = read(&self.path);
+        match watch.look(&found, self.proposed().as_ref()) {
+            Step::Nothing => (),
+            Step::Propose => {
+                let loaded = self.load_content(found, content);
+                self.submit(pdp, loaded);
+            }
+            Step::Hold => tracing::warn!(
+                dir = %self.path.display(),
+                "the model directory has changed in place and is not proposed: files may be missing \
+                 still; send SIGHUP once it is whole, or let a link lead to each version"
+            ),
         }
-        (hash.finalize().into(), content)
     }
 }
 
@@ -184,7 +179,8 @@ pub struct ModelKeeper {
 }
 
 impl ModelKeeper {
-    /// Reads the directory at each SIGHUP, and, if it is watched, whenever what it holds has changed.
+    /// Reads the directory at each SIGHUP, and, if it is watched, whenever a link leads to another
+    /// version of it.
     ///
     /// # Errors
     /// The system refuses to tell of signals.
@@ -197,6 +193,14 @@ impl ModelKeeper {
         let mut looks = interval(Duration::from_secs(MODEL_WATCH_SECONDS));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watch = Watch::default();
+        let is_plain = |dir: &Arc<ModelDir>| dir.proposed().is_none_or(|found| found.is_plain());
+        if let Some(dir) = self.dir.as_ref().filter(|dir| self.is_watched && is_plain(dir)) {
+            tracing::warn!(
+                dir = %dir.path.display(),
+                "--watch-model takes a new version when a link leads to it; no link leads to this \
+                 directory, so each change needs a SIGHUP"
+            );
+        }
         loop {
             let is_told = tokio::select! {
                 told = self.hangups.recv() => told.is_some(),
@@ -213,32 +217,15 @@ impl ModelKeeper {
                     tracing::info!(dir = %dir.path.display(), "SIGHUP: reading the model directory");
                     dir.propose(&pdp);
                 } else {
-                    let (found, content) = dir.read();
-                    if seen.is_settled(found, dir.proposed()) {
-                        let loaded = dir.load_content(found, content);
-                        dir.submit(&pdp, loaded);
-                    }
+                    dir.look(&mut seen, &pdp);
                 }
                 seen
             });
-            match looked.await {
-                Ok(seen) => watch = seen,
-                Err(error) => tracing::error!(%error, "the model directory could not be proposed"),
-            }
+            watch = looked.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "the model directory could not be proposed");
+                Watch::default()
+            });
         }
-    }
-}
-
-/// Whether a directory has come to rest: half-written files must not be proposed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Watch {
-    last: Option<Fingerprint>,
-}
-
-impl Watch {
-    /// True: it differs from what was proposed, and was the same at the look before.
-    fn is_settled(&mut self, found: Fingerprint, proposed: Option<Fingerprint>) -> bool {
-        self.last.replace(found) == Some(found) && proposed != Some(found)
     }
 }
 
@@ -276,6 +263,7 @@ async fn report(pdp: &Pdp, health: &Health) -> Infallible {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SourceFiles;
 
     /// So many roles at types that are not there.
     fn faulty(roles: usize) -> ModelFault {
@@ -300,22 +288,6 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_proposed_once_it_has_come_to_rest() {
-        let (old, half, new) = ([1; 32], [2; 32], [3; 32]);
-        let mut watch = Watch::default();
-        let mut proposed = Some(old);
-        let mut proposals = Vec::new();
-        for found in [old, old, half, new, half, new, new, new, new, old, new, old, old, old] {
-            if watch.is_settled(found, proposed) {
-                proposals.push(found);
-                proposed = Some(found);
-            }
-        }
-        assert_eq!(proposals, [new, old]);
-        assert!(!watch.is_settled(half, None) && watch.is_settled(half, None));
-    }
-
-    #[test]
     fn a_fault_names_a_few_problems_to_callers_and_many_to_the_log() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<_> = (0..1_000).map(|i| format!("nonsense{i}: 1\n")).collect();
@@ -333,29 +305,5 @@ mod tests {
         assert_eq!(shown.lines().count(), 1 + PROBLEMS_SHOWN_MAX + 1);
         let more = count - PROBLEMS_SHOWN_MAX;
         assert_eq!(shown.lines().last(), Some(format!("... and {more} more").as_str()));
-    }
-
-    #[test]
-    fn what_differs_has_another_fingerprint() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name| dir.path().join(name);
-        let model = ModelDir::new(dir.path().to_owned());
-        let mut seen = vec![model.read().0];
-        let mut step = |name, text| {
-            std::fs::write(path(name), text).unwrap();
-            let found = model.read().0;
-            assert!(!seen.contains(&found), "{name}: {text}");
-            seen.push(found);
-        };
-        step("model.yaml", "model: a");
-        step("model.yaml", "model: b");
-        step("a.csv", "");
-        step("a.csv", "x");
-        step("b.csv", "x");
-        step("model.yaml", "model: ab");
-        std::fs::write(path("ignored.txt"), "x").unwrap();
-        assert_eq!(seen.last(), Some(&model.read().0));
-        std::fs::write(path("model.yaml"), [0xff]).unwrap();
-        assert!(!seen.contains(&model.read().0));
     }
 }

@@ -1,6 +1,8 @@
-//! The built service and its model directory: proposed at the start, at SIGHUP and when it changes;
+//! The built service and its model directory: proposed at the start, at SIGHUP and when it is swapped;
 //! refused without harm; in force across restarts and kill -9.
 #![expect(clippy::print_stdout, reason = "a run says its seed and what it counted")]
+
+mod watched;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -294,7 +296,7 @@ fn put_as_config_map(dir: &Path, files: &[(&'static str, String)], generation: u
 }
 
 #[tokio::test]
-async fn a_watched_directory_is_proposed_when_it_changes() {
+async fn a_watched_volume_is_proposed_when_it_changes() {
     let (one, two) = (files("one", "admin, viewer"), files("two", "admin, guest"));
     let place = Place::new();
     put_as_config_map(&place.model(), &one, 1);
