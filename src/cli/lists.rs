@@ -9,6 +9,7 @@ use tonic::{Code, Request, Status, Streaming};
 use super::CliError;
 use super::client::{ClientArgs, block_on, describe};
 use super::consistency::ConsistencyArgs;
+use super::retry::may_pass;
 use crate::api::pb::v1 as pb;
 use crate::model::limits::LIST_RESUMES_MAX;
 
@@ -158,13 +159,8 @@ impl<R: ListRequest> Reader<'_, R> {
 
     /// Whether the rest may come if it is asked for once more.
     fn can_go_on(&self, status: &Status) -> bool {
-        let may_pass = match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded => true,
-            // What the client's own library says where the connection breaks within a stream.
-            Code::Unknown => std::error::Error::source(status).is_some(),
-            _ => false,
-        };
-        self.entries > 0 && may_pass
+        let is_late = status.code() == Code::DeadlineExceeded;
+        self.entries > 0 && (may_pass(status) || is_late)
     }
 
     fn failure(&self, broken: Broken) -> CliError {

@@ -1,10 +1,11 @@
 //! Asking again where the service could not take a request. Knows no message: whether repeating it is
 //! harmless is the caller's business.
 
+use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::api::status::Refusal;
@@ -33,12 +34,31 @@ where
     ask().await.map(Response::into_inner)
 }
 
-fn may_pass(status: &Status) -> bool {
+/// Whether the same request may be answered a little later: the service is away, starts, stops, or has
+/// too much to do.
+pub(super) fn may_pass(status: &Status) -> bool {
     let overloaded = || {
         let reason = status.get_details_error_info().map(|info| info.reason);
         reason.as_deref() == Some(Refusal::Overloaded.text())
     };
-    status.code() == Code::Unavailable || overloaded()
+    status.code() == Code::Unavailable || overloaded() || is_broken_off(status)
+}
+
+/// Whether the connection broke under the request. The client's own library says so, with one of several
+/// codes by what it was doing; what comes over the wire has no source.
+fn is_broken_off(status: &Status) -> bool {
+    if !matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal) {
+        return false;
+    }
+    let mut cause = Error::source(status);
+    let has_cause = cause.is_some();
+    while let Some(inner) = cause {
+        if inner.is::<TimeoutExpired>() {
+            return false;
+        }
+        cause = inner.source();
+    }
+    has_cause
 }
 
 fn backoff(attempt: u32) -> Duration {
@@ -97,6 +117,21 @@ mod tests {
             let code = status.code();
             assert_eq!(asked(3, vec![status]), (Err(code), 1, vec![]));
         }
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_not_the_end() {
+        let broken = || {
+            let mut status = Status::unknown("transport error");
+            status.set_source(std::sync::Arc::new(std::io::Error::other("reset by peer")));
+            status
+        };
+        assert_eq!(asked(1, vec![broken()]).0, Ok(7));
+        // The service's own words have no source, and a time limit is none of the connection's.
+        assert!(!may_pass(&Status::unknown("transport error")));
+        let mut late = Status::cancelled("Timeout expired");
+        late.set_source(std::sync::Arc::new(TimeoutExpired(())));
+        assert!(!may_pass(&late));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod cli_import;
 mod cli_import_served;
 mod cli_paper;
 mod cli_reads;
+mod cli_restart;
 mod contextual;
 mod errors_page;
 mod failing_store;

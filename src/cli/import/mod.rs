@@ -121,7 +121,7 @@ async fn write_all(
 ) -> Result<Done, CliError> {
     let mut told_to_stop = std::pin::pin!(terminated().map_err(CliError::failed)?);
     // Only a create can meet a commit of an earlier run.
-    let before = if args.create { sender.head().await? } else { 0 };
+    let before = if args.create { sender.head(progress, err).await? } else { 0 };
     let mut done = Done::begin(args.from_line, before);
     // Where to go on: with the first line that is not known to be in.
     let mut next = args.from_line;

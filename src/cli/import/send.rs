@@ -68,14 +68,21 @@ impl<'a> Sender<'a> {
     }
 
     /// The newest revision now.
-    pub(super) async fn head(&self) -> Result<u64, CliError> {
-        let nothing = pb::BatchCheckRequest::default();
-        let mut client = AuthorizationServiceClient::new(self.channel.clone());
-        let asked = async {
-            let answer = client.batch_check(nothing).await;
-            answer.map_err(|status| CliError::Failed(client::describe(&status)))
+    pub(super) async fn head(
+        &self,
+        progress: &Progress,
+        err: &mut Stream<'_>,
+    ) -> Result<u64, CliError> {
+        let ask = || {
+            let mut request = Request::new(pb::BatchCheckRequest::default());
+            request.set_timeout(self.service.patience());
+            let mut client = AuthorizationServiceClient::new(self.channel.clone());
+            async move { client.batch_check(request).await }
         };
-        Ok(self.service.within(asked).await?.into_inner().revision)
+        let failed = |status: &Status, wait| note_again(status, wait, progress, err);
+        let answer = retried(self.retries, ask, failed).await;
+        let answer = answer.map_err(|status| CliError::Failed(client::describe(&status)))?;
+        Ok(answer.revision)
     }
 
     /// Commits a chunk under its key, so that asking again cannot do it twice.
@@ -125,8 +132,7 @@ impl<'a> Sender<'a> {
         };
         let failed = |status: &Status, wait: Duration| {
             is_out &= did_nothing(status);
-            let again = format!("asking again in {} s", wait.as_secs_f64());
-            let _ = progress.note(&format!("{}; {again}", client::describe(status)), err);
+            note_again(status, wait, progress, err);
         };
         retried(self.retries, ask, failed).await.map_err(|status| {
             // A refusal of the last attempt tells of the earlier ones too: the key makes them one.
@@ -134,6 +140,11 @@ impl<'a> Sender<'a> {
             Refused { status, is_out }
         })
     }
+}
+
+fn note_again(status: &Status, wait: Duration, progress: &Progress, err: &mut Stream<'_>) {
+    let again = format!("asking again in {} s", wait.as_secs_f64());
+    let _ = progress.note(&format!("{}; {again}", client::describe(status)), err);
 }
 
 /// UNAVAILABLE by the service itself, before it did anything.
