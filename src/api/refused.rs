@@ -5,7 +5,9 @@ use super::status::{ApiError, Refusal, unknown};
 use crate::engine::{ContextualError, EngineError, QuestionError};
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
-use crate::pdp::{CursorError, Difference, FilterError, ReadError, WriteError, precondition_path};
+use crate::pdp::{
+    Bound, CursorError, Difference, FilterError, ReadError, WriteError, precondition_path,
+};
 
 impl From<QuestionError> for ApiError {
     fn from(error: QuestionError) -> Self {
@@ -99,9 +101,16 @@ impl From<ReadError> for ApiError {
                 };
                 about(Refusal::TokenOtherHistory, field).with("difference", &difference)
             }
-            ReadError::Expired { field, revision, oldest } => {
+            ReadError::Expired { field, revision, bound, oldest } => {
+                let bound = match bound {
+                    Bound::Revisions => "revisions",
+                    Bound::Seconds => "seconds",
+                    Bound::Changes => "changes",
+                    Bound::Process => "process",
+                };
                 about(Refusal::RevisionExpired, field)
                     .with("revision", &revision)
+                    .with("bound", &bound)
                     .with("oldest_revision", &oldest.revision.0)
                     .with("oldest_token", &oldest)
             }

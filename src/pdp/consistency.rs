@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::history::Bound;
 use super::{Pdp, Published, Reading, Shared, Token};
 use crate::model::limits::WAITING_READS_MAX;
 use crate::model::tuple::Revision;
@@ -34,7 +35,7 @@ pub enum ReadError {
     },
     /// The revision is no longer at hand.
     #[error(
-        "{field}: revision {revision} is no longer served, the oldest that is served is {}",
+        "{field}: revision {revision} is no longer served, as {bound}; the oldest that is served is {}",
         .oldest.revision.0
     )]
     Expired {
@@ -42,6 +43,8 @@ pub enum ReadError {
         field: &'static str,
         /// The token's revision.
         revision: u64,
+        /// Which bound it has passed.
+        bound: Bound,
         /// The oldest that is still served.
         oldest: Box<Token>,
     },
@@ -137,6 +140,7 @@ impl Asked<'_> {
             ReadError::Expired {
                 field: self.field,
                 revision: self.token.revision.0,
+                bound: self.shared.history.bound(self.token.revision, newest.head.revision),
                 oldest: Box::new(self.shared.token(oldest)),
             }
         })

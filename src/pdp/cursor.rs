@@ -18,7 +18,9 @@ use sha2::{Digest, Sha256};
 use super::pins::Pin;
 use super::{Consistency, OpenError, Pdp, Published, ReadError, Reading, base64};
 use crate::index::Position;
-use crate::model::limits::{CURSOR_BYTES_MAX, CURSOR_SECONDS};
+use crate::model::limits::{
+    CURSOR_BYTES_MAX, CURSOR_SECONDS, PINNED_CHANGES_MAX, PINNED_REVISIONS_MAX,
+};
 use crate::model::names::quoted;
 use crate::model::tuple::{Revision, Time};
 use crate::telemetry::span;
@@ -78,8 +80,9 @@ pub enum CursorError {
     OtherRequest,
     /// The revision that the list stands on is no longer kept.
     #[error(
-        "cursor: revision {revision} is no longer kept for it; start the list anew, \
-         and go on within {CURSOR_SECONDS} seconds"
+        "cursor: revision {revision} is no longer kept for it: cursors are good for {CURSOR_SECONDS} \
+         seconds after their list was last read, while no more than {PINNED_CHANGES_MAX} changes have come \
+         since and no more than {PINNED_REVISIONS_MAX} revisions are being listed; start the list anew"
     )]
     Expired {
         /// The list's revision.

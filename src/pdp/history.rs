@@ -12,10 +12,29 @@ use crate::model::limits::{
 use crate::model::tuple::{Revision, Time};
 use crate::store::Head;
 
+/// Why a revision of the past is no longer served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Bound {
+    /// Too many came after it.
+    #[error("only the last {HISTORY_REVISIONS_MAX} revisions are")]
+    Revisions,
+    /// It has been superseded for too long.
+    #[error("it was succeeded {HISTORY_SECONDS} seconds ago or earlier")]
+    Seconds,
+    /// Too much has changed since.
+    #[error("more than {HISTORY_CHANGES_MAX} changes have come since")]
+    Changes,
+    /// The process that published it is gone.
+    #[error("the service was started anew since")]
+    Process,
+}
+
 /// What the process remembers of the past. The lock is held for a look-up in an array; reads of the
 /// newest revision never take it.
 #[derive(Debug)]
 pub(super) struct History {
+    /// The newest revision when the process began.
+    began: Revision,
     past: Mutex<Past>,
 }
 
@@ -26,6 +45,8 @@ struct Past {
     /// The checksums of the revisions from `first_checksum` to the published one, in order.
     checksums: VecDeque<u64>,
     first_checksum: Revision,
+    /// Up to this revision too much has changed since.
+    changed_too_much: Option<Revision>,
 }
 
 #[derive(Debug)]
@@ -47,8 +68,13 @@ impl History {
     /// Nothing is known but where the log stands.
     pub(super) fn starting_at(head: Head) -> Self {
         let checksums = VecDeque::from([head.checksum]);
-        let past = Past { recent: VecDeque::new(), checksums, first_checksum: head.revision };
-        Self { past: Mutex::new(past) }
+        let past = Past {
+            recent: VecDeque::new(),
+            checksums,
+            first_checksum: head.revision,
+            changed_too_much: None,
+        };
+        Self { began: head.revision, past: Mutex::new(past) }
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
@@ -87,6 +113,21 @@ impl History {
         past.recent.get(first).map(|recent| recent.published.head)
     }
 
+    /// Why a revision before the published one, `newest`, is not served. Where several bounds are passed,
+    /// one of them.
+    pub(super) fn bound(&self, revision: Revision, newest: Revision) -> Bound {
+        if revision < self.began {
+            return Bound::Process;
+        }
+        if newest.0.saturating_sub(revision.0) >= HISTORY_REVISIONS_MAX as u64 {
+            return Bound::Revisions;
+        }
+        match self.past().changed_too_much {
+            Some(last) if revision <= last => Bound::Changes,
+            _ => Bound::Seconds,
+        }
+    }
+
     /// The checksum of a revision up to the published one, if it is still known. That of the empty
     /// store always is.
     pub(super) fn checksum(&self, revision: Revision) -> Option<u64> {
@@ -102,15 +143,21 @@ impl History {
 impl Past {
     fn forget(&mut self, head: &Published, now: Time) -> Vec<Recent> {
         let too_many = (self.recent.len() + 1).saturating_sub(HISTORY_REVISIONS_MAX);
+        let changed_too_much = |recent: &Recent| {
+            head.changes.saturating_sub(recent.published.changes) > HISTORY_CHANGES_MAX
+        };
         let is_past = |(at, recent): (usize, &Recent)| {
-            let changes = head.changes.saturating_sub(recent.published.changes);
-            at < too_many || !recent.is_served(now) || changes > HISTORY_CHANGES_MAX
+            at < too_many || !recent.is_served(now) || changed_too_much(recent)
         };
         // Each of the three grows towards the front.
         let forgotten = self.recent.iter().enumerate().take_while(|at| is_past(*at)).count();
         let unknown = self.checksums.len().saturating_sub(HISTORY_CHECKSUMS_MAX);
         self.checksums.drain(..unknown);
         self.first_checksum = Revision(self.first_checksum.0 + unknown as u64);
-        self.recent.drain(..forgotten).collect()
+        let forgotten: Vec<_> = self.recent.drain(..forgotten).collect();
+        if let Some(last) = forgotten.iter().rfind(|recent| changed_too_much(recent)) {
+            self.changed_too_much = Some(last.published.head.revision);
+        }
+        forgotten
     }
 }

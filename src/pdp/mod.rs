@@ -50,6 +50,7 @@ use crate::telemetry::span;
 use activate::Models;
 use checkpoint::{Checkpointer, LogInUse};
 use cursor::SealKey;
+pub use history::Bound;
 use history::History;
 use pins::Pins;
 use recover::Recovered;

@@ -329,7 +329,7 @@ fn a_chunk_without_an_answer_ends_it_and_says_where() {
     let told = stderr(&output);
     let expected =
         "error: lines 11 to 20 have no answer: RESOURCE_EXHAUSTED OVERLOADED: too much to do";
-    assert!(told.starts_with(expected) && told.contains("ask again from there on"), "{told}");
+    assert!(told.starts_with(expected) && told.contains("go on with --from-line 11,"), "{told}");
 
     let stand_in = StandIn::start(Scripts {
         batch: Box::new(move |number, request| busy(number).map(|()| allow_all(request))),
@@ -339,6 +339,32 @@ fn a_chunk_without_an_answer_ends_it_and_says_where() {
     assert_exit(&output, 0);
     assert_eq!(stdout(&output).lines().count(), 26);
     assert!(stderr(&output).contains("OVERLOADED: too much to do; asking again in 0.1 s"));
+}
+
+#[test]
+fn a_revision_that_is_no_longer_kept_ends_it_and_the_rest_is_asked_at_another() {
+    let gone = |number| match number {
+        2 => Err(ApiError::new(Refusal::RevisionExpired, "it is gone").into()),
+        _ => Ok(()),
+    };
+    let stand_in = StandIn::start(Scripts {
+        batch: Box::new(move |number, request| gone(number).map(|()| allow_all(request))),
+        ..Scripts::default()
+    });
+    let output = batch(&stand_in.endpoint, &["--chunk", "10"], questions(25));
+    assert_exit(&output, 1);
+    let told = stderr(&output);
+    assert!(
+        told.starts_with("error: lines 21 to 25 have no answer: OUT_OF_RANGE REVISION_EXPIRED")
+    );
+    assert!(told.contains("stand at revision "), "{told}");
+    assert!(told.contains("--from-line 21 asks the rest at a newer one"), "{told}");
+    let rest = batch(&stand_in.endpoint, &["--from-line", "21"], questions(25));
+    assert_exit(&rest, 0);
+    assert_eq!(stdout(&rest).lines().count(), 1 + 5);
+    let seen = stand_in.seen();
+    let last = seen.batches.last().unwrap();
+    assert_eq!((last.items.len(), &last.consistency), (5, &None));
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn every_error_of_a_read_has_its_row() {
             => ReadError::OtherHistory { field, difference: Difference::Lineage }
             => FailedPrecondition "TOKEN_OTHER_HISTORY",
         ReadError::Expired { .. }
-            => ReadError::Expired { field, revision: 1, oldest: Box::new(token()) }
+            => ReadError::Expired { field, revision: 1, bound: Bound::Changes, oldest: Box::new(token()) }
             => OutOfRange "REVISION_EXPIRED",
         ReadError::NotReached { .. } => ReadError::NotReached { field, revision: 9, head: 7 }
             => DeadlineExceeded "REVISION_NOT_REACHED",

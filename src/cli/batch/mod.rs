@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use prost::Message;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
 
 use self::answer::{Answer, Kind, Printer};
 use self::question::Question;
@@ -22,6 +23,7 @@ use super::tuple_text::parse_context;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
+use crate::api::status::Refusal;
 use crate::model::limits::{
     BATCH_ANSWER_BYTES_MAX, BATCH_CHUNK_BYTES_MAX, BATCH_ITEMS_MAX, CLIENT_RETRIES_DEFAULT,
 };
@@ -38,9 +40,10 @@ Example:
 
 Questions are lines `SUBJECT PERMISSION SCOPE` (blank lines and comments, which
 begin with `#`, are skipped), CSV with the columns subject,permission,scope and
-perhaps context (a JSON object) and target, or JSON lines with these keys. The
-answers come in the same form and order, all at one revision; an error says its
-line.
+perhaps context (a JSON object), or JSON lines with these keys. The answers come
+in the same form and order, all at one revision; an error says its line. If the
+service no longer keeps that revision, the batch ends and says the line from
+which --from-line asks the rest, at a newer one.
 
 Exits with 0 if all were answered, 1 if any had an error, 2 with --fail-on-deny
 if any was denied, 64 if the command line is wrong.")]
@@ -53,6 +56,9 @@ pub(super) struct Args {
     /// Values for conditions of all questions: `hour=9`, or a JSON object; may be repeated
     #[arg(long, value_name = "NAME=VALUE|JSON")]
     context: Vec<String>,
+    /// Begin with this line
+    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: u64,
     /// How many questions are asked in one request
     #[arg(long, value_name = "QUESTIONS", default_value_t = BATCH_ITEMS_MAX as u64,
           value_parser = clap::value_parser!(u64).range(1..=BATCH_ITEMS_MAX as u64))]
@@ -84,7 +90,7 @@ pub(super) fn run(
     let started = Instant::now();
     let tally = client::block_on(async {
         let mut asker = Asker::connect(args, context).await?;
-        let entries = source.entries(format, 1);
+        let entries = source.entries(format, args.from_line);
         let mut chunks = in_background(move |send| cutter.run(entries, send))?;
         let mut printer = Printer::new(format, out)?;
         let mut tally = Tally::default();
@@ -125,10 +131,13 @@ impl Chunk {
         Self { entries: Vec::new(), items: Vec::new(), bytes: 0 }
     }
 
+    fn first(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.line)
+    }
+
     /// The lines from the first to the last, for messages.
     fn lines(&self) -> String {
-        let line = |entry: Option<&Entry<usize>>| entry.map_or(0, |entry| entry.line);
-        place(line(self.entries.first()), line(self.entries.last()))
+        place(self.first(), self.entries.last().map_or(0, |entry| entry.line))
     }
 }
 
@@ -241,7 +250,7 @@ impl<'a> Asker<'a> {
             let _ = writeln!(err, "{what}; asking again in {} s", wait.as_secs_f64());
         };
         let answer = retried(self.args.retries, ask, failed).await;
-        let answer = answer.map_err(|status| unanswered(chunk, &status))?;
+        let answer = answer.map_err(|status| self.unanswered(chunk, &status))?;
         let (asked, answered) = (chunk.items.len(), answer.results.len());
         if asked != answered {
             let what = format!("{asked} questions were asked and {answered} answered");
@@ -255,15 +264,26 @@ impl<'a> Asker<'a> {
         self.revision = Some(answer.revision);
         Ok(answer.results)
     }
-}
 
-/// No answer to a whole chunk: what to do.
-fn unanswered(chunk: &Chunk, status: &Status) -> CliError {
-    let what = client::describe(status);
-    let next = "those before are answered; ask again from there on, in a run of its own";
-    let late = matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled);
-    let late = if late { ", with a larger --timeout or a smaller --chunk" } else { "" };
-    CliError::Failed(format!("{} have no answer: {what}\n{next}{late}", chunk.lines()))
+    /// No answer to a whole chunk: what to do.
+    fn unanswered(&self, chunk: &Chunk, status: &Status) -> CliError {
+        let what = client::describe(status);
+        let next = format!("--from-line {}", chunk.first());
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        let is_late = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
+        let next = if reason == Refusal::RevisionExpired.text() {
+            let revision = self.revision.unwrap_or_default();
+            format!(
+                "the answers before stand at revision {revision}, which the service no longer keeps; \
+                 {next} asks the rest at a newer one"
+            )
+        } else if is_late {
+            format!("go on with {next}, with a larger --timeout or a smaller --chunk")
+        } else {
+            format!("go on with {next}, at the revision of then")
+        };
+        CliError::Failed(format!("{} have no answer: {what}\n{next}", chunk.lines()))
+    }
 }
 
 #[derive(Debug, Default)]

@@ -106,9 +106,10 @@ async fn a_revision_within_a_group_of_commits_can_be_read_exactly() {
 }
 
 #[track_caller]
-fn assert_expired(status: &Status, oldest: &Token) {
+fn assert_expired(status: &Status, bound: &str, oldest: &Token) {
     assert_refused(status, Code::OutOfRange, "REVISION_EXPIRED", "consistency.exactly");
     let (_, _, metadata) = refusal(status);
+    assert_eq!(metadata["bound"], bound, "{status}");
     assert_eq!(metadata["oldest_revision"], oldest.revision.0.to_string());
     assert_eq!(metadata["oldest_token"], oldest.to_string());
 }
@@ -124,17 +125,17 @@ async fn revisions_expire_by_number() {
     assert_eq!(asked.check(QUESTION, exactly(oldest)).await.unwrap().1, oldest.revision.0);
     for gone in &tokens[..tokens.len() - HISTORY_REVISIONS_MAX] {
         let status = asked.check(QUESTION, exactly(gone)).await.unwrap_err();
-        assert_expired(&status, oldest);
+        assert_expired(&status, "revisions", oldest);
         // As a lower bound it is as good as ever.
         assert!(asked.check(QUESTION, at_least(gone)).await.is_ok());
     }
     for (method, answer) in asked.all(exactly(&tokens[0])).await {
-        assert_expired(&answer.expect_err(method), oldest);
+        assert_expired(&answer.expect_err(method), "revisions", oldest);
     }
     // The empty store is a revision too, though nobody can read it exactly.
     let empty = Token { revision: Revision(0), checksum: 0, ..oldest.clone() };
     assert!(asked.check(QUESTION, at_least(&empty)).await.is_ok());
-    assert_expired(&asked.check(QUESTION, exactly(&empty)).await.unwrap_err(), oldest);
+    assert_expired(&asked.check(QUESTION, exactly(&empty)).await.unwrap_err(), "process", oldest);
 }
 
 #[tokio::test]
@@ -151,9 +152,9 @@ async fn revisions_expire_by_age_counted_from_the_next_one() {
     assert_eq!(asked.check(QUESTION, exactly(&first)).await.unwrap().1, first.revision.0);
     // No write is needed for it to be gone.
     asked.clock.set(6 * life);
-    assert_expired(&asked.check(QUESTION, exactly(&first)).await.unwrap_err(), &second);
+    assert_expired(&asked.check(QUESTION, exactly(&first)).await.unwrap_err(), "seconds", &second);
     asked.clock.set(6 * life + 7);
-    assert_expired(&asked.check(QUESTION, exactly(&second)).await.unwrap_err(), &third);
+    assert_expired(&asked.check(QUESTION, exactly(&second)).await.unwrap_err(), "seconds", &third);
     assert_eq!(asked.check(QUESTION, exactly(&third)).await.unwrap().1, third.revision.0);
 }
 
@@ -169,7 +170,7 @@ async fn revisions_expire_by_what_has_changed_since() {
     asked.commit(bulk(2)).await;
     assert_eq!(asked.check(QUESTION, exactly(&first)).await.unwrap().1, first.revision.0);
     asked.commit(vec![touch("doc:d1#viewer@user:bob")]).await;
-    assert_expired(&asked.check(QUESTION, exactly(&first)).await.unwrap_err(), &second);
+    assert_expired(&asked.check(QUESTION, exactly(&first)).await.unwrap_err(), "changes", &second);
 }
 
 #[tokio::test]
