@@ -38,6 +38,13 @@ pub struct Ending {
     pub reason: &'static str,
 }
 
+impl Ending {
+    /// Whether it is the service's own fault, and no caller's.
+    fn is_fault(self) -> bool {
+        matches!(self.code, "INTERNAL" | "UNAVAILABLE" | "UNKNOWN" | "DATA_LOSS")
+    }
+}
+
 /// The place of a method in [`Requests`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodId(usize);
@@ -93,12 +100,14 @@ impl Requests {
         self.shed.load(Ordering::Relaxed)
     }
 
-    /// Every method and ending that has been seen, and how often.
+    /// Every method and ending that has been seen, and how often; with the service's own faults from the
+    /// start, at 0: a series that begins with 1 shows no increase, and an alert would miss the first.
     pub fn counts(&self) -> impl Iterator<Item = (&str, Ending, u64)> {
         self.methods.iter().flat_map(|method| {
             let ended = method.ended.iter().map(|count| count.load(Ordering::Relaxed));
-            let seen = self.endings.iter().zip(ended).filter(|(_, count)| *count > 0);
-            seen.map(|(ending, count)| (&*method.name, *ending, count))
+            let counts = self.endings.iter().zip(ended);
+            let shown = counts.filter(|(ending, count)| *count > 0 || ending.is_fault());
+            shown.map(|(ending, count)| (&*method.name, *ending, count))
         })
     }
 
@@ -303,6 +312,18 @@ mod tests {
         requests.ended(known, 7, Duration::ZERO);
         let counts: Vec<_> = requests.counts().collect();
         assert_eq!(counts, [(OTHER_METHOD, ok, 7), ("a.B/C", ok, 1)]);
+    }
+
+    #[test]
+    fn faults_of_the_service_are_shown_before_there_is_one() {
+        let fault = Ending { code: "INTERNAL", reason: "INTERNAL" };
+        let mistake = Ending { code: "INVALID_ARGUMENT", reason: "INVALID_FIELD" };
+        let requests = Requests::new([], vec![fault, mistake]);
+        assert_eq!(requests.counts().collect::<Vec<_>>(), [(OTHER_METHOD, fault, 0)]);
+        requests.ended(MethodId(0), 0, Duration::ZERO);
+        requests.ended(MethodId(0), 1, Duration::ZERO);
+        let counts: Vec<_> = requests.counts().collect();
+        assert_eq!(counts, [(OTHER_METHOD, fault, 1), (OTHER_METHOD, mistake, 1)]);
     }
 
     #[test]

@@ -131,6 +131,27 @@ async fn requests_decisions_and_commits_are_counted_once() {
 }
 
 #[tokio::test]
+async fn every_alert_of_the_page_has_its_line_before_there_is_a_fault() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let page = page(&observed).await;
+    let requests = &page["bailiwick_requests"].samples;
+    for reason in ["INTERNAL", "NOT_READY", "OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"] {
+        let of = |method: &str| {
+            requests.iter().find(|s| s.labels["reason"] == reason && s.labels["method"] == method)
+        };
+        for method in [CHECK, "bailiwick.v1.TupleService/WriteTuples", "other"] {
+            assert_eq!(of(method).map(|sample| sample.value), Some(0.0), "{method} {reason}");
+        }
+    }
+    for (stem, label) in [("bailiwick_requests_shed", ""), ("bailiwick_connections_closed", "full")]
+    {
+        let mut samples = page[stem].samples.iter();
+        let found = samples.any(|s| label.is_empty() || s.labels["why"] == label);
+        assert!(found, "{stem}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_shows_the_table_and_nothing_else() {
     let observed = Observed::start(Settings::default(), Patience::default()).await;
     let page = page(&observed).await;
