@@ -1,6 +1,8 @@
 //! Tuples as files hold them: lines `scope#role@subject`, JSON objects, CSV rows. What `export` writes
 //! `import` reads back, exactly. Knows no service.
 
+use std::time::SystemTime;
+
 use serde_json::{Map, Value as Json};
 
 use super::input::csv::Row;
@@ -31,6 +33,15 @@ const KEYS: [&str; 8] =
 /// A tuple of a file. Well-formed; whether the model admits it is the service's to say.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FileTuple(pub(super) pb::Tuple);
+
+/// Whether a change would store a tuple whose end has passed, by this machine's clock: the service then
+/// stores nothing, and removes what is there in its place.
+pub(super) fn has_ended(change: &pb::TupleChange) -> bool {
+    let end = change.tuple.as_ref().and_then(|tuple| tuple.expires_at);
+    change.operation() != pb::Operation::Delete
+        && end
+            .is_some_and(|end| SystemTime::try_from(end).is_ok_and(|end| end <= SystemTime::now()))
+}
 
 impl Form for FileTuple {
     const COLUMNS: &'static [&'static str] = &COLUMNS;

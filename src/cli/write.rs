@@ -10,6 +10,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::client::ClientArgs;
+use super::tuple_form::has_ended;
 use super::tuple_text::{parse_filter, parse_tuple};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
@@ -73,6 +74,10 @@ pub(super) struct Args {
     client: ClientArgs,
 }
 
+/// What becomes of a create or touch that comes too late.
+const HAS_ENDED: &str =
+    "the end has passed: nothing is stored, what is there in its place is removed";
+
 /// What was typed, as the wire has it, and where each part of it was typed.
 #[derive(Default)]
 struct Typed {
@@ -93,6 +98,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         return Err(CliError::Usage("--key: it is empty, which is no key".to_owned()));
     }
     let count = typed.changes.len();
+    let has_ended = typed.changes.iter().any(has_ended);
     let request = pb::WriteTuplesRequest {
         changes: std::mem::take(&mut typed.changes),
         preconditions: std::mem::take(&mut typed.preconditions),
@@ -107,12 +113,20 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
     let of = format!("{changed} of {count} changes");
     if args.client.is_json() {
         writeln!(out, "{}", json!({ "revision": revision, "token": token, "changed": changed }))?;
-    } else if args.validate_only {
+        return Ok(Exit::Done);
+    }
+    if args.validate_only {
         writeln!(out, "valid at revision {revision}; {of} would change something")?;
     } else if changed == 0 && args.key.is_none() {
-        writeln!(out, "nothing to commit: what was to be removed is not there")?;
+        writeln!(out, "nothing to commit: there is nothing to remove")?;
     } else {
         writeln!(out, "committed as revision {revision}; {of} changed something")?;
+    }
+    if has_ended {
+        writeln!(out, "{HAS_ENDED}")?;
+    }
+    if !args.validate_only {
+        writeln!(out, "token {token}")?;
     }
     Ok(Exit::Done)
 }

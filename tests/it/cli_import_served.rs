@@ -174,6 +174,28 @@ fn of_two_lines_for_one_tuple_the_later_one_wins() {
 }
 
 #[test]
+fn tuples_whose_end_has_passed_are_not_said_to_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path());
+    let csv = "scope,role,subject,expires_at\n\
+               doc:d1,viewer,user:a,2020-01-01T00:00:00Z\ndoc:d1,viewer,user:b,\n";
+    let late = "\n1 had ended already: not stored, and what was there in their place is removed\n";
+    // First nothing is there in its place, then there is.
+    for (flags, verb) in [(&["--create"][..], "created"), (&[], "written")] {
+        let output = import(&served.endpoint, &[&["--format", "csv"], flags].concat(), csv);
+        assert_exit(&output, 0);
+        let told = stdout(&output);
+        assert!(told.starts_with(&format!("1 of 2 tuples {verb} in 1 commit, ")), "{told}");
+        assert!(told.ends_with(late), "{told}");
+        assert_eq!(served.ok(&["read"]), "doc:d1#viewer@user:b\n");
+        served.ok(&["write", "--touch", "doc:d1#viewer@user:a"]);
+    }
+    let output = import(&served.endpoint, &["--format", "csv", "--delete"], csv);
+    assert!(stdout(&output).starts_with("2 of 2 tuples deleted in 1 commit, "), "{output:?}");
+    assert!(!stdout(&output).contains("had ended"), "{output:?}");
+}
+
+#[test]
 fn a_dry_run_of_the_real_service_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let served = served(dir.path());

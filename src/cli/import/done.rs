@@ -13,6 +13,7 @@ use crate::api::status::{Refusal, code_name};
 use crate::cli::console::Stream;
 use crate::cli::input::place;
 use crate::cli::progress::{counted, grouped};
+use crate::cli::tuple_form::has_ended;
 use crate::cli::{CliError, Exit};
 
 /// What an import did so far.
@@ -29,6 +30,8 @@ pub(super) struct Done {
     before: u64,
     /// How many tuples an earlier run had committed.
     known: u64,
+    /// How many were not stored, as their end has passed.
+    ended: u64,
     revision: u64,
     token: String,
     /// Lines that could not be written; a dry run only.
@@ -73,6 +76,7 @@ impl Done {
     pub(super) fn could(&mut self, chunk: &Chunk, answer: pb::WriteTuplesResponse) {
         self.tuples += chunk.changes.len() as u64;
         self.changed += answer.changed;
+        self.ended += chunk.changes.iter().filter(|change| has_ended(change)).count() as u64;
         (self.revision, self.token) = (answer.revision, answer.token);
     }
 
@@ -187,14 +191,25 @@ impl Done {
         if self.tuples == 0 {
             return format!("there is no tuple in {name}; nothing was written");
         }
-        let (verb, count) = match args.operation() {
-            pb::Operation::Create => ("created", self.tuples - self.known),
-            pb::Operation::Delete => ("deleted", self.changed),
-            _ => ("written", self.tuples),
+        let verb = match args.operation() {
+            pb::Operation::Create => "created",
+            pb::Operation::Delete => "deleted",
+            _ => "written",
         };
+        let sent = self.tuples - self.known;
+        let count = self.changed.min(sent.saturating_sub(self.ended));
+        // The service's clock decides: what it did not store was late by that.
+        let is_late = args.operation() != pb::Operation::Delete && self.changed < sent;
+        let ended = if is_late { self.ended.max(sent - self.changed) } else { self.ended };
         let (count, commits) = (grouped(count), counted(self.commits, "commit"));
         let mut words =
             format!("{count} of {tuples} {verb} in {commits}, revision {}", self.revision);
+        if ended > 0 {
+            words.push_str(&format!(
+                "\n{} had ended already: not stored, and what was there in their place is removed",
+                grouped(ended)
+            ));
+        }
         if self.known > 0 {
             let known = grouped(self.known);
             words

@@ -13,12 +13,12 @@ fn a_write_is_made_on_the_terms_that_were_typed() {
     let dry = create(&["--dry-run", "--key", "k"]);
     assert_exit(&dry, 0);
     assert_eq!(stdout(&dry), "valid at revision 1; 1 of 1 changes would change something\n");
-    let committed = "committed as revision 2; 1 of 1 changes changed something\n";
+    let committed = "committed as revision 2; 1 of 1 changes changed something\ntoken ";
     let none_yet = ["--key", "k", "--must-not-match", "scope=doc:d1 role=viewer"];
     for _ in 0..2 {
         let written = create(&none_yet);
         assert_exit(&written, 0);
-        assert_eq!(stdout(&written), committed);
+        assert!(stdout(&written).starts_with(committed), "{written:?}");
     }
     let reused = create(&["--key", "k"]);
     assert_exit(&reused, 1);
@@ -32,12 +32,30 @@ fn a_write_is_made_on_the_terms_that_were_typed() {
     assert!(text.contains(&format!("--must-match `{filter}`: preconditions[1]")), "{text}");
 
     let idle = served.ok(&["write", "--delete", "doc:d9#viewer@user:ana"]);
-    assert_eq!(idle, "nothing to commit: what was to be removed is not there\n");
+    assert!(idle.starts_with("nothing to commit: there is nothing to remove\ntoken "), "{idle}");
     let idle = served.ok(&["write", "--delete", "doc:d9#viewer@user:ana", "--key", "idle"]);
-    assert_eq!(idle, "committed as revision 3; 0 of 1 changes changed something\n");
+    let nothing = "committed as revision 3; 0 of 1 changes changed something\n";
+    assert!(idle.starts_with(nothing), "{idle}");
     served.ok(&["write", "--touch", "doc:d2#viewer@user:ana", "--expires-in", "90d"]);
     let read = served.json(&["read", "--scope", "doc:d2"]);
     assert!(read["tuples"][0]["expires_at"].is_string(), "{read}");
+}
+
+#[test]
+fn an_end_in_the_past_is_said_and_the_token_serves_the_next_read() {
+    let served = Served::start("tests/models/everything");
+    let late = ["doc:d1#viewer@user:ana", "--expires-at", "2020-01-01T00:00:00Z"];
+    let told = served.ok(&[&["write", "--touch"], &late[..]].concat());
+    assert!(told.starts_with("nothing to commit: there is nothing to remove\nthe end has passed"));
+    let stored = served.ok(&["write", "--touch", late[0]]);
+    let token = stored.lines().last().unwrap().strip_prefix("token ").unwrap();
+    let read = served.ok(&["read", "--subject", "user:ana", "--at-least", token]);
+    assert_eq!(read, "doc:d1#viewer@user:ana\n");
+    let told = served.ok(&[&["write", "--touch"], &late[..]].concat());
+    assert!(told.starts_with("committed as revision 3; 1 of 1 changes changed something\nthe end"));
+    assert_eq!(served.ok(&["read", "--subject", "user:ana"]), "");
+    let deleted = served.ok(&[&["write", "--delete"], &late[..]].concat());
+    assert!(!deleted.contains("the end has passed"), "{deleted}");
 }
 
 #[test]
