@@ -96,6 +96,11 @@ impl<N: Into<String>, T: Into<String>> FromIterator<(N, T)> for SourceFiles {
 
 fn read_file(path: &Path) -> Result<String, ReadError> {
     let io_error = |error| ReadError::Io { path: path.to_owned(), error };
+    // Opening a pipe would wait for whoever writes to it.
+    if !fs::metadata(path).map_err(io_error)?.is_file() {
+        let what = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(io_error(what));
+    }
     let file = fs::File::open(path).map_err(io_error)?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file of the limit from a larger one.

@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_in_the_place_of_a_file_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("model.yaml")).status();
+        assert!(made.unwrap().success());
+        let (_, content) = read(dir.path());
+        assert!(content.unwrap_err().to_string().ends_with("it is not a regular file"));
+    }
+
+    #[test]
     fn links_are_followed_to_the_directory_that_holds_the_files() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().canonicalize().unwrap();
