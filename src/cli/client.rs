@@ -77,7 +77,7 @@ impl ServiceArgs {
     ) -> Result<T, CliError> {
         tokio::time::timeout(self.patience(), asked).await.unwrap_or_else(|_| {
             let what = format!("no answer within {} seconds", self.timeout);
-            Err(CliError::Failed(format!("{what}; --timeout says how long to wait")))
+            Err(CliError::Late(format!("{what}; --timeout says how long to wait")))
         })
     }
 
@@ -116,7 +116,11 @@ pub(super) async fn connect(endpoint: &str) -> Result<Channel, CliError> {
         let mut text = format!("cannot connect to `{endpoint}`");
         let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
         while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
+            let words = inner.to_string();
+            // Some repeat the words of what they wrap.
+            if !text.ends_with(&words) {
+                text = format!("{text}: {words}");
+            }
             cause = inner.source();
         }
         CliError::Failed(text)

@@ -83,6 +83,9 @@ pub(crate) enum CliError {
     /// It did not work.
     #[error("{0}")]
     Failed(String),
+    /// No answer came in time; what was asked for may have happened.
+    #[error("{0}")]
+    Late(String),
     /// The service refused, or could not be asked.
     #[error("{}", client::describe(.status))]
     Refused { status: tonic::Status, json: bool },

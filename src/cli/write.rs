@@ -10,6 +10,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::client::ClientArgs;
+use super::retry::did_nothing;
 use super::tuple_form::has_ended;
 use super::tuple_text::{parse_filter, parse_tuple};
 use super::{CliError, Exit};
@@ -74,6 +75,10 @@ pub(super) struct Args {
     client: ClientArgs,
 }
 
+/// What is to be done where no answer came.
+const NOT_KNOWN: &str = "whether it was committed is not known: a repeat with the same --key has one effect, \
+                         without one read first";
+
 /// What becomes of a create or touch that comes too late.
 const HAS_ENDED: &str =
     "the end has passed: nothing is stored, what is there in its place is removed";
@@ -107,7 +112,13 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
     };
     let answer = args.client.run(async |channel| {
         let answer = TupleServiceClient::new(channel).write_tuples(request).await;
-        answer.map_err(|status| args.client.refused(typed.located(status)))
+        answer.map_err(|status| args.client.refused(typed.located(with_outcome(args, status))))
+    });
+    let answer = answer.map_err(|error| match error {
+        CliError::Late(what) if !args.validate_only => {
+            CliError::Late(format!("{what}; {NOT_KNOWN}"))
+        }
+        error => error,
     })?;
     let pb::WriteTuplesResponse { revision, token, changed } = answer.into_inner();
     let of = format!("{changed} of {count} changes");
@@ -129,6 +140,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         writeln!(out, "token {token}")?;
     }
     Ok(Exit::Done)
+}
+
+/// The status with what it leaves open, where the service itself did not say it.
+fn with_outcome(args: &Args, status: Status) -> Status {
+    let is_told = status.get_details_error_info().is_some() || did_nothing(&status);
+    if is_told || args.validate_only {
+        return status;
+    }
+    Status::new(status.code(), format!("{}; {NOT_KNOWN}", status.message()))
 }
 
 impl Typed {

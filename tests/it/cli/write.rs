@@ -91,3 +91,16 @@ fn a_refused_write_names_what_was_typed() {
         assert_exit(&served.run(&[&["write"], args].concat()), 64);
     }
 }
+
+#[test]
+fn a_write_without_an_answer_says_that_its_outcome_is_not_known() {
+    // It takes connections and says nothing.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = mute.local_addr().unwrap().to_string();
+    let args = ["write", "--touch", "doc:d1#viewer@user:ana", "--timeout", "1"];
+    let output = super::run(&[&args[..], &["--endpoint", &endpoint]].concat());
+    assert_exit(&output, 1);
+    assert!(stderr(&output).contains("whether it was committed is not known"), "{output:?}");
+    let dry = super::run(&[&args[..], &["--dry-run", "--endpoint", &endpoint]].concat());
+    assert!(!stderr(&dry).contains("not known"), "{dry:?}");
+}
