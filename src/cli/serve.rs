@@ -174,13 +174,15 @@ async fn serve<L: Listener + Unpin>(
 ) -> Result<Ended, CliError> {
     let Prepared { settings, models, mut signals, open } = prepared;
     let mut server = server.with_settings(settings).with_models(models);
-    writeln!(out, "listening on {}", server.place())?;
+    let mut told = format!("listening on {}\n", server.place());
     if let Some(address) = observed.admin {
         let config = ListenConfig { address, insecure: observed.insecure_admin };
         let admin = BoundAdmin::bind(&config).await.map_err(refuse)?;
-        writeln!(out, "admin on {}", admin.local_addr())?;
+        told.push_str(&format!("admin on {}\n", admin.local_addr()));
         server = server.with_admin(admin);
     }
+    // Once nothing more can be refused that was asked for.
+    out.write_all(told.as_bytes())?;
     out.flush()?;
     let (stop, stopped) = oneshot::channel();
     let served = server.serve(open, async {

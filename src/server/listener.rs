@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
@@ -143,13 +144,27 @@ fn place(config: &UnixConfig) -> io::Result<(UnixListener, SocketFile)> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // A socket that is moved to a longer name than an address can hold is one that nobody reaches.
+    std::os::unix::net::SocketAddr::from_pathname(&config.path)?;
     let room = Room::new(parent.join(format!(".bw{}", std::process::id())))?;
     let inside = room.0.join("s");
-    let listener = UnixListener::bind(&inside)?;
+    let listener = bind_in(&room, &inside)?;
     std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(config.mode))?;
     let file = SocketFile::of(&inside, &config.path)?;
     std::fs::rename(&inside, &config.path)?;
     Ok((listener, file))
+}
+
+/// Binds inside of the room by a short way: its own name may be longer than the socket's will be, and than
+/// an address can hold.
+fn bind_in(room: &Room, inside: &Path) -> io::Result<UnixListener> {
+    let handle = std::fs::File::open(&room.0)?;
+    let short = format!("/proc/self/fd/{}/s", handle.as_raw_fd());
+    match UnixListener::bind(short) {
+        // Where there is no /proc.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => UnixListener::bind(inside),
+        bound => bound,
+    }
 }
 
 /// A directory of this process alone, removed with what is left in it.

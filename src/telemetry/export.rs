@@ -31,8 +31,15 @@ pub struct Export {
 
 /// Why spans cannot be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ExportError(#[from] ExporterBuildError);
+#[non_exhaustive]
+pub enum ExportError {
+    /// Of another scheme, or of none.
+    #[error("it needs http://, as in http://127.0.0.1:4317; there is no TLS to a collector")]
+    Scheme,
+    /// The rest of it, or a variable, makes no sense.
+    #[error("{0}")]
+    Unfit(#[from] ExporterBuildError),
+}
 
 impl Export {
     /// Prepares to send spans to this endpoint, `http://HOST:PORT`. It is connected to when there are
@@ -43,6 +50,9 @@ impl Export {
     /// # Errors
     /// The endpoint or a variable makes no sense.
     pub fn start(endpoint: &str) -> Result<Self, ExportError> {
+        if !endpoint.starts_with("http://") {
+            return Err(ExportError::Scheme);
+        }
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
         let queue = BatchConfigBuilder::default().with_max_queue_size(SPANS_WAITING_MAX).build();
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();

@@ -75,6 +75,48 @@ async fn a_socket_left_over_is_replaced_and_other_files_are_left_alone() {
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "somebody's notes");
 }
 
+#[tokio::test]
+async fn a_socket_has_any_path_that_an_address_can_hold_and_no_longer_one() {
+    /// Linux: 108 bytes, the last one 0.
+    const MOST: usize = 107;
+    let dir = tempfile::tempdir().unwrap();
+    let place = |bytes: usize| {
+        let name = "s".repeat(bytes - dir.path().as_os_str().len() - 1);
+        format!("unix:{}", dir.path().join(name).display())
+    };
+    let data = dir.path().join("data");
+    let mut process = Process::start(&data, &["--listen", &place(MOST)], &[]);
+    process.wait_until(ServingStatus::Serving).await;
+    process.signal("TERM");
+    assert!(process.end().0.success());
+    let output = serve(&data, &["--listen", &place(MOST + 1)], &[]).output().unwrap();
+    let (code, words) = code_and_words(&output);
+    assert!(code == Some(1) && words.contains("cannot listen on `unix:"), "{words}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
+fn what_cannot_be_had_is_said_once_and_before_anything_is_announced() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = taken.local_addr().unwrap().to_string();
+    let args = ["--listen", "127.0.0.1:0", "--admin", &admin];
+    let output = serve(dir.path(), &args, &[]).output().unwrap();
+    let (code, words) = code_and_words(&output);
+    assert!(code == Some(1) && words.contains(&admin), "{words}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+
+    let args = ["--listen", "127.0.0.1:0", "--otlp-endpoint", "127.0.0.1:4317"];
+    let (code, words) = code_and_words(&serve(dir.path(), &args, &[]).output().unwrap());
+    assert!(code == Some(64) && words.contains("needs http://"), "{words}");
+    assert!(!words.contains("feature"), "{words}");
+
+    let missing = format!("unix:{}", dir.path().join("missing").display());
+    let output = crate::cli::run(&["health", "--endpoint", &missing]);
+    let (code, words) = code_and_words(&output);
+    assert_eq!((code, words.matches("No such file").count()), (Some(1), 1), "{words}");
+}
+
 #[test]
 fn settings_out_of_range_are_refused_by_name_value_and_range() {
     let dir = tempfile::tempdir().unwrap();
