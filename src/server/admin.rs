@@ -51,13 +51,22 @@ impl BoundAdmin {
     }
 
     /// Answers until what is returned is dropped.
-    pub(super) fn spawn(self, view: View, health: HealthServer<impl Health>) -> Serving {
-        let (connections, patience) = (Arc::default(), Patience::default());
-        let terms = Terms { connections, most: ADMIN_CONNECTIONS_MAX, patience };
+    pub(super) fn spawn(
+        self,
+        view: View,
+        health: HealthServer<impl Health>,
+        patience: Patience,
+    ) -> Serving {
+        let terms = Terms { connections: Arc::default(), most: ADMIN_CONNECTIONS_MAX, patience };
         let incoming = Incoming::new(self.listener, terms);
         let routes = Routes::from(pages(view)).add_service(health).prepare();
         Serving(tokio::spawn(async move {
-            let server = tonic::transport::Server::builder().accept_http1(true).add_routes(routes);
+            // Whoever connects and never answers would keep a probe's place for ever.
+            let server = tonic::transport::Server::builder()
+                .http2_keepalive_interval(Some(patience.keepalive))
+                .http2_keepalive_timeout(Some(patience.keepalive_answer))
+                .accept_http1(true)
+                .add_routes(routes);
             if let Err(error) = server.serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the admin page has ended");
             }

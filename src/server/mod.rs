@@ -172,7 +172,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
                 stage: reports.stage.clone(),
                 started: SystemTime::now(),
             };
-            admin.spawn(view, reports.health.admin())
+            admin.spawn(view, reports.health.admin(), settings.patience())
         });
         let terms = Terms { connections, most, patience: settings.patience() };
         let incoming = Incoming::new(listener, terms);

@@ -141,3 +141,23 @@ async fn get_quietly(address: &str) -> Option<u16> {
     stream.read_to_string(&mut answer).await.ok()?;
     answer.split(' ').nth(1)?.parse().ok()
 }
+
+#[tokio::test]
+async fn who_connects_and_never_answers_keeps_no_place() {
+    let soon = std::time::Duration::from_millis(50);
+    let patience = Patience { keepalive: soon, keepalive_answer: soon, ..Patience::default() };
+    let observed = Observed::start(Settings::default(), patience).await;
+    // HTTP/2's greeting and empty settings, and nothing after.
+    let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut idle = Vec::new();
+    for _ in 0..ADMIN_CONNECTIONS_MAX {
+        let mut socket = TcpStream::connect(observed.admin).await.unwrap();
+        socket.write_all(greeting).await.unwrap();
+        idle.push(socket);
+    }
+    for mut socket in idle {
+        // Its end, in whichever way.
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    observed.wait_until(200).await;
+}
