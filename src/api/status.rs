@@ -129,7 +129,7 @@ refusals! {
     Overloaded = ResourceExhausted "OVERLOADED",
     /// The caller's deadline passed, or the service's own, or the answer was not read.
     DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
-    /// The service is still reading its store, or it is stopping.
+    /// The service is still reading its store.
     NotReady = Unavailable "NOT_READY",
     /// The commit may or may not be durable; no more are taken.
     OutcomeUnknown = Unavailable "OUTCOME_UNKNOWN",

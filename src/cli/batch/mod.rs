@@ -40,10 +40,10 @@ Example:
 
 Questions are lines `SUBJECT PERMISSION SCOPE` (blank lines and comments, which
 begin with `#`, are skipped), CSV with the columns subject,permission,scope and
-perhaps context (a JSON object), or JSON lines with these keys. The answers come
-in the same form and order, all at one revision; an error says its line. If the
-service no longer keeps that revision, the batch ends and says the line from
-which --from-line asks the rest, at a newer one.
+perhaps context (a JSON object) and target, or JSON lines with these keys. The
+answers come in the same form and order, all at one revision; an error says its
+line. If the service no longer keeps that revision, the batch ends and says the
+line from which --from-line asks the rest, at a newer one.
 
 Exits with 0 if all were answered, 1 if any had an error, 2 with --fail-on-deny
 if any was denied, 64 if the command line is wrong.")]
