@@ -66,6 +66,9 @@ fn of_filter(error: &FilterError, path: &str) -> ApiError {
             let message = message + &hint.unwrap_or_default();
             unknown(message, &field, kind, value, nearest.as_deref())
         }
+        FilterError::Never { value, .. } => ApiError::new(Refusal::FilterNeverMatches, message)
+            .with("field", &field)
+            .with("value", value),
     }
 }
 

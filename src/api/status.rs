@@ -66,6 +66,8 @@ refusals! {
     UnknownName = InvalidArgument "UNKNOWN_NAME",
     /// A field names a matrix that the model does not have.
     UnknownMatrix = InvalidArgument "UNKNOWN_MATRIX",
+    /// No tuple that the model admits can match the filter.
+    FilterNeverMatches = InvalidArgument "FILTER_NEVER_MATCHES",
     /// The values for conditions are too large or nested too deep.
     ContextTooLarge = InvalidArgument "CONTEXT_TOO_LARGE",
     /// A batch has too many items.

@@ -150,9 +150,12 @@ fn not_here(model: &Model, def: &TypeDef, tuple: &Tuple) -> NotAdmitted {
     NotAdmitted::Unknown(misfit(format!("`{role}` is no role or relation of `{scope}`")))
 }
 
-fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotAdmitted> {
-    let subject = &tuple.key.subject;
-    let form = match subject {
+/// The form of a subject.
+///
+/// # Errors
+/// Its type, or the name of its set, is not the model's.
+pub fn form_of(model: &Model, subject: &Subject) -> Result<SubjectForm, NotAdmitted> {
+    Ok(match subject {
         Subject::Object(object) => {
             SubjectForm::Object(type_of(model, "subject", object.type_name())?.0)
         }
@@ -169,7 +172,12 @@ fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotA
             };
             SubjectForm::Set(id, known)
         }
-    };
+    })
+}
+
+fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotAdmitted> {
+    let subject = &tuple.key.subject;
+    let form = form_of(model, subject)?;
     let (admitted, expected) = match found {
         Bindable::Role(role) => {
             let forms = role.bound_by.iter().map(|form| form_text(model, *form)).collect();
@@ -225,6 +233,22 @@ fn fact(model: &Model, def: &TypeDef, scope: &str, tuple: &Tuple) -> Result<(), 
             return Err(NotAdmitted::NotAFact(misfit(&other, message)));
         }
     };
+    declared_fact(model, def, scope, feature).map_err(NotAdmitted::NotAFact)?;
+    if let Some(held) = &tuple.condition {
+        let message = "a fact carries no condition".to_owned();
+        let misfit = Misfit::new("condition", "condition", held.name.as_str(), message);
+        return Err(NotAdmitted::Condition(misfit));
+    }
+    Ok(())
+}
+
+/// Whether scopes of this type can have this feature; what is wrong with it if not.
+pub(super) fn declared_fact(
+    model: &Model,
+    def: &TypeDef,
+    scope: &str,
+    feature: &Object,
+) -> Result<(), Misfit> {
     let (text, member) = match feature.id().split_once(':') {
         Some((text, member)) => (text, Some(member)),
         None => (feature.id(), None),
@@ -233,17 +257,9 @@ fn fact(model: &Model, def: &TypeDef, scope: &str, tuple: &Tuple) -> Result<(), 
     let Some(found) = declared().find(|fact| fact.name.as_str() == text) else {
         let message = format!("`{}` is no fact of `{scope}`", quoted(text));
         let near = declared().map(|fact| fact.name.as_str());
-        return Err(NotAdmitted::NotAFact(misfit(text, message).near(near)));
+        return Err(Misfit::new("subject", "fact", text, message).near(near));
     };
-    if let Some(wrong) = wrong_member(&found.kind, text, member, feature) {
-        return Err(NotAdmitted::NotAFact(wrong));
-    }
-    if let Some(held) = &tuple.condition {
-        let message = "a fact carries no condition".to_owned();
-        let misfit = Misfit::new("condition", "condition", held.name.as_str(), message);
-        return Err(NotAdmitted::Condition(misfit));
-    }
-    Ok(())
+    wrong_member(&found.kind, text, member, feature).map_or(Ok(()), Err)
 }
 
 /// What is wrong with a fact's member, if something is.

@@ -16,6 +16,7 @@ mod problem;
 mod read;
 mod read_types;
 pub mod scenario;
+pub mod shape;
 mod source;
 pub mod suggest;
 mod table;

@@ -185,12 +185,22 @@ pub enum FilterError {
     Unknown {
         /// The field.
         field: &'static str,
-        /// `type` or `role`.
+        /// `type`, `role` or `name`.
         kind: &'static str,
         /// The value, cut for quoting.
         value: String,
         /// The nearest known name.
         nearest: Option<String>,
+    },
+    /// Each field is known, and yet no tuple that the model admits can match.
+    #[error("{field}: no tuple can match: {why}")]
+    Never {
+        /// The field that does not go with those before it.
+        field: &'static str,
+        /// The value, cut for quoting.
+        value: String,
+        /// Why not.
+        why: String,
     },
 }
 
@@ -198,7 +208,8 @@ impl FilterError {
     /// The field, where the filter stands at this path and not at `filter`.
     #[must_use]
     pub fn field_at(&self, path: &str) -> String {
-        let (Self::Syntax { field, .. } | Self::Unknown { field, .. }) = self;
+        let (Self::Syntax { field, .. } | Self::Unknown { field, .. } | Self::Never { field, .. }) =
+            self;
         format!("{path}{}", field.strip_prefix("filter").unwrap_or_default())
     }
 
@@ -211,6 +222,7 @@ impl FilterError {
             Self::Unknown { kind, value, .. } => {
                 format!("{field}: the model has no {kind} `{value}`")
             }
+            Self::Never { why, .. } => format!("{field}: no tuple can match: {why}"),
         }
     }
 }

@@ -8,8 +8,10 @@ use crate::engine::{
     QuestionError, Reason, SubjectList,
 };
 use crate::index::{Binding, Part, Position, Snapshot, SubjectKey};
-use crate::model::form::{HAS, Model, TypeDef, TypeId};
+use crate::model::admission::{Misfit, form_of};
+use crate::model::form::{HAS, Model, NameId, SubjectForm, TypeDef, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
+use crate::model::shape::Shape;
 use crate::model::suggest::nearest;
 use crate::model::tuple::{Time, Tuple, TupleKey};
 use crate::store::ModelSince;
@@ -142,7 +144,8 @@ impl Reading {
     /// The stored tuples that match, expired ones left out. Computed as it is consumed.
     ///
     /// # Errors
-    /// The filter is malformed, or names what the model does not have.
+    /// The filter is malformed, names what the model does not have, or could match nothing that the model
+    /// admits.
     pub fn tuples(&self, filter: &TupleFilter) -> Result<TupleList, FilterError> {
         let matcher = Matcher::resolve(self.model(), filter)?;
         let snapshot = self.published.snapshot.clone();
@@ -198,7 +201,7 @@ impl Iterator for TupleList {
     }
 }
 
-/// A filter whose names are known to be the model's.
+/// A filter whose names are known to be the model's, and that some tuple may match.
 #[derive(Debug)]
 pub(super) struct Matcher {
     scope_type: Option<String>,
@@ -210,39 +213,83 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
+    /// # Errors
+    /// The filter is malformed, names what the model does not have, or could match no tuple that the model
+    /// admits: "nothing matches" would be true for ever, and a precondition would hold by a slip.
     pub(super) fn resolve(model: &Model, filter: &TupleFilter) -> Result<Self, FilterError> {
-        let type_of = |field, name: &Option<String>| match name {
-            Some(name) => known_type(model, field, name).map(Some),
-            None => Ok(None),
-        };
         let syntax = |field| move |error| FilterError::Syntax { field, error };
         let scope = filter.scope.as_deref().map(Object::parse).transpose();
         let scope = scope.map_err(syntax("filter.scope"))?;
-        if let Some(scope) = &scope {
-            known_type(model, "filter.scope", scope.type_name())?;
-        }
         let subject = filter.subject.as_deref().map(Subject::parse).transpose();
         let subject = subject.map_err(syntax("filter.subject"))?;
-        if let Some(subject) = &subject {
-            known_type(model, "filter.subject", subject_type(subject))?;
-        }
         let role = filter.role.as_deref().map(Name::parse).transpose();
         let role = role.map_err(syntax("filter.role"))?;
-        if let Some(role) = &role {
-            known_role(model, role)?;
-        }
         // What cannot be written as a source is a slip of the pen, and no list without entries.
         if let Some(source) = filter.source.as_deref().filter(|source| !source.is_empty()) {
             Name::parse(source).map_err(syntax("filter.source"))?;
         }
-        Ok(Self {
-            scope_type: type_of("filter.scope_type", &filter.scope_type)?,
+        let matcher = Self {
+            scope_type: filter.scope_type.clone(),
             scope,
             role,
-            subject_type: type_of("filter.subject_type", &filter.subject_type)?,
+            subject_type: filter.subject_type.clone(),
             subject,
             source: filter.source.clone(),
-        })
+        };
+        matcher.shape(model)?;
+        Ok(matcher)
+    }
+
+    /// What the filter says of a tuple's shape, which the model must have room for.
+    fn shape(&self, model: &Model) -> Result<(), FilterError> {
+        let of = |field, name: &Option<String>| {
+            name.as_deref().map(|name| known_type(model, field, name)).transpose()
+        };
+        let scope_type = of("filter.scope_type", &self.scope_type)?;
+        let scope = self.scope.as_ref().map(|scope| scope.type_name().to_owned());
+        let scope = of("filter.scope", &scope)?;
+        let subject_type = of("filter.subject_type", &self.subject_type)?;
+        let subject = self.subject.as_ref().map(|subject| Ok((subject, known(model, subject)?)));
+        let subject = subject.transpose()?;
+        let at = scope.or(scope_type);
+        let role = self.role.as_ref().map(|role| known_role(model, at, role)).transpose()?;
+
+        let never = |field, value: &dyn std::fmt::Display, why: String| FilterError::Never {
+            field,
+            value: quoted(&value.to_string()),
+            why,
+        };
+        if let (Some(scope), Some(wanted)) = (&self.scope, &self.scope_type)
+            && at != scope_type
+        {
+            let why = format!("`{}` is no `{wanted}`", quoted(scope.as_str()));
+            return Err(never("filter.scope_type", wanted, why));
+        }
+        let on = at.map_or(String::new(), |at| format!(" on `{}`", model.type_name(at)));
+        let mut shape = Shape { scope: at, ..Shape::default() };
+        if let Some(at) = at.filter(|_| !shape.is_possible(model)) {
+            let field = if scope.is_some() { "filter.scope" } else { "filter.scope_type" };
+            return Err(never(field, &model.type_name(at), format!("there are no tuples{on}")));
+        }
+        shape.role = role;
+        if let Some(role) = self.role.as_ref().filter(|_| !shape.is_possible(model)) {
+            return Err(never("filter.role", role, format!("`{role}` cannot be bound{on}")));
+        }
+        let to = self.role.as_ref().map_or("anything".to_owned(), |role| format!("`{role}`"));
+        shape.subject = subject;
+        if let Some(subject) = self.subject.as_ref().filter(|_| !shape.is_possible(model)) {
+            let why = format!("`{}` cannot be bound to {to}{on}", quoted(&subject.to_string()));
+            return Err(never("filter.subject", subject, why));
+        }
+        shape.subject_type = subject_type;
+        if let Some(of) = self.subject_type.as_ref().filter(|_| !shape.is_possible(model)) {
+            let why = match &self.subject {
+                Some(subject) => format!("`{}` is of another type", quoted(&subject.to_string())),
+                None => format!("no `{of}` can be bound to {to}{on}"),
+            };
+            return Err(never("filter.subject_type", of, why));
+        }
+        Ok(())
     }
 
     /// The smallest part of the snapshot that holds all that match. `None`: nothing does, as no tuple
@@ -295,28 +342,37 @@ fn subject_type(subject: &Subject) -> &str {
     }
 }
 
-fn known_type(model: &Model, field: &'static str, name: &str) -> Result<String, FilterError> {
-    if model.type_id(name).is_some() {
-        return Ok(name.to_owned());
-    }
-    let types = (0u16..).map(TypeId).take(model.types.len());
-    let nearest = nearest(name, types.map(|id| model.type_name(id))).map(str::to_owned);
-    Err(FilterError::Unknown { field, kind: "type", value: quoted(name), nearest })
+fn known_type(model: &Model, field: &'static str, name: &str) -> Result<TypeId, FilterError> {
+    model.type_id(name).ok_or_else(|| {
+        let types = (0u16..).map(TypeId).take(model.types.len());
+        let nearest = nearest(name, types.map(|id| model.type_name(id))).map(str::to_owned);
+        FilterError::Unknown { field, kind: "type", value: quoted(name), nearest }
+    })
 }
 
-/// A role or relation that some type has.
-fn known_role(model: &Model, role: &Name) -> Result<(), FilterError> {
+/// The form of a subject whose names are the model's.
+fn known(model: &Model, subject: &Subject) -> Result<SubjectForm, FilterError> {
+    form_of(model, subject).map_err(|error| {
+        let Misfit { kind, value, nearest, .. } = error.misfit().clone();
+        FilterError::Unknown { field: "filter.subject", kind, value, nearest }
+    })
+}
+
+/// A role or relation that some type has. If none has, those of the type `at` are suggested, else all.
+fn known_role(model: &Model, at: Option<TypeId>, role: &Name) -> Result<NameId, FilterError> {
     let has = |id| model.types.iter().any(|def| def.role(id).is_some() || def.edge(id).is_some());
-    if model.name_id(role.as_str()).is_some_and(|id| id == HAS || has(id)) {
-        return Ok(());
-    }
-    let of_type = |def: &TypeDef| {
-        let roles = def.roles.iter().map(|role| role.name);
-        let edges = def.edges.iter().map(|edge| edge.relation);
-        roles.chain(edges).collect::<Vec<_>>()
-    };
-    let known = model.types.iter().flat_map(of_type).chain([HAS]).map(|id| model.name_of(id));
-    let nearest = nearest(role.as_str(), known).map(str::to_owned);
-    let (field, value) = ("filter.role", quoted(role.as_str()));
-    Err(FilterError::Unknown { field, kind: "role", value, nearest })
+    let found = model.name_id(role.as_str()).filter(|id| *id == HAS || has(*id));
+    found.ok_or_else(|| {
+        let of_type = |def: &TypeDef| {
+            let roles = def.roles.iter().map(|role| role.name);
+            let edges = def.edges.iter().map(|edge| edge.relation);
+            roles.chain(edges).collect::<Vec<_>>()
+        };
+        let scopes = (0u16..).map(TypeId).zip(&model.types);
+        let scopes = scopes.filter(|(id, _)| at.is_none_or(|at| at == *id));
+        let known = scopes.flat_map(|(_, def)| of_type(def)).chain([HAS]);
+        let nearest = nearest(role.as_str(), known.map(|id| model.name_of(id))).map(str::to_owned);
+        let (field, value) = ("filter.role", quoted(role.as_str()));
+        FilterError::Unknown { field, kind: "role", value, nearest }
+    })
 }

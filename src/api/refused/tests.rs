@@ -97,6 +97,11 @@ fn every_error_of_a_filter_has_its_row() {
         FilterError::Syntax { .. } => FilterError::Syntax { field: "scope", error: syntax() }
             => InvalidArgument "INVALID_FIELD",
         FilterError::Unknown { .. } => unknown => InvalidArgument "UNKNOWN_ROLE",
+        FilterError::Never { .. } => FilterError::Never {
+            field: "filter.role",
+            value: "x".into(),
+            why: "`x` cannot be bound on `org`".into(),
+        } => InvalidArgument "FILTER_NEVER_MATCHES",
     });
 }
 

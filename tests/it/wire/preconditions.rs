@@ -61,7 +61,7 @@ async fn a_precondition_matches_what_read_tuples_reads() {
         0 => String::new(),
         n => values.get(n - 1).copied().unwrap_or_default().to_owned(),
     };
-    let (mut some, mut none) = (0, 0);
+    let (mut some, mut none, mut never) = (0, 0, 0);
     for bits in 0..4_usize.pow(6) {
         // The fourth value of a field is the first again: unset.
         let filter = pb::TupleFilter {
@@ -75,8 +75,16 @@ async fn a_precondition_matches_what_read_tuples_reads() {
         if (0..5).any(|field| (bits >> (2 * field)) & 3 == 3) {
             continue;
         }
-        let is_there = !wire.read(filter.clone()).await.unwrap().is_empty();
-        *if is_there { &mut some } else { &mut none } += 1;
+        let read = wire.read(filter.clone()).await;
+        let is_there = read.as_ref().is_ok_and(|found| !found.is_empty());
+        *match &read {
+            Ok(_) if is_there => &mut some,
+            Ok(_) => &mut none,
+            Err(status) => {
+                assert_refused(status, Code::InvalidArgument, "FILTER_NEVER_MATCHES", "");
+                &mut never
+            }
+        } += 1;
         for (precondition, holds) in
             [(must(filter.clone()), is_there), (must_not(filter), !is_there)]
         {
@@ -86,10 +94,84 @@ async fn a_precondition_matches_what_read_tuples_reads() {
                 ..changes(vec![touch("doc:d1#viewer@user:ana")])
             };
             let outcome = wire.commit(request.clone()).await;
-            assert_eq!(outcome.is_ok(), holds, "{request:?}: {outcome:?}");
+            assert_eq!(outcome.is_ok(), holds && read.is_ok(), "{request:?}: {outcome:?}");
+            if read.is_err() {
+                let status = outcome.unwrap_err();
+                assert_refused(&status, Code::InvalidArgument, "FILTER_NEVER_MATCHES", "");
+            }
         }
     }
-    assert!(some > 50 && none > 500, "{some} filters match, {none} do not");
+    assert!(some > 50 && none > 20 && never > 300, "{some} match, {none} do not, {never} cannot");
+}
+
+#[tokio::test]
+async fn a_filter_that_no_tuple_can_match_is_refused_and_holds_for_nothing() {
+    let mut wire = Wire::with(&["org:acme#admin@group:ops#member"]).await;
+    let filter = |fields: [&str; 5]| {
+        let [scope_type, scope, role, subject_type, subject] = fields.map(str::to_owned);
+        pb::TupleFilter { scope_type, scope, role, subject_type, subject, source: None }
+    };
+    let unknown = "UNKNOWN_NAME";
+    let never = "FILTER_NEVER_MATCHES";
+    let cases = [
+        (["", "org:acme", "", "", "group:ops#membr"], unknown, "subject", "member"),
+        (["", "", "", "", "group:ops#membr"], unknown, "subject", "member"),
+        (["", "", "", "", "grup:ops#member"], "UNKNOWN_TYPE", "subject", "group"),
+        // Each name is known, and no tuple has them together.
+        (["", "org:acme", "viewer", "", ""], never, "role", "`viewer` cannot be bound on `org`"),
+        (["org", "", "viewer", "", ""], never, "role", "`viewer` cannot be bound on `org`"),
+        (["doc", "org:acme", "", "", ""], never, "scope_type", "`org:acme` is no `doc`"),
+        (["", "group:ops", "admin", "", ""], never, "role", "`admin` cannot be bound on `group`"),
+        (["", "platform:p", "", "", ""], never, "scope", "no tuples on `platform`"),
+        (["", "", "", "", "org:acme#admin"], never, "subject", "`org:acme#admin` cannot be bound"),
+        (["", "", "", "", "doc:d1"], never, "subject", "`doc:d1` cannot be bound to anything"),
+        (
+            ["org", "", "", "", "user:*"],
+            never,
+            "subject",
+            "`user:*` cannot be bound to anything on",
+        ),
+        (["", "", "admin", "", "user:*"], never, "subject", "`user:*` cannot be bound to `admin`"),
+        (["", "", "", "user", "group:ops"], never, "subject", "`group:ops` cannot be bound"),
+        (["", "", "", "user", "group:ops#member"], never, "subject_type", "is of another type"),
+        (["", "", "member", "org", ""], never, "subject_type", "no `org` can be bound to `member`"),
+        (["", "", "has", "", "feature:modul:x"], never, "subject", "cannot be bound to `has`"),
+        (["", "group:ops", "has", "", ""], never, "role", "`has` cannot be bound on `group`"),
+    ];
+    for (fields, reason, field, words) in cases {
+        let status = wire.read(filter(fields)).await.unwrap_err();
+        assert_refused(&status, Code::InvalidArgument, reason, &format!("filter.{field}"));
+        assert!(status.message().contains(words), "{status:?}");
+        for (precondition, kind) in
+            [(must(filter(fields)), "must_match"), (must_not(filter(fields)), "must_not_match")]
+        {
+            let request = pb::WriteTuplesRequest {
+                preconditions: vec![precondition],
+                ..changes(vec![touch("org:acme#guest@user:gus")])
+            };
+            let status = wire.commit(request).await.unwrap_err();
+            let path = format!("preconditions[0].{kind}.{field}");
+            assert_refused(&status, Code::InvalidArgument, reason, &path);
+            assert!(status.message().contains(words), "{status:?}");
+        }
+    }
+    assert_eq!(wire.stored().await.len(), 1, "a refused commit wrote");
+    // What is known and only not there: nothing matches, and a precondition holds.
+    for fields in [
+        ["", "org:other", "admin", "", ""],
+        ["", "", "viewer", "", "org:acme#staff"],
+        ["", "", "has", "", "feature:module:x"],
+        ["org", "", "partner", "org", "org:acme"],
+        ["", "folder:f", "parent", "", "folder:g"],
+    ] {
+        assert_eq!(wire.read(filter(fields)).await.unwrap(), [], "{fields:?}");
+        let request = pb::WriteTuplesRequest {
+            preconditions: vec![must_not(filter(fields))],
+            validate_only: true,
+            ..changes(vec![touch("org:acme#guest@user:gus")])
+        };
+        wire.commit(request).await.unwrap();
+    }
 }
 
 #[tokio::test]
