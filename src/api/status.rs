@@ -105,7 +105,7 @@ refusals! {
     HierarchyTooDeep = FailedPrecondition "HIERARCHY_TOO_DEEP",
     /// The scope has a parent by this relation, which allows one.
     SecondParent = FailedPrecondition "SECOND_PARENT",
-    /// Too much lies above and below a contextual parent to know whether it may stand.
+    /// Too much lies above and below new parents to know whether they may stand.
     HierarchyTooLarge = ResourceExhausted "HIERARCHY_TOO_LARGE",
     /// Subject sets are nested deeper than the limit, and what lies beyond decides.
     DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",

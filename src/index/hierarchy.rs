@@ -1,8 +1,7 @@
 //! The rules of the hierarchy, checked for a parent edge against the snapshot that already has it:
 //! acyclic together, at most 32 deep, one parent each unless declared `many`.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::objects::ObjectId;
 use super::snapshot::{Binding, Snapshot, SubjectKey};
@@ -40,7 +39,7 @@ pub enum HierarchyError {
         /// The other parent.
         other: String,
     },
-    /// Whether the edge may stand is not known: too much lies above the parent or below the scope.
+    /// Whether the edge may stand is not known: too much lies above the parents or below the scopes.
     #[error("to check `{tuple}`, more than {limit} tuples above and below it must be looked at")]
     TooLarge {
         /// The edge.
@@ -51,7 +50,8 @@ pub enum HierarchyError {
 }
 
 /// Checks those of these tuples that are parent edges of this snapshot; any other passes. An error
-/// comes with the position of its tuple. Costs what lies above the parents and below the scopes.
+/// comes with the position of its tuple. Costs what lies above the parents and below the scopes, each
+/// object once for all the edges together.
 ///
 /// # Errors
 /// An edge breaks a rule of the hierarchy.
@@ -73,8 +73,8 @@ pub fn check_parents_within<'a>(
     now: Time,
     limit: usize,
 ) -> Result<(), (usize, HierarchyError)> {
-    let mut walk = Walk { snapshot, now, limit, left: limit, heights: HashMap::new() };
-    let mut acyclic = Vec::new();
+    let mut walk = Walk::new(snapshot, now, limit);
+    let (mut acyclic, mut single) = (Vec::new(), FxHashSet::default());
     for (at, key) in keys.into_iter().enumerate() {
         // The model first: most tuples are no edges, and need not be looked up.
         let Some(def) = edge_def_of(snapshot.model(), key).filter(|def| def.is_parent) else {
@@ -86,19 +86,60 @@ pub fn check_parents_within<'a>(
         let SubjectKey::Object(parent) = edge.subject else {
             continue;
         };
-        if !def.many {
-            check_single(snapshot, key, &edge, now).map_err(|error| (at, error))?;
+        // Once for a scope: the same parent may be there by any number of sources.
+        if !def.many && single.insert((edge.scope, edge.role)) {
+            walk.check_single(key, &edge).map_err(|error| (at, error))?;
         }
         if def.acyclic {
-            walk.check_acyclic(key, edge.scope, parent).map_err(|error| (at, error))?;
-            acyclic.push((at, key, edge.scope, parent));
+            acyclic.push(Edge { at, key, scope: edge.scope, parent });
         }
     }
-    // Depth is defined only where there is no circle.
-    for (at, key, scope, parent) in acyclic {
-        walk.check_depth(key, scope, parent).map_err(|error| (at, error))?;
+    for edge in &acyclic {
+        match walk.longest(edge.parent, Way::Up) {
+            Ok(_) => {}
+            Err(Ended::Exhausted) => return Err((edge.at, walk.too_large(edge.key))),
+            Err(Ended::Circle(circle)) => {
+                // Before these edges there was none, so one of them closes it.
+                let closes = |edge: &&Edge<'_>| follows(&circle, edge.scope, edge.parent);
+                let edge = acyclic.iter().find(closes).unwrap_or(edge);
+                let path = path(snapshot, &circle, edge.scope);
+                let tuple = quoted(&edge.key.to_string());
+                return Err((edge.at, HierarchyError::Cycle { tuple, path }));
+            }
+        }
+    }
+    // A length is defined only where there is no circle.
+    for edge in &acyclic {
+        let depth = walk.depth_through(edge).map_err(|_| (edge.at, walk.too_large(edge.key)))?;
+        if depth > DEPTH_MAX {
+            let (tuple, limit) = (quoted(&edge.key.to_string()), DEPTH_MAX);
+            return Err((edge.at, HierarchyError::TooDeep { tuple, depth, limit }));
+        }
     }
     Ok(())
+}
+
+/// A parent edge that is to be checked, and its tuple's position.
+struct Edge<'a> {
+    at: usize,
+    key: &'a TupleKey,
+    scope: ObjectId,
+    parent: ObjectId,
+}
+
+/// Whether `next` comes after `at` in this circle.
+fn follows(circle: &[ObjectId], at: ObjectId, next: ObjectId) -> bool {
+    let after = circle.iter().skip(1).chain(circle.first());
+    circle.iter().zip(after).any(|pair| pair == (&at, &next))
+}
+
+/// The relations that are acyclic at some type; not at all of them, perhaps.
+fn acyclic_relations(model: &Model) -> Vec<NameId> {
+    let edges = model.types.iter().flat_map(|def| &def.edges).filter(|edge| edge.acyclic);
+    let mut relations: Vec<NameId> = edges.map(|edge| edge.relation).collect();
+    relations.sort_unstable();
+    relations.dedup();
+    relations
 }
 
 fn edge_def_of<'m>(model: &'m Model, key: &TupleKey) -> Option<&'m EdgeDef> {
@@ -110,25 +151,30 @@ fn edge_def(snapshot: &Snapshot, scope: ObjectId, relation: NameId) -> Option<&E
     snapshot.model().type_def(snapshot.type_of(scope)?)?.edge(relation)
 }
 
-fn check_single(
-    snapshot: &Snapshot,
-    key: &TupleKey,
-    edge: &Binding<'_>,
-    now: Time,
-) -> Result<(), HierarchyError> {
-    // The same parent by another source is no second parent.
-    let other = snapshot
-        .all_bound(edge.scope, edge.role)
-        .find(|other| other.subject != edge.subject && other.is_live(now));
-    let Some(SubjectKey::Object(other)) = other.map(|other| other.subject) else {
-        return Ok(());
-    };
-    let other = text(snapshot, other);
-    Err(HierarchyError::SecondParent { tuple: quoted(&key.to_string()), other })
+/// Why a walk came to no end.
+enum Ended {
+    /// More tuples would have to be looked at than is allowed.
+    Exhausted,
+    /// Each of these leads to the next, and the last to the first.
+    Circle(Vec<ObjectId>),
 }
 
-/// More tuples would have to be looked at than is allowed.
-struct Exhausted;
+/// Which way to go over parent edges.
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// The longest chain of parent edges from an object on, one way; `None` while it is being walked.
+type Lengths = FxHashMap<ObjectId, Option<usize>>;
+
+/// An object on the way from where a walk began.
+struct Step {
+    at: ObjectId,
+    next: std::vec::IntoIter<ObjectId>,
+    longest: usize,
+}
 
 struct Walk<'a> {
     snapshot: &'a Snapshot,
@@ -136,26 +182,49 @@ struct Walk<'a> {
     limit: usize,
     /// How many more tuples may be looked at.
     left: usize,
-    heights: HashMap<ObjectId, usize>,
+    relations: Vec<NameId>,
+    above: Lengths,
+    below: Lengths,
 }
 
-impl Walk<'_> {
-    fn spend(&mut self, tuples: usize) -> Result<(), Exhausted> {
-        self.left = self.left.checked_sub(tuples).ok_or(Exhausted)?;
-        Ok(())
+impl<'a> Walk<'a> {
+    fn new(snapshot: &'a Snapshot, now: Time, limit: usize) -> Self {
+        let relations = acyclic_relations(snapshot.model());
+        let (above, below) = (Lengths::default(), Lengths::default());
+        Self { snapshot, now, limit, left: limit, relations, above, below }
     }
 
     fn too_large(&self, key: &TupleKey) -> HierarchyError {
         HierarchyError::TooLarge { tuple: quoted(&key.to_string()), limit: self.limit }
     }
 
-    fn parents(&mut self, of: ObjectId) -> Result<Vec<ObjectId>, Exhausted> {
+    /// That the scope has no other parent by this relation.
+    fn check_single(&mut self, key: &TupleKey, edge: &Binding<'_>) -> Result<(), HierarchyError> {
+        for other in self.snapshot.all_bound(edge.scope, edge.role) {
+            self.spend().map_err(|_| self.too_large(key))?;
+            if let SubjectKey::Object(parent) = other.subject
+                && other.subject != edge.subject
+                && other.is_live(self.now)
+            {
+                let (tuple, other) = (quoted(&key.to_string()), text(self.snapshot, parent));
+                return Err(HierarchyError::SecondParent { tuple, other });
+            }
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self) -> Result<(), Ended> {
+        self.left = self.left.checked_sub(1).ok_or(Ended::Exhausted)?;
+        Ok(())
+    }
+
+    fn parents(&mut self, of: ObjectId) -> Result<Vec<ObjectId>, Ended> {
         let snapshot = self.snapshot;
         let def = snapshot.type_of(of).and_then(|t| snapshot.model().type_def(t));
         let edges = def.into_iter().flat_map(|def| &def.edges).filter(|edge| edge.acyclic);
         let mut parents = Vec::new();
         for edge in edges.flat_map(|edge| snapshot.all_bound(of, edge.relation)) {
-            self.spend(1)?;
+            self.spend()?;
             if let SubjectKey::Object(parent) = edge.subject
                 && edge.is_live(self.now)
             {
@@ -165,116 +234,83 @@ impl Walk<'_> {
         Ok(parents)
     }
 
-    fn children(&mut self, of: ObjectId, found: &mut Vec<ObjectId>) -> Result<(), Exhausted> {
+    fn children(&mut self, of: ObjectId) -> Result<Vec<ObjectId>, Ended> {
         let snapshot = self.snapshot;
-        for edge in snapshot.scopes_of(SubjectKey::Object(of)) {
-            self.spend(1)?;
-            let def = edge_def(snapshot, edge.scope, edge.role);
-            if edge.is_live(self.now) && def.is_some_and(|def| def.acyclic) {
-                found.push(edge.scope);
-            }
-        }
-        Ok(())
-    }
-
-    fn check_acyclic(
-        &mut self,
-        key: &TupleKey,
-        scope: ObjectId,
-        parent: ObjectId,
-    ) -> Result<(), HierarchyError> {
-        match self.way_up(parent, scope) {
-            Ok(None) => Ok(()),
-            Ok(Some(path)) => Err(HierarchyError::Cycle { tuple: quoted(&key.to_string()), path }),
-            Err(Exhausted) => Err(self.too_large(key)),
-        }
-    }
-
-    /// Looks for the scope above its new parent, breadth-first, so that the path shown is shortest.
-    fn way_up(&mut self, parent: ObjectId, scope: ObjectId) -> Result<Option<String>, Exhausted> {
-        let mut reached: HashMap<ObjectId, ObjectId> = HashMap::from([(parent, scope)]);
-        let mut queue = VecDeque::from([parent]);
-        while let Some(at) = queue.pop_front() {
-            if at == scope {
-                return Ok(Some(self.path(&reached, scope)));
-            }
-            for next in self.parents(at)? {
-                if let Entry::Vacant(entry) = reached.entry(next) {
-                    entry.insert(at);
-                    queue.push_back(next);
+        let mut children = Vec::new();
+        for at in 0..self.relations.len() {
+            let Some(relation) = self.relations.get(at).copied() else { break };
+            for edge in snapshot.scopes_in(SubjectKey::Object(of), relation) {
+                self.spend()?;
+                let def = edge_def(snapshot, edge.scope, edge.role);
+                if edge.is_live(self.now) && def.is_some_and(|def| def.acyclic) {
+                    children.push(edge.scope);
                 }
             }
         }
-        Ok(None)
+        Ok(children)
     }
 
-    fn path(&self, reached: &HashMap<ObjectId, ObjectId>, scope: ObjectId) -> String {
-        let mut names = vec![text(self.snapshot, scope)];
-        let mut at = scope;
-        while let Some(below) = reached.get(&at) {
-            names.push(text(self.snapshot, *below));
-            at = *below;
-            if at == scope || names.len() > DEPTH_MAX + 2 {
-                break;
+    fn next(&mut self, at: ObjectId, way: Way) -> Result<Step, Ended> {
+        self.lengths(way).insert(at, None);
+        let next = match way {
+            Way::Up => self.parents(at)?,
+            Way::Down => self.children(at)?,
+        };
+        Ok(Step { at, next: next.into_iter(), longest: 0 })
+    }
+
+    fn lengths(&mut self, way: Way) -> &mut Lengths {
+        match way {
+            Way::Up => &mut self.above,
+            Way::Down => &mut self.below,
+        }
+    }
+
+    /// The longest chain from here on. Depth-first and not by recursion, as a commit can make a chain of any
+    /// length; what an earlier walk has seen is not looked at again.
+    fn longest(&mut self, from: ObjectId, way: Way) -> Result<usize, Ended> {
+        if let Some(Some(known)) = self.lengths(way).get(&from) {
+            return Ok(*known);
+        }
+        let mut path = vec![self.next(from, way)?];
+        while let Some(step) = path.last_mut() {
+            let Some(next) = step.next.next() else {
+                let (at, longest) = (step.at, step.longest);
+                self.lengths(way).insert(at, Some(longest));
+                path.pop();
+                match path.last_mut() {
+                    Some(before) => before.longest = before.longest.max(longest + 1),
+                    None => return Ok(longest),
+                }
+                continue;
+            };
+            match self.lengths(way).get(&next).copied() {
+                Some(Some(known)) => step.longest = step.longest.max(known + 1),
+                Some(None) => {
+                    let circle = path.iter().map(|step| step.at).skip_while(|at| *at != next);
+                    return Err(Ended::Circle(circle.collect()));
+                }
+                None => path.push(self.next(next, way)?),
             }
         }
-        names.reverse();
-        names.join(" -> ")
+        Ok(0)
     }
 
-    fn check_depth(
-        &mut self,
-        key: &TupleKey,
-        scope: ObjectId,
-        parent: ObjectId,
-    ) -> Result<(), HierarchyError> {
-        let depth = self.depth_through(scope, parent);
-        let depth = depth.map_err(|Exhausted| self.too_large(key))?;
-        if depth <= DEPTH_MAX {
-            return Ok(());
-        }
-        Err(HierarchyError::TooDeep { tuple: quoted(&key.to_string()), depth, limit: DEPTH_MAX })
+    fn depth_through(&mut self, edge: &Edge<'_>) -> Result<usize, Ended> {
+        let above = self.longest(edge.parent, Way::Up)?;
+        Ok(above + 1 + self.longest(edge.scope, Way::Down)?)
     }
+}
 
-    fn depth_through(&mut self, scope: ObjectId, parent: ObjectId) -> Result<usize, Exhausted> {
-        Ok(self.height(parent, 0)? + 1 + self.depth_below(scope)?)
+/// A circle of parents as people read it: from the scope on, back to it.
+fn path(snapshot: &Snapshot, circle: &[ObjectId], scope: ObjectId) -> String {
+    let first = circle.iter().position(|at| *at == scope).unwrap_or_default();
+    let around = circle.iter().cycle().skip(first).take(circle.len() + 1);
+    let mut names: Vec<String> = around.take(DEPTH_MAX + 2).map(|at| text(snapshot, *at)).collect();
+    if names.len() <= circle.len() {
+        names.push("...".to_owned());
     }
-
-    /// The longest chain of parent edges that begins here. `steps` bounds the recursion.
-    fn height(&mut self, of: ObjectId, steps: usize) -> Result<usize, Exhausted> {
-        if let Some(height) = self.heights.get(&of) {
-            return Ok(*height);
-        }
-        if steps > DEPTH_MAX {
-            return Ok(0);
-        }
-        let mut height = 0;
-        for parent in self.parents(of)? {
-            height = height.max(self.height(parent, steps + 1)? + 1);
-        }
-        self.heights.insert(of, height);
-        Ok(height)
-    }
-
-    /// The longest chain that ends here, level by level; stops once the limit is passed.
-    fn depth_below(&mut self, of: ObjectId) -> Result<usize, Exhausted> {
-        let mut level = vec![of];
-        let mut depth = 0;
-        while depth <= DEPTH_MAX {
-            let mut next = Vec::new();
-            for at in level {
-                self.children(at, &mut next)?;
-            }
-            next.sort_unstable();
-            next.dedup();
-            if next.is_empty() {
-                break;
-            }
-            level = next;
-            depth += 1;
-        }
-        Ok(depth)
-    }
+    names.join(" -> ")
 }
 
 fn text(snapshot: &Snapshot, id: ObjectId) -> String {

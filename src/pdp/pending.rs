@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use super::keys::KeyedCommits;
 use super::request::{Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
-use crate::index::{NotIndexable, Snapshot, check_parents};
+use crate::index::{NotIndexable, Snapshot, check_parents_within};
 use crate::model::admission::admit;
+use crate::model::limits::HIERARCHY_WALK_TUPLES_MAX;
 use crate::model::names::quoted;
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
@@ -148,7 +149,8 @@ impl Pending {
             }
         }
         // After all changes, so that a parent can be moved in one commit, in any order.
-        check_parents(&next, changes.iter().map(WriteChange::key), self.time)
+        let keys = changes.iter().map(WriteChange::key);
+        check_parents_within(&next, keys, self.time, HIERARCHY_WALK_TUPLES_MAX)
             .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
         Ok((next, resolved))
     }

@@ -324,7 +324,8 @@ fn a_question_does_not_walk_all_that_lies_below_a_contextual_parent() {
     let put = |snapshot: &mut Snapshot, text: &str| {
         snapshot.apply(&Change::Put(tuple(text))).unwrap();
     };
-    for at in 0..CONTEXTUAL_WALK_TUPLES_MAX {
+    // The edge is one of those that are looked at.
+    for at in 1..CONTEXTUAL_WALK_TUPLES_MAX {
         put(&mut snapshot, &format!("site:s{at}#parent@org:a"));
     }
     let above = [tuple("org:a#parent@org:top")];
@@ -341,7 +342,7 @@ fn a_question_does_not_walk_all_that_lies_below_a_contextual_parent() {
     // Below what is new nothing lies.
     let site = [tuple("site:new#parent@org:a")];
     bailiwick::engine::with_contextual(&snapshot, &site, Time(0)).unwrap();
-    // A commit is not bounded so.
+    // A commit's bound is another.
     put(&mut snapshot, "org:a#parent@org:top");
     let keys = || above.iter().map(|tuple| &tuple.key);
     assert!(check_parents_within(&snapshot, keys(), Time(0), usize::MAX).is_ok());

@@ -1,6 +1,12 @@
 //! The rules of the hierarchy hold at every write: acyclic together, 32 deep, one parent unless `many`.
 
-use crate::support::{World, delete, touch};
+use std::sync::Arc;
+
+use bailiwick::index::{Snapshot, check_parents_within};
+use bailiwick::model::limits::{COMMIT_CHANGES_MAX, HIERARCHY_WALK_TUPLES_MAX};
+use bailiwick::model::tuple::{Change, Time, TupleKey};
+
+use crate::support::{World, delete, model, touch};
 
 const MODEL: &str = "
 model: hierarchy
@@ -95,4 +101,91 @@ fn an_expired_parent_is_absent() {
     world.clock.set(100);
     assert!(!world.allows("user:ana act org:a"));
     world.put(&["org:a#parent@org:c"]);
+}
+
+/// So many children of `org:hub`, and their parent edges to it.
+fn hub(children: usize) -> Snapshot {
+    let mut snapshot = Snapshot::empty(Arc::new(model(MODEL)));
+    for at in 0..children {
+        apply(&mut snapshot, &format!("both:c{at}#parent@org:hub"));
+    }
+    snapshot
+}
+
+fn apply(snapshot: &mut Snapshot, text: &str) {
+    snapshot.apply(&Change::Put(crate::support::tuple(text))).unwrap();
+}
+
+#[test]
+fn what_lies_around_many_parents_is_looked_at_once() {
+    const MANY: usize = 300;
+    let mut snapshot = hub(MANY);
+    let parents: Vec<String> = (0..MANY).map(|at| format!("both:c0#parent@org:p{at}")).collect();
+    let below: Vec<String> = (0..MANY).map(|at| format!("both:c{at}#parent@org:top")).collect();
+    for text in parents.iter().chain(&below) {
+        apply(&mut snapshot, text);
+    }
+    apply(&mut snapshot, "org:hub#parent@org:above");
+    apply(&mut snapshot, "org:above#parent@org:high");
+    let check = |texts: &[&[String]], limit: usize| {
+        let keys: Vec<_> = texts.iter().flat_map(|texts| *texts).collect();
+        let keys: Vec<_> = keys.iter().map(|text| TupleKey::parse(text).unwrap()).collect();
+        check_parents_within(&snapshot, &keys, Time(0), limit)
+    };
+    let hub = ["org:hub#parent@org:above".to_owned(), "org:above#parent@org:high".to_owned()];
+    // The parents of the parents, and what stands below each scope, whichever edge is asked about.
+    assert_eq!(check(&[&hub], MANY + 4), Ok(()));
+    assert!(check(&[&hub], MANY).is_err(), "nothing was counted");
+    let all = [parents.as_slice(), &below, &hub];
+    assert_eq!(check(&all, 2 * MANY), Ok(()), "something was looked at for each edge again");
+}
+
+#[test]
+fn a_parent_by_many_sources_is_looked_at_once() {
+    const MANY: usize = 300;
+    let mut snapshot = Snapshot::empty(Arc::new(model(MODEL)));
+    let edges: Vec<_> = (0..MANY)
+        .map(|at| {
+            let mut edge = crate::support::tuple("org:a#parent@org:b");
+            edge.key.source = format!("s{at}");
+            snapshot.apply(&Change::Put(edge.clone())).unwrap();
+            edge.key
+        })
+        .collect();
+    assert_eq!(check_parents_within(&snapshot, &edges, Time(0), MANY), Ok(()));
+    apply(&mut snapshot, "org:a#parent@org:c");
+    let second = check_parents_within(&snapshot, &edges, Time(0), 2 * MANY).unwrap_err();
+    assert!(second.1.to_string().contains("second parent beside `org:c`"), "{}", second.1);
+}
+
+#[test]
+fn a_commit_does_not_walk_all_that_lies_around_its_parents() {
+    let world = World::new(MODEL);
+    let below = |from: usize, to: usize| -> Vec<String> {
+        (from..to).map(|at| format!("both:c{at}#parent@org:hub")).collect()
+    };
+    // The edge is one of those that are looked at.
+    let most = HIERARCHY_WALK_TUPLES_MAX - 1;
+    for from in (0..most).step_by(COMMIT_CHANGES_MAX) {
+        world.put(&below(from, most.min(from + COMMIT_CHANGES_MAX)));
+    }
+    world.put(&["org:hub#parent@org:top"]);
+    world.put(&below(most, most + 1));
+    let message = refusal(&world, &["org:top#parent@org:over"]);
+    let limit = format!("more than {HIERARCHY_WALK_TUPLES_MAX} tuples above and below");
+    assert!(message.contains(&limit), "{message}");
+    // What lies below nothing of it goes on as before.
+    world.put(&["both:new#parent@org:hub", "org:over#admin@user:ana"]);
+}
+
+#[test]
+fn a_long_chain_in_one_commit_is_refused_without_recursion() {
+    let world = World::new(MODEL);
+    let message = refusal(&world, &chain(9_999).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(message.contains("a chain of 9999 parent edges"), "{message}");
+    let mut circle = chain(9_999);
+    circle.push("org:n9999#parent@org:n0".to_owned());
+    let message = refusal(&world, &circle.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(message.starts_with("changes[0].tuple: "), "{message}");
+    assert!(message.contains("org:n0 -> org:n1 -> ") && message.ends_with("-> ..."), "{message}");
 }

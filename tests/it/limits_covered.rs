@@ -117,6 +117,10 @@ const COVERED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "HIERARCHY_WALK_TUPLES_MAX",
+        &["hierarchy.rs a_commit_does_not_walk_all_that_lies_around_its_parents"],
+    ),
+    (
         "CONTEXTUAL_WALK_TUPLES_MAX",
         &["contextual.rs a_question_does_not_walk_all_that_lies_below_a_contextual_parent"],
     ),
