@@ -10,6 +10,7 @@ mod overlay;
 mod part;
 mod position;
 mod snapshot;
+mod sources;
 
 pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
 pub use objects::ObjectId;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::shared_ptr::DefaultSharedPtr;
-use imbl::{GenericHashMap, GenericVector, OrdMap};
+use imbl::{GenericHashMap, OrdMap};
 
 use super::objects::{ObjectId, Objects};
 use super::overlay::Overlay;
@@ -13,6 +13,7 @@ use super::part::{
     Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_scope, by_subject,
     subject_bounds,
 };
+use super::sources::Sources;
 use crate::model::form::{ConditionId, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Time, Tuple, TupleCondition, TupleKey};
@@ -68,9 +69,6 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// Persistent, as all is: a clone per commit is kept for a while.
-type Sources = GenericVector<Arc<str>, DefaultSharedPtr>;
-
 type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
 
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
@@ -98,7 +96,7 @@ impl Snapshot {
         Self {
             model,
             objects: Objects::default(),
-            sources: GenericVector::unit("".into()),
+            sources: Sources::with("".into()),
             by_scope: OrdMap::new(),
             set_rows: SetRows::default(),
             by_subject: OrdMap::new(),
@@ -165,7 +163,7 @@ impl Snapshot {
         subject: SubjectKey,
     ) -> impl Iterator<Item = Binding<'_>> {
         // A look-up is cheaper than a range, and where there is one source only it says all.
-        let only = self.sources.len() == 1;
+        let only = self.sources.is_one();
         let key = ByScope { scope, role, subject, source: 0 };
         let local = only.then(|| self.by_scope.get_key_value(&key)).flatten();
         let local = local.filter(|(key, _)| !self.is_replaced(key));
@@ -321,13 +319,13 @@ impl Snapshot {
     }
 
     fn find_key(&self, key: &TupleKey) -> Option<ByScope> {
-        let source = self.sources.iter().position(|s| **s == *key.source)?;
+        let source = self.sources.find(key.source.as_str())?;
         let subject = self.find_subject(&key.subject)?;
         Some(ByScope {
             scope: self.find(key.scope.as_str())?,
             role: self.model.name_id(key.role.as_str())?,
             subject,
-            source: u32::try_from(source).ok()?,
+            source,
         })
     }
 
@@ -433,7 +431,7 @@ impl Snapshot {
             scope: object(binding.scope)?,
             role: name(binding.role)?,
             subject,
-            source: self.sources.get(binding.source as usize)?.to_string(),
+            source: self.sources.get(binding.source)?.to_string(),
         };
         let mut tuple = Tuple::plain(key);
         if let Some(details) = binding.details {
@@ -474,14 +472,8 @@ fn keyed(
         }
     };
     let scope = object(&key.scope)?;
-    let source = match sources.iter().position(|s| **s == *key.source) {
-        Some(source) => source,
-        None => {
-            sources.push_back(key.source.as_str().into());
-            sources.len() - 1
-        }
-    };
-    Some(ByScope { scope, role, subject, source: u32::try_from(source).ok()? })
+    let source = sources.intern(key.source.as_str())?;
+    Some(ByScope { scope, role, subject, source })
 }
 
 /// A tuple that the model does not admit reached the index, or ids are used up.
