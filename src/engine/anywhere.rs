@@ -1,7 +1,7 @@
 //! anywhere(T, n): the scopes where a subject may be bound, found from the subject.
 
 use super::eval::Eval;
-use super::value::Value;
+use super::value::{Value, Why};
 use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{NameId, SubjectForm, TypeId};
 
@@ -13,7 +13,10 @@ impl Eval<'_> {
         let incomplete = self.closure().beyond();
         subjects.extend(self.other_sets(scopes, depth));
         let found = self.any(subjects.into_iter(), |eval, subject| {
-            let candidates = eval.scopes_with(scopes, subject);
+            let candidates = match eval.scopes_with(scopes, subject) {
+                Ok(candidates) => candidates,
+                Err(why) => return Value::Unknown(why),
+            };
             eval.any(candidates.into_iter(), |eval, scope| eval.goal(name, scope, depth))
         });
         found.or(incomplete)
@@ -47,7 +50,9 @@ impl Eval<'_> {
                 && snapshot.type_of(binding.scope) == Some(scopes)
                 && roles.iter().any(|role| role.name == binding.role)
         };
-        let here = snapshot.set_subjects().filter(stands_here);
+        // Past the limit of steps nothing is decided any more; the caller's next step says so.
+        let bound = snapshot.set_subjects().take_while(|_| self.look().is_ok());
+        let here = bound.filter(stands_here);
         let mut sets: Vec<SubjectKey> = here.map(|binding| binding.subject).collect();
         sets.sort_unstable();
         sets.dedup();
@@ -57,23 +62,35 @@ impl Eval<'_> {
                     self.view.type_of(*object).is_some_and(|t| self.plan.is_plain(t, *name));
                 !plain && *set != self.asker.subject && self.matches(*set, depth) != Value::No
             }
-            // Past the limit of steps nothing is decided any more; the caller's next step says so.
             SubjectKey::Set(..) | SubjectKey::Object(_) | SubjectKey::All(_) => false,
         });
         sets
     }
 
-    pub(super) fn scopes_with(&self, scopes: TypeId, subject: SubjectKey) -> Vec<ObjectId> {
+    /// The scopes of a type where this subject is bound.
+    ///
+    /// # Errors
+    /// There are more tuples to look at than steps.
+    pub(super) fn scopes_with(
+        &mut self,
+        scopes: TypeId,
+        subject: SubjectKey,
+    ) -> Result<Vec<ObjectId>, Why> {
         let (snapshot, now) = (self.view.snapshot, self.now);
         let roles = self.view.model().type_def(scopes);
         let bound = roles
             .into_iter()
             .flat_map(|def| &def.roles)
-            .flat_map(|role| snapshot.scopes_in(subject, role.name))
-            .filter(|b| b.is_live(now) && snapshot.type_of(b.scope) == Some(scopes));
-        let mut found: Vec<ObjectId> = bound.map(|binding| binding.scope).collect();
+            .flat_map(|role| snapshot.scopes_in(subject, role.name));
+        let mut found = Vec::new();
+        for binding in bound {
+            self.look()?;
+            if binding.is_live(now) && snapshot.type_of(binding.scope) == Some(scopes) {
+                found.push(binding.scope);
+            }
+        }
         found.sort_unstable();
         found.dedup();
-        found
+        Ok(found)
     }
 }

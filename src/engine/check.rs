@@ -2,6 +2,7 @@
 
 use super::eval::Eval;
 use super::plan::Plan;
+use super::steps::Steps;
 use super::value::{Value, Why};
 use super::view::View;
 use super::{Decision, EngineError, Question, Reason};
@@ -22,6 +23,37 @@ pub fn check(
     now: Time,
     with_grant: bool,
 ) -> Result<Decision, EngineError> {
+    decide(snapshot, plan, question, now, with_grant, &mut Steps::default())
+}
+
+/// The same, if it takes no more steps than there are left; they become fewer. `None`: it takes more, and
+/// none are left. What is decided is what [`check`] would decide.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_within(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    question: &Question,
+    now: Time,
+    with_grant: bool,
+    left: &mut u64,
+) -> Option<Result<Decision, EngineError>> {
+    let mut steps = Steps::within(*left);
+    let decided = decide(snapshot, plan, question, now, with_grant, &mut steps);
+    let rest = steps.left();
+    *left = rest.unwrap_or(0);
+    rest.map(|_| decided)
+}
+
+fn decide(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    question: &Question,
+    now: Time,
+    with_grant: bool,
+    steps: &mut Steps,
+) -> Result<Decision, EngineError> {
     let mut view = View::new(snapshot);
     let denied = |reason, missing| Decision { reason, missing, grant: None };
     let (Some(scope), Some(subject)) =
@@ -39,12 +71,13 @@ pub fn check(
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
     let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
-    eval.target = target.flatten();
-    match ask(&mut eval, question.permission, scope) {
-        Value::Yes => {
-            let grant = if with_grant { eval.witness(question.permission, scope) } else { None };
-            Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant })
-        }
+    eval.steps = *steps;
+    let asked = ask(&mut eval, question.permission, scope);
+    let is_wanted = with_grant && asked == Value::Yes;
+    let grant = if is_wanted { eval.witness(question.permission, scope) } else { None };
+    *steps = eval.steps;
+    match asked {
+        Value::Yes => Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant }),
         Value::No => Ok(denied(Reason::NotGranted, Vec::new())),
         Value::Unknown(why) => match limit(why) {
             Some(error) => Err(error),

@@ -14,23 +14,30 @@ use crate::model::limits::DEPTH_MAX;
 #[derive(Debug, Default)]
 pub(super) struct Closure {
     sets: FxHashMap<(ObjectId, NameId), Value>,
-    /// There may be more sets past the depth limit.
-    truncated: bool,
+    /// There may be more sets past this limit.
+    truncated: Option<Why>,
 }
 
+/// The live tuples of plain roles in which a subject stands, with the value of their condition; the limit
+/// that was hit, if not all of them were looked at.
+pub(super) type Ups<'a> = Result<Vec<(Binding<'a>, Value)>, Why>;
+
 impl Closure {
-    /// Walks from the subject's own keys. `ups` gives the live tuples of plain roles in which a subject
-    /// stands, with the value of their condition.
+    /// Walks from the subject's own keys, as far as `ups` goes.
     pub(super) fn walk<'a>(
         start: &[SubjectKey],
-        mut ups: impl FnMut(SubjectKey) -> Vec<(Binding<'a>, Value)>,
+        mut ups: impl FnMut(SubjectKey) -> Ups<'a>,
     ) -> Self {
         let mut closure = Self::default();
         let mut level: Vec<(SubjectKey, Value)> = start.iter().map(|k| (*k, Value::Yes)).collect();
         for depth in 0.. {
             let mut next = Vec::new();
             for (subject, value) in level {
-                for (binding, condition) in ups(subject) {
+                let ups = match ups(subject) {
+                    Ok(ups) => ups,
+                    Err(why) => return closure.cut_short(why),
+                };
+                for (binding, condition) in ups {
                     let reached = value.and(condition);
                     if closure.raise((binding.scope, binding.role), reached) {
                         next.push((SubjectKey::Set(binding.scope, binding.role), reached));
@@ -42,7 +49,7 @@ impl Closure {
             }
             // A set at this level is one in which the subject is by `depth + 1` tuples.
             if depth >= DEPTH_MAX {
-                closure.truncated = true;
+                closure.truncated = Some(Why::DEPTH);
                 for (subject, _) in next {
                     if let SubjectKey::Set(object, name) = subject {
                         closure.sets.insert((object, name), Value::Unknown(Why::DEPTH));
@@ -53,6 +60,15 @@ impl Closure {
             level = next;
         }
         closure
+    }
+
+    /// What was found until a limit was hit: a yes stays, all else may still have risen.
+    fn cut_short(mut self, why: Why) -> Self {
+        for value in self.sets.values_mut() {
+            *value = value.or(Value::Unknown(why));
+        }
+        self.truncated = Some(why);
+        self
     }
 
     /// Raises a set's value; whether it rose. Each rises at most twice, so the walk ends.
@@ -80,7 +96,7 @@ impl Closure {
 
     /// The value of a set that the walk did not reach.
     pub(super) fn beyond(&self) -> Value {
-        if self.truncated { Value::Unknown(Why::DEPTH) } else { Value::No }
+        self.truncated.map_or(Value::No, Value::Unknown)
     }
 
     pub(super) fn len(&self) -> usize {

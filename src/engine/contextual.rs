@@ -60,6 +60,19 @@ pub fn with_contextual(
     tuples: &[Tuple],
     now: Time,
 ) -> Result<Snapshot, ContextualError> {
+    with_contextual_within(snapshot, tuples, now, CONTEXTUAL_WALK_TUPLES_MAX)
+}
+
+/// The same, looking at no more than so many stored tuples to know whether parents may stand.
+///
+/// # Errors
+/// As of [`with_contextual`], and [`HierarchyError::TooLarge`] if that is too few.
+pub fn with_contextual_within(
+    snapshot: &Snapshot,
+    tuples: &[Tuple],
+    now: Time,
+    walk: usize,
+) -> Result<Snapshot, ContextualError> {
     if tuples.len() > CONTEXTUAL_TUPLES_MAX {
         let (count, limit) = (tuples.len(), CONTEXTUAL_TUPLES_MAX);
         return Err(ContextualError::TooMany { count, limit });
@@ -77,7 +90,7 @@ pub fn with_contextual(
     let next = snapshot.overlaid(tuples)?;
     let keys = tuples.iter().map(|tuple| &tuple.key);
     // Within a bound, unlike a commit's: a question must not cost what the store holds.
-    check_parents_within(&next, keys, now, CONTEXTUAL_WALK_TUPLES_MAX)
+    check_parents_within(&next, keys, now, walk)
         .map_err(|(position, error)| ContextualError::Hierarchy { position, error })?;
     Ok(next)
 }

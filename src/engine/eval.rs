@@ -14,12 +14,13 @@ use rustc_hash::FxHashMap;
 use super::asker::{Asker, Goal};
 use super::condition::{Requested, stored_cost};
 use super::plan::Plan;
+use super::steps::Steps;
 use super::value::{Value, Why};
 use super::view::View;
 use crate::index::{Binding, ObjectId, SubjectKey};
 use crate::model::form::{ConditionId, Def, Expr, NameId, SubjectForm};
 use crate::model::limits::{
-    CHECK_STEPS_MAX, CONDITION_COST_PER_STEP, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX,
+    CONDITION_COST_PER_STEP, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX,
 };
 use crate::model::tuple::{Context, Time};
 
@@ -63,7 +64,7 @@ pub(super) struct Eval<'a> {
     conditions: FxHashMap<ConditionId, (Value, BTreeSet<String>)>,
     /// The request's values as each condition that was met has them.
     requested: FxHashMap<ConditionId, Rc<Requested>>,
-    pub(super) steps: u64,
+    pub(super) steps: Steps,
     /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
     pub(super) nesting: usize,
@@ -107,7 +108,7 @@ impl<'a> Eval<'a> {
             touched: Vec::new(),
             conditions: FxHashMap::default(),
             requested: FxHashMap::default(),
-            steps: 0,
+            steps: Steps::default(),
             open: 0,
             nesting: 0,
             solves: 0,
@@ -166,11 +167,6 @@ impl<'a> Eval<'a> {
                 }
             }
         }
-    }
-
-    pub(super) fn step(&mut self) -> Option<Value> {
-        self.steps += 1;
-        (self.steps > CHECK_STEPS_MAX).then_some(Value::Unknown(Why::STEPS))
     }
 
     pub(super) fn def(&self, name: NameId, at: ObjectId) -> Option<&'a Def> {
@@ -324,13 +320,13 @@ impl<'a> Eval<'a> {
             Some(requested) => Rc::clone(requested),
             None => {
                 let requested = Rc::new(Requested::new(condition, self.context));
-                self.steps += requested.cost / CONDITION_COST_PER_STEP;
+                self.steps.add(requested.cost / CONDITION_COST_PER_STEP);
                 self.requested.insert(id, Rc::clone(&requested));
                 requested
             }
         };
         let converting = stored.map_or(0, stored_cost);
-        self.steps += (condition.cost + converting) / CONDITION_COST_PER_STEP;
+        self.steps.add((condition.cost + converting) / CONDITION_COST_PER_STEP);
         if let Some(over) = self.step() {
             return over;
         }
@@ -422,6 +418,40 @@ impl<'a> Eval<'a> {
             return Value::Unknown(Why::DEPTH);
         }
         self.goal(name, object, depth + 1)
+    }
+
+    pub(super) fn closure(&mut self) -> Rc<Closure> {
+        if let Some(closure) = &self.closure {
+            return Rc::clone(closure);
+        }
+        let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
+        let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
+        let before = std::mem::take(&mut self.missing);
+        let closure = Rc::new(Closure::walk(&start, |subject| {
+            // Role by role, so that a subject's other bindings, be they a million, cost nothing.
+            let in_roles =
+                plan.plain_roles().iter().flat_map(|role| snapshot.scopes_in(subject, *role));
+            let mut ups = Vec::new();
+            for b in in_roles {
+                self.look()?;
+                let of = snapshot.type_of(b.scope).filter(|_| b.is_live(now));
+                if of.is_some_and(|t| plan.is_plain(t, b.role)) {
+                    ups.push((b, self.condition_of(&b)));
+                }
+            }
+            Ok(ups)
+        }));
+        self.closure = Some(Rc::clone(&closure));
+        self.closure_missing = std::mem::replace(&mut self.missing, before);
+        closure
+    }
+
+    /// A value out of the closure: if it is unknown, what was missing for it matters now.
+    fn told(&mut self, value: Value) -> Value {
+        if matches!(value, Value::Unknown(_)) {
+            self.missing.extend(self.closure_missing.iter().cloned());
+        }
+        value
     }
 
     /// The live tuples `s#relation@t`, t a plain object, with their t.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::eval::Eval;
-use super::value::Value;
+use super::value::{Value, Why};
 use crate::index::{ObjectId, SubjectKey};
 use crate::model::form::{FactKind, FactTest, HAS};
 
@@ -13,7 +13,7 @@ impl Eval<'_> {
     /// is unknown.
     pub(super) fn fact(&mut self, test: &FactTest, from: ObjectId) -> Value {
         let value = self.nearest_fact(test, from);
-        if matches!(value, Value::Unknown(_)) {
+        if matches!(value, Value::Unknown(why) if !why.is_limit()) {
             self.missing.insert(format!("fact:{}", test.feature.id()));
         }
         value
@@ -32,7 +32,10 @@ impl Eval<'_> {
             if !deciding.is_empty() {
                 return if certain { self.agreed(test, &deciding) } else { Value::MISSING };
             }
-            level = self.level_above(&level, &mut certain);
+            level = match self.level_above(&level, &mut certain) {
+                Ok(above) => above,
+                Err(why) => return Value::Unknown(why),
+            };
             // A relation that opted out of the hierarchy's rules may lead in a circle.
             level.retain(|at| seen.insert(*at));
         }
@@ -43,19 +46,32 @@ impl Eval<'_> {
     }
 
     fn agreed(&mut self, test: &FactTest, deciding: &[ObjectId]) -> Value {
-        let mut values = deciding.iter().map(|at| self.had(test, *at));
-        let Some(first) = values.next() else {
-            return Value::MISSING;
-        };
-        if values.all(|value| value.rank() == first.rank()) { first } else { Value::MISSING }
+        let mut agreed = None;
+        for at in deciding {
+            if let Some(over) = self.step() {
+                return over;
+            }
+            let value = self.had(test, *at);
+            if agreed.is_some_and(|agreed: Value| agreed.rank() != value.rank()) {
+                return Value::MISSING;
+            }
+            agreed = agreed.or(Some(value));
+        }
+        agreed.unwrap_or(Value::MISSING)
     }
 
-    fn level_above(&mut self, level: &[ObjectId], certain: &mut bool) -> Vec<ObjectId> {
+    fn level_above(
+        &mut self,
+        level: &[ObjectId],
+        certain: &mut bool,
+    ) -> Result<Vec<ObjectId>, Why> {
         let mut above = Vec::new();
         for at in level {
+            self.look()?;
             let def = self.view.type_of(*at).and_then(|t| self.view.model().type_def(t));
             for edge in def.into_iter().flat_map(|def| &def.edges).filter(|edge| edge.is_parent) {
                 for (binding, parent) in self.targets(edge.relation, *at) {
+                    self.look()?;
                     match self.condition_of(&binding) {
                         Value::Yes => above.push(parent),
                         Value::No => {}
@@ -69,7 +85,7 @@ impl Eval<'_> {
         }
         above.sort_unstable();
         above.dedup();
-        above
+        Ok(above)
     }
 
     /// The fact of this very object.

@@ -12,12 +12,13 @@ mod fact;
 mod list;
 mod plan;
 mod question;
+mod steps;
 mod value;
 mod view;
 mod witness;
 
-pub use check::check;
-pub use contextual::{ContextualError, with_contextual};
+pub use check::{check, check_within};
+pub use contextual::{ContextualError, with_contextual, with_contextual_within};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};

@@ -74,9 +74,11 @@ impl<'a> Eval<'a> {
             Expr::Anywhere { scopes, name } => {
                 let mut subjects = self.matching_keys();
                 subjects.sort_unstable();
-                let scopes: Vec<ObjectId> =
-                    subjects.into_iter().flat_map(|s| self.scopes_with(*scopes, s)).collect();
-                scopes.into_iter().find_map(|scope| {
+                let mut found = Vec::new();
+                for subject in subjects {
+                    found.extend(self.scopes_with(*scopes, subject).unwrap_or_default());
+                }
+                found.into_iter().find_map(|scope| {
                     let yes = self.solve_name(*name, scope) == Value::Yes;
                     if yes { self.witness_of_name(*name, scope, seen) } else { None }
                 })

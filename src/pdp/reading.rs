@@ -7,7 +7,7 @@ use crate::engine::{
     self, CheckedContext, ContextualError, Decision, EngineError, ListQuestion, Question,
     QuestionError, Reason, SubjectList,
 };
-use crate::index::{Binding, Part, Position, Snapshot, SubjectKey};
+use crate::index::{Binding, HierarchyError, Part, Position, Snapshot, SubjectKey};
 use crate::model::admission::{Misfit, form_of};
 use crate::model::form::{HAS, Model, NameId, SubjectForm, TypeDef, TypeId};
 use crate::model::names::{Name, Object, Subject, quoted};
@@ -58,6 +58,23 @@ impl Reading {
     pub fn with_contextual(self, tuples: &[Tuple]) -> Result<Self, ContextualError> {
         let merged = engine::with_contextual(&self.published.snapshot, tuples, self.now)?;
         Ok(Self { contextual: Some(Arc::new(merged)), ..self })
+    }
+
+    /// The same at once, if that looks at no more than so many stored tuples. `None`: it looks at more.
+    ///
+    /// # Errors
+    /// As of [`Reading::with_contextual`].
+    pub fn with_contextual_within(
+        &self,
+        tuples: &[Tuple],
+        walk: usize,
+    ) -> Option<Result<Self, ContextualError>> {
+        let snapshot = &self.published.snapshot;
+        match engine::with_contextual_within(snapshot, tuples, self.now, walk) {
+            Err(ContextualError::Hierarchy { error: HierarchyError::TooLarge { .. }, .. }) => None,
+            Err(error) => Some(Err(error)),
+            Ok(merged) => Some(Ok(Self { contextual: Some(Arc::new(merged)), ..self.clone() })),
+        }
     }
 
     /// What questions are asked of.
@@ -122,6 +139,22 @@ impl Reading {
         let decided = engine::check(self.snapshot(), plan, question, self.now, with_grant);
         self.published.work.decided(outcome(&decided));
         decided
+    }
+
+    /// Decides if that takes no more steps than there are left; they become fewer. `None`: it takes more.
+    ///
+    /// # Errors
+    /// A limit was hit and decides.
+    pub fn check_within(
+        &self,
+        question: &Question,
+        with_grant: bool,
+        left: &mut u64,
+    ) -> Option<Result<Decision, EngineError>> {
+        let (snapshot, plan) = (self.snapshot(), &self.published.plan);
+        let decided = engine::check_within(snapshot, plan, question, self.now, with_grant, left)?;
+        self.published.work.decided(outcome(&decided));
+        Some(decided)
     }
 
     /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as

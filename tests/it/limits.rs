@@ -348,3 +348,74 @@ permissions: {{ view: {{ at: [doc], is: viewer }} }}
     let over = dear.check("user:ana view doc:d");
     assert_eq!(over, Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX }));
 }
+
+#[test]
+fn what_the_groups_of_a_subject_cost_counts_as_steps() {
+    let world = World::new(MODEL);
+    let groups = |who: &str, count: usize| -> Vec<String> {
+        (0..count).map(|i| format!("group:g{i}#member@user:{who}")).collect()
+    };
+    world.put(&[groups("few", 3), groups("many", 3_000)].concat());
+    world.put(&["doc:d#reader@group:none#member"]);
+    let asked = |question: &str, mut left: u64| {
+        let words: Vec<_> = question.split(' ').collect();
+        let reading = world.pdp.read();
+        let context = bailiwick::engine::CheckedContext::default();
+        let question = reading.question(words[0], words[1], words[2], context).unwrap();
+        (reading.check_within(&question, false, &mut left), left)
+    };
+    let (few, left) = asked("user:few read doc:d", 1_000);
+    assert!(!few.unwrap().unwrap().is_allow());
+    assert!(left > 900, "{left}");
+    assert_eq!(asked("user:many read doc:d", 3_000), (None, 0));
+    let (many, left) = asked("user:many read doc:d", 4_000);
+    assert!(!many.unwrap().unwrap().is_allow());
+    assert!(left > 800, "{left}");
+}
+
+#[test]
+fn within_any_number_of_steps_the_answer_is_the_same_or_none() {
+    let world = World::new(MODEL);
+    world.put(&["group:a#member@user:ana", "group:b#member@group:a#member"]);
+    world.put(&["group:c#member@group:b#member", "doc:d#reader@group:c#member"]);
+    world.put(&["doc:d#blocked@group:x#member", "doc:e#reader@user:ana", "org:o#admin@user:ana"]);
+    world.put(&[
+        "doc:e#blocked@group:b#member",
+        "doc:f#parent@org:o",
+        "doc:g#reader@doc:d#can_read",
+    ]);
+    for question in ["careful doc:d", "careful doc:e", "read doc:f", "read doc:g", "careful doc:g"]
+    {
+        let (permission, scope) = question.split_once(' ').unwrap();
+        let reading = world.pdp.read();
+        let context = bailiwick::engine::CheckedContext::default();
+        let question = reading.question("user:ana", permission, scope, context).unwrap();
+        let full = reading.check(&question, true);
+        let mut none = 0;
+        for steps in 0..200 {
+            match reading.check_within(&question, true, &mut steps.clone()) {
+                None => none += 1,
+                Some(decided) => assert_eq!(decided, full, "{permission} {scope} in {steps}"),
+            }
+        }
+        assert!((3..150).contains(&none), "{permission} {scope}: {none}");
+    }
+}
+
+#[test]
+fn what_looking_for_a_fact_costs_counts_as_steps() {
+    // None of the parents has the fact, and nothing above them declares it: each test looks at them all.
+    let tests = vec!["fact(f)"; 600].join(" or ");
+    let world = World::new(&format!(
+        "
+model: facts
+types: {{ user: {{}}, top: {{}}, org: {{}}, doc: {{ parents: {{ org: {{ many: true }} }} }} }}
+facts: {{ top: {{ flags: [f] }} }}
+permissions: {{ see: {{ at: [doc], is: '{tests}' }} }}
+"
+    ));
+    let parents: Vec<String> = (0..2_000).map(|i| format!("doc:d#parent@org:o{i}")).collect();
+    world.put(&parents);
+    let over = world.check("user:ana see doc:d");
+    assert_eq!(over, Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX }));
+}
