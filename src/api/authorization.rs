@@ -11,17 +11,18 @@ use super::Adapter;
 use super::convert::{
     context_from_wire, contextual_from_wire, decision_to_wire, grant_to_wire, reason_to_wire,
 };
+use super::dear::elsewhere;
 use super::freshness::{Fresh, fingerprint};
 use super::guard::{Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
-use crate::engine::{CheckedContext, EngineError};
-use crate::model::limits::BATCH_ITEMS_MAX;
+use crate::engine::{CheckedContext, Decision, EngineError, Question};
+use crate::model::limits::{BATCH_ITEMS_MAX, INLINE_STEPS_MAX};
 use crate::pdp::{CursorError, Listing, Place, Reading, Token};
 
-/// Up to this many items are cheaper to answer where the request was read than on another thread. No
-/// bound: more are answered too.
+/// Up to this many items are begun where the request was read; more are sooner done elsewhere. No bound:
+/// more are answered too.
 const INLINE_ITEMS: usize = 32;
 
 #[tonic::async_trait]
@@ -33,8 +34,9 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let (_, extensions, mut request) = request.into_parts();
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let reading = self.shared.read_at(fresh).await?;
-        let reading = with_contextual(reading, take(&mut request.contextual_tuples))?;
-        Ok(Response::new(check(&reading, request)?))
+        let tuples = take(&mut request.contextual_tuples);
+        let reading = self.with_contextual(reading, tuples).await?;
+        Ok(Response::new(self.decide(reading, request).await?))
     }
 
     async fn batch_check(
@@ -46,16 +48,21 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         check_batch(&request)?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let reading = self.shared.read_at(fresh).await?;
-        let reading = with_contextual(reading, take(&mut request.contextual_tuples))?;
+        let tuples = take(&mut request.contextual_tuples);
+        let reading = self.with_contextual(reading, tuples).await?;
         // Dropped with this call: also when the caller cancels it, or its deadline ends it.
         let caller = Caller::default();
         let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
-        if request.items.len() <= INLINE_ITEMS {
-            return Ok(Response::new(batch(&reading, request, &wait)?));
+        let is_small = request.items.len() <= INLINE_ITEMS;
+        let mut batch = Batch::new(reading, request, wait)?;
+        if is_small && batch.answer_within(INLINE_STEPS_MAX)? {
+            return Ok(Response::new(batch.response()));
         }
-        let answers = tokio::task::spawn_blocking(move || batch(&reading, request, &wait));
-        let answers = answers.await.map_err(|error| ApiError::internal(&error))?;
-        Ok(Response::new(answers?))
+        let answered = elsewhere(&self.shared, move || {
+            batch.answer_all()?;
+            Ok::<_, ApiError>(batch.response())
+        });
+        Ok(Response::new(answered.await??))
     }
 
     type ListSubjectsStream = Responses<pb::ListSubjectsResponse>;
@@ -79,29 +86,57 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
     }
 }
 
-/// The reading with the tuples that the request brings along.
-fn with_contextual(reading: Reading, tuples: Vec<pb::Tuple>) -> Result<Reading, ApiError> {
-    if tuples.is_empty() {
-        return Ok(reading);
+impl Adapter {
+    /// The reading with the tuples that the request brings along.
+    async fn with_contextual(
+        &self,
+        reading: Reading,
+        tuples: Vec<pb::Tuple>,
+    ) -> Result<Reading, ApiError> {
+        if tuples.is_empty() {
+            return Ok(reading);
+        }
+        let tuples = contextual_from_wire(tuples)?;
+        let walk = usize::try_from(INLINE_STEPS_MAX).unwrap_or(usize::MAX);
+        match reading.with_contextual_within(&tuples, walk) {
+            Some(merged) => Ok(merged?),
+            None => {
+                let merged = move || reading.with_contextual(&tuples);
+                Ok(elsewhere(&self.shared, merged).await??)
+            }
+        }
     }
-    Ok(reading.with_contextual(&contextual_from_wire(tuples)?)?)
-}
 
-fn check(reading: &Reading, request: pb::CheckRequest) -> Result<pb::CheckResponse, ApiError> {
-    let context = checked("context", request.context)?;
-    let question =
-        reading.question(&request.subject, &request.permission, &request.scope, context)?;
-    let question = question.with_target(reading.model(), &request.target)?;
-    let decision = reading.check(&question, request.with_grant)?;
-    let token = reading.token();
-    Ok(pb::CheckResponse {
-        decision: decision_to_wire(&decision).into(),
-        reason: reason_to_wire(decision.reason()).into(),
-        missing: decision.missing().to_vec(),
-        grant: decision.grant().map(grant_to_wire),
-        revision: token.revision.0,
-        token: token.to_string(),
-    })
+    async fn decide(
+        &self,
+        reading: Reading,
+        request: pb::CheckRequest,
+    ) -> Result<pb::CheckResponse, ApiError> {
+        require_unset("target", !request.target.is_empty())?;
+        let context = checked("context", request.context)?;
+        let question =
+            reading.question(&request.subject, &request.permission, &request.scope, context)?;
+        let (with_grant, mut left) = (request.with_grant, INLINE_STEPS_MAX);
+        let (reading, decided) = match reading.check_within(&question, with_grant, &mut left) {
+            Some(decided) => (reading, decided),
+            None => {
+                let decide = move || {
+                    let decided = reading.check(&question, with_grant);
+                    (reading, decided)
+                };
+                elsewhere(&self.shared, decide).await?
+            }
+        };
+        let (decision, token) = (decided?, reading.token());
+        Ok(pb::CheckResponse {
+            decision: decision_to_wire(&decision).into(),
+            reason: reason_to_wire(decision.reason()).into(),
+            missing: decision.missing().to_vec(),
+            grant: decision.grant().map(grant_to_wire),
+            revision: token.revision.0,
+            token: token.to_string(),
+        })
+    }
 }
 
 fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
@@ -150,35 +185,75 @@ impl Wait {
     }
 }
 
-fn batch(
-    reading: &Reading,
-    request: pb::BatchCheckRequest,
-    wait: &Wait,
-) -> Result<pb::BatchCheckResponse, ApiError> {
-    let shared = checked("context", request.context)?;
-    let mut results = Vec::with_capacity(request.items.len());
-    for item in request.items {
-        wait.goes_on(results.len())?;
-        results.push(result_of(check_item(reading, &shared, item)));
-    }
-    let token = reading.token();
-    Ok(pb::BatchCheckResponse { results, revision: token.revision.0, token: token.to_string() })
+/// A batch, answered from its first item on.
+struct Batch {
+    reading: Reading,
+    context: CheckedContext,
+    items: std::vec::IntoIter<pb::BatchCheckItem>,
+    /// An item that took too many steps, to be asked again.
+    put_off: Option<Question>,
+    results: Vec<pb::BatchCheckResult>,
+    wait: Wait,
 }
 
-fn check_item(
-    reading: &Reading,
-    shared: &CheckedContext,
-    item: pb::BatchCheckItem,
-) -> Result<pb::BatchCheckDecision, ApiError> {
-    let context = merged(shared, item.context)?;
-    let question = reading.question(&item.subject, &item.permission, &item.scope, context)?;
-    let question = question.with_target(reading.model(), &item.target)?;
-    let decision = reading.check(&question, false)?;
-    Ok(pb::BatchCheckDecision {
-        decision: decision_to_wire(&decision).into(),
-        reason: reason_to_wire(decision.reason()).into(),
-        missing: decision.missing().to_vec(),
-    })
+impl Batch {
+    fn new(reading: Reading, request: pb::BatchCheckRequest, wait: Wait) -> Result<Self, ApiError> {
+        let context = checked("context", request.context)?;
+        let results = Vec::with_capacity(request.items.len());
+        let items = request.items.into_iter();
+        Ok(Self { reading, context, items, put_off: None, results, wait })
+    }
+
+    /// Answers as many items as so many steps suffice for; whether those were all.
+    fn answer_within(&mut self, mut left: u64) -> Result<bool, ApiError> {
+        while let Some(question) = self.next()? {
+            let result = match question {
+                Ok(question) => match self.reading.check_within(&question, false, &mut left) {
+                    Some(decided) => decided.map_err(ApiError::from),
+                    None => {
+                        self.put_off = Some(question);
+                        return Ok(false);
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            self.results.push(result_of(result));
+        }
+        Ok(true)
+    }
+
+    fn answer_all(&mut self) -> Result<(), ApiError> {
+        while let Some(question) = self.next()? {
+            let result = question.and_then(|question| Ok(self.reading.check(&question, false)?));
+            self.results.push(result_of(result));
+        }
+        Ok(())
+    }
+
+    /// The next item's question, or what is wrong with it; `None` after the last.
+    ///
+    /// # Errors
+    /// Nobody waits for the batch any more.
+    fn next(&mut self) -> Result<Option<Result<Question, ApiError>>, ApiError> {
+        self.wait.goes_on(self.results.len())?;
+        if let Some(question) = self.put_off.take() {
+            return Ok(Some(Ok(question)));
+        }
+        let Some(item) = self.items.next() else { return Ok(None) };
+        Ok(Some(self.question(item)))
+    }
+
+    fn question(&self, item: pb::BatchCheckItem) -> Result<Question, ApiError> {
+        require_unset("target", !item.target.is_empty())?;
+        let context = merged(&self.context, item.context)?;
+        Ok(self.reading.question(&item.subject, &item.permission, &item.scope, context)?)
+    }
+
+    fn response(self) -> pb::BatchCheckResponse {
+        let token = self.reading.token();
+        let (revision, token) = (token.revision.0, token.to_string());
+        pb::BatchCheckResponse { results: self.results, revision, token }
+    }
 }
 
 fn merged(shared: &CheckedContext, own: Option<Struct>) -> Result<CheckedContext, ApiError> {
@@ -190,10 +265,14 @@ fn merged(shared: &CheckedContext, own: Option<Struct>) -> Result<CheckedContext
     Ok(CheckedContext::new(context)?)
 }
 
-fn result_of(result: Result<pb::BatchCheckDecision, ApiError>) -> pb::BatchCheckResult {
+fn result_of(result: Result<Decision, ApiError>) -> pb::BatchCheckResult {
     use pb::batch_check_result::Result as Wire;
     let result = match result {
-        Ok(decision) => Wire::Decision(decision),
+        Ok(decision) => Wire::Decision(pb::BatchCheckDecision {
+            decision: decision_to_wire(&decision).into(),
+            reason: reason_to_wire(decision.reason()).into(),
+            missing: decision.missing().to_vec(),
+        }),
         Err(error) => Wire::Error(error.into()),
     };
     pb::BatchCheckResult { result: Some(result) }
@@ -211,7 +290,10 @@ fn subjects(
     let Listing { reading, after, mut cursors } = listing;
     let pb::ListSubjectsRequest { permission, scope, subject_type, contextual_tuples, .. } =
         request;
-    let reading = with_contextual(reading, contextual_tuples)?;
+    let reading = match contextual_tuples.is_empty() {
+        true => reading,
+        false => reading.with_contextual(&contextual_from_wire(contextual_tuples)?)?,
+    };
     let mut list = reading.list_subjects(&permission, &scope, &subject_type, context)?;
     match after {
         None => {}

@@ -4,6 +4,7 @@
 mod authorization;
 mod codec;
 pub mod convert;
+mod dear;
 mod freshness;
 mod guard;
 mod models;
@@ -26,7 +27,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use self::status::{ApiError, Refusal};
 pub use crate::config::Patience;
 use crate::config::Settings;
-use crate::model::limits::REQUEST_BYTES_MAX;
+use crate::model::limits::{DEAR_REQUESTS_MAX, REQUEST_BYTES_MAX};
 use crate::pdp::Pdp;
 use crate::telemetry::figures::Requests;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pdp: OnceLock<Pdp>,
     in_flight: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    /// Threads for requests that take long.
+    dear: Arc<Semaphore>,
     settings: Settings,
     requests: Requests,
 }
@@ -64,6 +67,7 @@ impl Shared {
             pdp: OnceLock::new(),
             in_flight: Arc::new(Semaphore::new(settings.in_flight())),
             streams: Arc::new(Semaphore::new(settings.streams())),
+            dear: Arc::new(Semaphore::new(DEAR_REQUESTS_MAX)),
             settings,
             requests: Requests::new(methods(), status::endings()),
         }

@@ -109,6 +109,11 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 768;
 pub const ERROR_VALUE_BYTES_MAX: usize = 1_024;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
 pub const CHECK_STEPS_MAX: u64 = 1_000_000;
+/// Most evaluation steps that a request may take on a thread that serves connections, about a
+/// millisecond; what needs more begins anew on a thread of its own.
+pub const INLINE_STEPS_MAX: u64 = 2_000;
+/// Most such threads at once; further requests wait for one, each with its place under way.
+pub const DEAR_REQUESTS_MAX: usize = 64;
 /// How many entries a page of the model has if the request does not say.
 pub const MODEL_PAGE_ENTRIES_DEFAULT: usize = 100;
 /// Most entries of one page of the model.

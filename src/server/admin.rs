@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -50,37 +50,54 @@ impl BoundAdmin {
         self.listener.address()
     }
 
-    /// Answers until what is returned is dropped.
+    /// Answers until what is returned is dropped, on a thread and a runtime of its own: a probe must be
+    /// answered however much those of the API have to do.
+    ///
+    /// # Errors
+    /// The system gives no thread.
     pub(super) fn spawn(
         self,
         view: View,
         health: HealthServer<impl Health>,
-        patience: Patience,
-    ) -> Serving {
-        let terms = Terms { connections: Arc::default(), most: ADMIN_CONNECTIONS_MAX, patience };
-        let incoming = Incoming::new(self.listener, terms);
+    ) -> std::io::Result<Serving> {
+        let socket = self.listener.into_std()?;
         let routes = Routes::from(pages(view)).add_service(health).prepare();
-        Serving(tokio::spawn(async move {
-            // Whoever connects and never answers would keep a probe's place for ever.
-            let server = tonic::transport::Server::builder()
-                .http2_keepalive_interval(Some(patience.keepalive))
-                .http2_keepalive_timeout(Some(patience.keepalive_answer))
-                .accept_http1(true)
-                .add_routes(routes);
-            if let Err(error) = server.serve_with_incoming(incoming).await {
+        let (stop, stopped) = oneshot::channel();
+        std::thread::Builder::new().name("admin".into()).spawn(move || {
+            if let Err(error) = serve(socket, routes, stopped) {
                 tracing::error!(%error, "the admin page has ended");
             }
-        }))
+        })?;
+        Ok(Serving(Some(stop)))
     }
+}
+
+fn serve(
+    socket: std::net::TcpListener,
+    routes: Routes,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let (connections, patience) = (Arc::default(), Patience::default());
+        let terms = Terms { connections, most: ADMIN_CONNECTIONS_MAX, patience };
+        let incoming = Incoming::new(Tcp::on(socket)?, terms);
+        let server = tonic::transport::Server::builder().accept_http1(true).add_routes(routes);
+        tokio::select! {
+            ended = server.serve_with_incoming(incoming) => Ok(ended?),
+            _ = stopped => Ok(()),
+        }
+    })
 }
 
 /// Ends the page when dropped.
 #[derive(Debug)]
-pub(super) struct Serving(JoinHandle<()>);
+pub(super) struct Serving(Option<oneshot::Sender<()>>);
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.abort();
+        // If nobody hears it, the page has ended already.
+        let _ = self.0.take().map(|stop| stop.send(()));
     }
 }
 

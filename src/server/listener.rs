@@ -64,6 +64,17 @@ impl Tcp {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The socket, for another runtime's [`Tcp::on`].
+    pub(super) fn into_std(self) -> io::Result<std::net::TcpListener> {
+        self.listener.into_std()
+    }
+
+    /// The port of this socket, accepted from by the current runtime.
+    pub(super) fn on(socket: std::net::TcpListener) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(Self { listener: TcpListener::from_std(socket)?, address })
+    }
 }
 
 impl Listener for Tcp {

@@ -164,7 +164,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
         let routes = routes(&shared, reports.health.api())
             .map_err(|error| ServeError::Fault(error.to_string()))?;
         let (connections, most) = (Arc::default(), settings.connections());
-        let _page = admin.map(|admin| {
+        let page = admin.map(|admin| {
             let view = View {
                 shared: Arc::clone(&shared),
                 connections: Arc::clone(&connections),
@@ -174,6 +174,9 @@ impl<L: Listener + Unpin> BoundServer<L> {
             };
             admin.spawn(view, reports.health.admin(), settings.patience())
         });
+        let _page = page.transpose().map_err(|error| {
+            ServeError::Fault(format!("the admin page cannot be served: {error}"))
+        })?;
         let terms = Terms { connections, most, patience: settings.patience() };
         let incoming = Incoming::new(listener, terms);
         let (stop, stopped) = watch::channel(false);

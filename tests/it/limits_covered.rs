@@ -117,6 +117,14 @@ const COVERED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "INLINE_STEPS_MAX",
+        &["ops/busy.rs probes_and_cheap_questions_are_answered_while_dear_ones_are_under_way"],
+    ),
+    (
+        "DEAR_REQUESTS_MAX",
+        &["src/api/dear.rs so_many_jobs_run_at_once_and_one_more_waits_its_turn"],
+    ),
+    (
         "HIERARCHY_WALK_TUPLES_MAX",
         &["hierarchy.rs a_commit_does_not_walk_all_that_lies_around_its_parents"],
     ),

@@ -1,6 +1,7 @@
 //! What an operator sees and does: figures, traces, readiness, limits, sockets, the end of the process.
 
 mod admin;
+mod busy;
 mod deploy;
 mod exposition;
 mod metrics;

@@ -1,0 +1,73 @@
+//! Requests that take long, on threads where nobody's connection waits for them. Knows no message.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::status::ApiError;
+
+/// Runs a job on a thread of its own, once one of so many is free. A caller that goes away before leaves
+/// the queue; a job that has begun goes on to its end, or to where it looks whether anybody waits.
+pub(super) async fn elsewhere<T: Send + 'static>(
+    shared: &Shared,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let place = Arc::clone(&shared.dear).acquire_owned().await;
+    let place = place.map_err(|error| ApiError::internal(&error))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        job()
+    });
+    done.await.map_err(|error| ApiError::internal(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::model::limits::DEAR_REQUESTS_MAX;
+
+    #[tokio::test]
+    async fn so_many_jobs_run_at_once_and_one_more_waits_its_turn() {
+        let shared = Arc::new(Shared::new(Settings::default()));
+        let (begun, when_begun) = mpsc::sync_channel(DEAR_REQUESTS_MAX + 2);
+        let mut jobs = Vec::new();
+        let begin = |at: usize| {
+            let (end, when_ended) = mpsc::sync_channel::<()>(1);
+            let (shared, begun) = (Arc::clone(&shared), begun.clone());
+            let job = async move {
+                let wait = move || {
+                    begun.send(at).unwrap();
+                    let _ = when_ended.recv();
+                    at
+                };
+                elsewhere(&shared, wait).await
+            };
+            (tokio::spawn(job), end)
+        };
+        for at in 0..DEAR_REQUESTS_MAX {
+            jobs.push(begin(at));
+        }
+        while shared.dear.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut first: Vec<usize> =
+            (0..DEAR_REQUESTS_MAX).map(|_| when_begun.recv().unwrap()).collect();
+        first.sort_unstable();
+        assert_eq!(first, (0..DEAR_REQUESTS_MAX).collect::<Vec<_>>());
+        // Two more wait; the first of them goes away, and the other comes next.
+        let (gone, _end) = begin(DEAR_REQUESTS_MAX);
+        let (more, end) = begin(DEAR_REQUESTS_MAX + 1);
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        assert!(when_begun.try_recv().is_err(), "there is no bound");
+        let (job, ended) = jobs.pop().unwrap();
+        drop(ended);
+        assert_eq!(job.await.unwrap(), Ok(DEAR_REQUESTS_MAX - 1));
+        drop(end);
+        assert_eq!(more.await.unwrap(), Ok(DEAR_REQUESTS_MAX + 1));
+        assert_eq!(when_begun.try_recv(), Ok(DEAR_REQUESTS_MAX + 1));
+    }
+}
