@@ -306,6 +306,13 @@ impl Snapshot {
         })
     }
 
+    /// Whether just this tuple is stored, with all that it carries.
+    #[must_use]
+    pub fn holds(&self, tuple: &Tuple) -> bool {
+        let stored = self.find_key(&tuple.key).and_then(|key| self.by_scope.get(&key));
+        stored.is_some_and(|stored| self.details(tuple).is_some_and(|details| details == *stored))
+    }
+
     /// A subject of a tuple, interned. `None`: no tuple names it.
     #[must_use]
     pub fn find_subject(&self, subject: &Subject) -> Option<SubjectKey> {

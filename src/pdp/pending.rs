@@ -155,7 +155,8 @@ impl Pending {
         Ok((next, resolved))
     }
 
-    /// What the log will hold for one change; nothing for a delete of what is not there.
+    /// What the log will hold for one change; nothing for a delete of what is not there, or a touch of what
+    /// is there just so.
     fn resolve(&self, at: usize, change: &WriteChange) -> Result<Option<Change>, WriteError> {
         let (tuple, create) = match change {
             WriteChange::Delete(key) => {
@@ -174,6 +175,10 @@ impl Pending {
         // `now` never runs back: what has ended is never seen, and need not be stored to be absent.
         if !tuple.is_live(self.time) {
             return Ok(self.delete(&tuple.key));
+        }
+        // What is there already is no change: a sync that repeats itself must cost no history.
+        if self.snapshot.holds(tuple) {
+            return Ok(None);
         }
         Ok(Some(Change::Put(tuple.clone())))
     }

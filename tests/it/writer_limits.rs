@@ -81,18 +81,18 @@ fn so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded() {
 fn the_log_keeps_so_many_commits_behind_a_checkpoint() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let world = World::on(Arc::clone(&store), MODEL);
-    let tuple = |i: usize| touch(&format!("org:o{i}#admin@user:ana"));
+    let of = |commit: usize, i: usize| touch(&format!("org:o{i}#admin@user:u{commit}"));
     for i in 0..50 {
-        world.write(vec![tuple(i)]).unwrap();
+        world.write(vec![of(0, i)]).unwrap();
     }
     let large = usize::try_from(CHECKPOINT_CHANGES).unwrap() / COMMIT_CHANGES_MAX;
     let small = usize::try_from(LOG_KEPT_COMMITS).unwrap() - large;
     for i in 0..small {
-        world.write(vec![tuple(i)]).unwrap();
+        world.write(vec![of(1, i)]).unwrap();
     }
-    for _ in 0..large {
+    for commit in 0..large {
         assert!(store.checkpoint().unwrap().is_none(), "a checkpoint before it is due");
-        world.write((0..COMMIT_CHANGES_MAX).map(tuple).collect()).unwrap();
+        world.write((0..COMMIT_CHANGES_MAX).map(|i| of(2 + commit, i)).collect()).unwrap();
     }
     // Waits for the checkpoint that is being written.
     world.pdp.close();

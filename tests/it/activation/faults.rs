@@ -225,8 +225,9 @@ fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
     // What it kept is let go again: a later checkpoint cuts up to its own revision.
     let first = store.inner.head().revision;
     let cuts = store.cuts.load(Ordering::SeqCst);
+    let mut others = (0..).map(|i| touch(&format!("org:a#admin@user:e{i}")));
     while store.cuts.load(Ordering::SeqCst) < cuts + 2 {
-        runtime.block_on(pdp.write(vec![touch("org:a#admin@user:eve")])).unwrap();
+        runtime.block_on(pdp.write(others.by_ref().take(1).collect())).unwrap();
     }
     assert!(matches!(store.inner.read(first), Err(StoreError::Truncated { .. })));
     pdp.close();

@@ -122,7 +122,8 @@ impl Truth {
                 "!" if matches() => return (Err("precondition"), By::Nothing),
                 "+" if self.tuples.contains(rest) => return (Err("exists"), By::Nothing),
                 "-" => changed += usize::from(self.tuples.contains(rest)),
-                "+" | "=" => changed += 1,
+                "=" => changed += usize::from(!self.tuples.contains(rest)),
+                "+" => changed += 1,
                 _ => {}
             }
         }

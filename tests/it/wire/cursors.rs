@@ -394,7 +394,8 @@ async fn a_cursor_expires_by_what_has_changed_since() {
     let mut listed = Listed::with(&TUPLES).await;
     let request = read(pb::TupleFilter { scope: "doc:d1".into(), ..Default::default() });
     let (entries, _) = listed.0.wire.read_entries(request.clone()).await.unwrap();
-    let bulk = |_| (0..10_000).map(|i| touch(&format!("group:b{i}#member@user:u"))).collect();
+    let one = |round, i| touch(&format!("group:b{i}#member@user:u{round}"));
+    let bulk = |round| (0..10_000).map(|i| one(round, i)).collect();
     for round in 0..PINNED_CHANGES_MAX / 10_000 {
         listed.commit(bulk(round)).await;
     }

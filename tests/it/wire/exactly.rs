@@ -119,7 +119,7 @@ async fn revisions_expire_by_number() {
     let mut asked = Asked::new().await;
     let mut tokens = vec![asked.pdp.read().token().clone()];
     for i in 0..HISTORY_REVISIONS_MAX + 3 {
-        tokens.push(asked.commit(vec![touch(&format!("doc:d{}#viewer@user:ana", i % 7))]).await);
+        tokens.push(asked.commit(vec![touch(&format!("doc:d{}#viewer@user:u{i}", i % 7))]).await);
     }
     let oldest = &tokens[tokens.len() - HISTORY_REVISIONS_MAX];
     assert_eq!(asked.check(QUESTION, exactly(oldest)).await.unwrap().1, oldest.revision.0);

@@ -22,7 +22,7 @@ async fn a_token_of_another_history_is_refused() {
     let mut asked = Asked::on(Arc::new(MemoryStore::new()), hasty()).await;
     let mut tokens = vec![asked.pdp.read().token().clone()];
     for i in 0..HISTORY_REVISIONS_MAX + 5 {
-        tokens.push(asked.commit(vec![touch(&format!("doc:d{}#viewer@user:ana", i % 7))]).await);
+        tokens.push(asked.commit(vec![touch(&format!("doc:d{}#viewer@user:u{i}", i % 7))]).await);
     }
     let head = tokens.last().unwrap().clone();
     let other = |digit: &str| digit.repeat(32).into();
@@ -159,7 +159,7 @@ async fn checksums_are_remembered_for_longer_than_revisions_and_not_for_ever() {
         let group = left.min(1_000);
         let writes = (0..group).map(|i| {
             let pdp = asked.pdp.clone();
-            let change = touch(&format!("doc:d{}#viewer@user:ana", i % 3));
+            let change = touch(&format!("doc:d{}#viewer@user:u{}", i % 3, left - i));
             tokio::spawn(async move { pdp.write(vec![change]).await.unwrap() })
         });
         for write in writes.collect::<Vec<_>>() {

@@ -256,3 +256,52 @@ async fn a_commit_of_a_mebibyte_is_taken_and_of_one_byte_more_is_not() {
     list.last_mut().unwrap().tuple.as_mut().unwrap().reason.pop();
     assert_eq!(wire.write(list.clone()).await.unwrap().changed, list.len() as u64);
 }
+
+#[tokio::test]
+async fn a_touch_of_what_is_there_already_changes_nothing() {
+    let (mut wire, clock) = timed().await;
+    let office = |hour: u32| pb::TupleCondition {
+        name: "office".into(),
+        context: context(&format!("{{\"hour\": {hour}}}")),
+    };
+    let full = pb::Tuple {
+        source: "hr".into(),
+        expires_at: seconds(100),
+        condition: Some(office(9)),
+        grantor: "user:boss".into(),
+        reason: "new".into(),
+        ..tuple("doc:d1#viewer@user:ana")
+    };
+    let all = |tuple: &pb::Tuple| {
+        vec![touch("org:acme#admin@user:bob"), change(pb::Operation::Touch, tuple.clone())]
+    };
+    let first = wire.write(all(&full)).await.unwrap();
+    assert_eq!(first.changed, 2);
+    // No commit: the revision and its token stay, and with them what `exactly` is served for.
+    let again = wire.write(all(&full)).await.unwrap();
+    assert_eq!((again.changed, again.revision, &again.token), (0, first.revision, &first.token));
+    // A key is used up all the same.
+    let keyed = wire.commit(keyed("nightly", all(&full))).await.unwrap();
+    assert_eq!((keyed.changed, keyed.revision), (0, first.revision + 1));
+    // Whatever a tuple carries is a change.
+    let others = [
+        pb::Tuple { expires_at: seconds(101), ..full.clone() },
+        pb::Tuple { expires_at: None, ..full.clone() },
+        pb::Tuple { condition: Some(office(10)), ..full.clone() },
+        pb::Tuple { condition: None, ..full.clone() },
+        pb::Tuple { grantor: "user:cto".into(), ..full.clone() },
+        pb::Tuple { reason: String::new(), ..full.clone() },
+        pb::Tuple { source: "ldap".into(), ..full.clone() },
+    ];
+    for other in others {
+        assert_eq!(wire.write(all(&other)).await.unwrap().changed, 1, "{other:?}");
+        assert_eq!(wire.write(all(&other)).await.unwrap().changed, 0, "{other:?}");
+        wire.write(all(&full)).await.unwrap();
+    }
+    // What has ended is absent, and is touched into being again.
+    clock.set(100 * MICROS);
+    let later = pb::Tuple { expires_at: seconds(200), ..full.clone() };
+    assert_eq!(wire.write(all(&later)).await.unwrap().changed, 1);
+    assert_eq!(wire.write(all(&full)).await.unwrap().changed, 1, "a late end is a delete");
+    assert_eq!(wire.write(all(&full)).await.unwrap().changed, 0);
+}

@@ -60,7 +60,7 @@ fn nothing_and_one_after_the_other_are_fine() {
         read((8, 9), &[0, 1], &[1], 3),
         wrote((10, 11), &[(0, Delete)], 3, 0),
         call((12, 13), write(&[(1, Create)]), Answer::Exists),
-        wrote((14, 15), &[(1, Touch)], 4, 1),
+        wrote((14, 15), &[(1, Touch)], 3, 0),
     ]);
 }
 
@@ -244,7 +244,7 @@ fn after(call: &Call, state: u8) -> Option<u8> {
             match answer {
                 Answer::Exists => refused.then_some(state),
                 Answer::Written { changed, .. } if !refused => {
-                    let idle = changes.iter().filter(|(r, c)| *c == Delete && !is_there(r)).count();
+                    let idle = idle(changes, is_there);
                     let mut next = state;
                     for ((_, member), change) in changes {
                         next &= !(1 << member);
@@ -257,6 +257,11 @@ fn after(call: &Call, state: u8) -> Option<u8> {
         }
         _ => None,
     }
+}
+
+/// How many of these changes find what they would make.
+fn idle(changes: &[(Register, Change)], is_there: impl Fn(&Register) -> bool) -> usize {
+    changes.iter().filter(|(r, c)| (*c == Delete) != is_there(r)).count()
 }
 
 /// A few calls at random times whose answers are those of some order, or nearly.
@@ -306,7 +311,7 @@ fn answer_in_some_order(history: &mut [Call], random: &mut fastrand::Rng) {
                 Answer::Exists
             }
             Ask::Write(changes) => {
-                let idle = changes.iter().filter(|(r, c)| *c == Delete && !is_there(r)).count();
+                let idle = idle(changes, is_there);
                 let changed = (changes.len() - idle) as u64;
                 revision += u64::from(changed > 0);
                 Answer::Written { revision, changed }

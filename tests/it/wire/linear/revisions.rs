@@ -96,7 +96,7 @@ fn count(state: &State, changes: &[(Register, Change)]) -> Option<u64> {
         match change {
             Change::Create if is_there => return None,
             Change::Delete => changed += u64::from(is_there),
-            Change::Create | Change::Touch => changed += 1,
+            Change::Create | Change::Touch => changed += u64::from(!is_there),
         }
     }
     Some(changed)

@@ -40,7 +40,7 @@ fn written(state: Present, changes: &[(usize, Change)]) -> Option<(Present, u64)
             Change::Create if is_there => return None,
             Change::Create | Change::Touch => {
                 after |= bit;
-                changed += 1;
+                changed += u64::from(!is_there);
             }
             Change::Delete => {
                 after &= !bit;
