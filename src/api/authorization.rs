@@ -112,10 +112,10 @@ impl Adapter {
         reading: Reading,
         request: pb::CheckRequest,
     ) -> Result<pb::CheckResponse, ApiError> {
-        require_unset("target", !request.target.is_empty())?;
         let context = checked("context", request.context)?;
         let question =
             reading.question(&request.subject, &request.permission, &request.scope, context)?;
+        let question = question.with_target(reading.model(), &request.target)?;
         let (with_grant, mut left) = (request.with_grant, INLINE_STEPS_MAX);
         let (reading, decided) = match reading.check_within(&question, with_grant, &mut left) {
             Some(decided) => (reading, decided),
@@ -244,9 +244,10 @@ impl Batch {
     }
 
     fn question(&self, item: pb::BatchCheckItem) -> Result<Question, ApiError> {
-        require_unset("target", !item.target.is_empty())?;
         let context = merged(&self.context, item.context)?;
-        Ok(self.reading.question(&item.subject, &item.permission, &item.scope, context)?)
+        let (model, scope) = (self.reading.model(), &item.scope);
+        let question = self.reading.question(&item.subject, &item.permission, scope, context)?;
+        Ok(question.with_target(model, &item.target)?)
     }
 
     fn response(self) -> pb::BatchCheckResponse {

@@ -6,7 +6,8 @@ use crate::engine::{ContextualError, EngineError, QuestionError};
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
 use crate::pdp::{
-    Bound, CursorError, Difference, FilterError, ReadError, WriteError, precondition_path,
+    Bound, CursorError, Difference, FilterError, ReadError, TupleIdentity, WriteError,
+    precondition_path,
 };
 
 impl From<QuestionError> for ApiError {
@@ -173,6 +174,12 @@ impl From<ContextualError> for ApiError {
     }
 }
 
+/// With the tuple that it is about.
+fn named(refused: ApiError, identity: &TupleIdentity) -> ApiError {
+    let refused = refused.with("tuple", &identity.tuple);
+    if identity.source.is_empty() { refused } else { refused.with("source", &identity.source) }
+}
+
 impl From<WriteError> for ApiError {
     fn from(error: WriteError) -> Self {
         let message = error.to_string();
@@ -202,7 +209,7 @@ impl From<WriteError> for ApiError {
             }
             WriteError::PreconditionFailed { precondition, must, tuple } => {
                 let refused = on(Refusal::PreconditionFailed, precondition, must);
-                tuple.iter().fold(refused, |refused, tuple| refused.with("tuple", tuple))
+                tuple.iter().fold(refused, named)
             }
             WriteError::PreconditionTooBroad { precondition, must, limit } => {
                 on(Refusal::PreconditionTooBroad, precondition, must).with("limit", &limit)
@@ -211,14 +218,14 @@ impl From<WriteError> for ApiError {
                 .with("field", &"idempotency_key")
                 .with("revision", &revision),
             WriteError::Repeated { change, tuple } => {
-                about(Refusal::RepeatedTuple, change).with("tuple", &tuple)
+                named(about(Refusal::RepeatedTuple, change), &tuple)
             }
             WriteError::NotAdmitted { change, error } => {
                 of_tuple(message, &format!("changes[{change}].tuple"), &error)
             }
             WriteError::IndexFull { change } => about(Refusal::IndexFull, change),
             WriteError::AlreadyExists { change, tuple } => {
-                about(Refusal::TupleExists, change).with("tuple", &tuple)
+                named(about(Refusal::TupleExists, change), &tuple)
             }
             WriteError::Hierarchy { change, error } => {
                 let (refusal, key, value) = of_hierarchy(&error);

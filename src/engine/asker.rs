@@ -158,22 +158,21 @@ impl<'a> Eval<'a> {
             return Rc::clone(closure);
         }
         let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
-        let is_first = self.asker.who == FIRST;
         let start: Vec<_> = self.asker.own_keys().into_iter().flatten().collect();
         let before = std::mem::take(&mut self.missing);
         let closure = Rc::new(Closure::walk(&start, |subject| {
             // Role by role, so that a subject's other bindings, be they a million, cost nothing.
             let in_roles =
                 plan.plain_roles().iter().flat_map(|role| snapshot.scopes_in(subject, *role));
-            let ups: Vec<Binding<'_>> = in_roles
-                .filter(|b| b.is_live(now))
-                .filter(|b| snapshot.type_of(b.scope).is_some_and(|t| plan.is_plain(t, b.role)))
-                .collect();
-            // The groups of those who are asked about beside the subject are steps: there may be many.
-            if !is_first {
-                self.steps += ups.len() as u64;
+            let mut ups = Vec::new();
+            for b in in_roles {
+                self.look()?;
+                let of = snapshot.type_of(b.scope).filter(|_| b.is_live(now));
+                if of.is_some_and(|t| plan.is_plain(t, b.role)) {
+                    ups.push((b, self.condition_of(&b)));
+                }
             }
-            ups.into_iter().map(|b| (b, self.condition_of(&b))).collect()
+            Ok(ups)
         }));
         self.asker.closure = Some(Rc::clone(&closure));
         self.asker.closure_missing = std::mem::replace(&mut self.missing, before);

@@ -71,6 +71,7 @@ fn decide(
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
     let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
+    eval.target = target.flatten();
     eval.steps = *steps;
     let asked = ask(&mut eval, question.permission, scope);
     let is_wanted = with_grant && asked == Value::Yes;

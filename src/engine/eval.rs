@@ -420,40 +420,6 @@ impl<'a> Eval<'a> {
         self.goal(name, object, depth + 1)
     }
 
-    pub(super) fn closure(&mut self) -> Rc<Closure> {
-        if let Some(closure) = &self.closure {
-            return Rc::clone(closure);
-        }
-        let (snapshot, plan, now) = (self.view.snapshot, self.plan, self.now);
-        let start: Vec<_> = self.own_keys().into_iter().flatten().collect();
-        let before = std::mem::take(&mut self.missing);
-        let closure = Rc::new(Closure::walk(&start, |subject| {
-            // Role by role, so that a subject's other bindings, be they a million, cost nothing.
-            let in_roles =
-                plan.plain_roles().iter().flat_map(|role| snapshot.scopes_in(subject, *role));
-            let mut ups = Vec::new();
-            for b in in_roles {
-                self.look()?;
-                let of = snapshot.type_of(b.scope).filter(|_| b.is_live(now));
-                if of.is_some_and(|t| plan.is_plain(t, b.role)) {
-                    ups.push((b, self.condition_of(&b)));
-                }
-            }
-            Ok(ups)
-        }));
-        self.closure = Some(Rc::clone(&closure));
-        self.closure_missing = std::mem::replace(&mut self.missing, before);
-        closure
-    }
-
-    /// A value out of the closure: if it is unknown, what was missing for it matters now.
-    fn told(&mut self, value: Value) -> Value {
-        if matches!(value, Value::Unknown(_)) {
-            self.missing.extend(self.closure_missing.iter().cloned());
-        }
-        value
-    }
-
     /// The live tuples `s#relation@t`, t a plain object, with their t.
     pub(super) fn targets(
         &self,

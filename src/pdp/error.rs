@@ -3,7 +3,8 @@
 use super::proposal::ProposalError;
 use crate::index::HierarchyError;
 use crate::model::admission::NotAdmitted;
-use crate::model::names::SyntaxError;
+use crate::model::names::{SyntaxError, quoted};
+use crate::model::tuple::TupleKey;
 use crate::store::StoreError;
 
 /// Why a commit was refused. `change` and `precondition` are positions in the request, from 0.
@@ -40,19 +41,19 @@ pub enum WriteError {
         error: FilterError,
     },
     /// A precondition does not hold.
-    #[error("{}: {}", precondition_path(*precondition, *must), not_held(.tuple.as_deref()))]
+    #[error("{}: {}", precondition_path(*precondition, *must), not_held(.tuple.as_ref()))]
     PreconditionFailed {
         /// Which precondition.
         precondition: usize,
         /// Which kind of it.
         must: Must,
         /// A tuple that matches and must not.
-        tuple: Option<String>,
+        tuple: Option<TupleIdentity>,
     },
     /// Whether the preconditions hold takes more tuples than may be looked at.
     #[error(
-        "{}: {limit} tuples do not decide whether the preconditions hold; name a scope, a subject or \
-         a role, so that fewer can match",
+        "{}: {limit} tuples do not decide whether the preconditions hold; name a scope or a subject, so \
+         that fewer have to be looked at",
         precondition_path(*precondition, *must)
     )]
     PreconditionTooBroad {
@@ -73,12 +74,12 @@ pub enum WriteError {
         revision: u64,
     },
     /// The same identity twice in one commit.
-    #[error("changes[{change}].tuple: `{tuple}` is changed twice")]
+    #[error("changes[{change}].tuple: {tuple} is changed twice")]
     Repeated {
         /// Which change.
         change: usize,
         /// The identity.
-        tuple: String,
+        tuple: TupleIdentity,
     },
     /// The model does not admit the tuple.
     #[error("changes[{change}].tuple.{}: {error}", .error.misfit().field)]
@@ -95,12 +96,12 @@ pub enum WriteError {
         change: usize,
     },
     /// A tuple to create is there already.
-    #[error("changes[{change}].tuple: `{tuple}` exists already")]
+    #[error("changes[{change}].tuple: {tuple} exists already")]
     AlreadyExists {
         /// Which change.
         change: usize,
         /// The identity.
-        tuple: String,
+        tuple: TupleIdentity,
     },
     /// Parents would be cyclic, too deep, or more than one.
     #[error("changes[{change}].tuple: {error}")]
@@ -162,9 +163,34 @@ pub(crate) fn precondition_path(precondition: usize, must: Must) -> String {
     format!("preconditions[{precondition}].{must}")
 }
 
-fn not_held(tuple: Option<&str>) -> String {
+/// A tuple's identity as errors name it: without its source another tuple would be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TupleIdentity {
+    /// `scope#role@subject`, cut for quoting.
+    pub tuple: String,
+    /// Empty for what is granted here.
+    pub source: String,
+}
+
+impl From<&TupleKey> for TupleIdentity {
+    fn from(key: &TupleKey) -> Self {
+        Self { tuple: quoted(&key.to_string()), source: quoted(&key.source) }
+    }
+}
+
+impl std::fmt::Display for TupleIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tuple, source } = self;
+        match source.as_str() {
+            "" => write!(f, "`{tuple}`"),
+            source => write!(f, "`{tuple}` of the source `{source}`"),
+        }
+    }
+}
+
+fn not_held(tuple: Option<&TupleIdentity>) -> String {
     match tuple {
-        Some(tuple) => format!("`{tuple}` is there"),
+        Some(tuple) => format!("{tuple} is there"),
         None => "no live tuple matches".to_owned(),
     }
 }

@@ -32,7 +32,7 @@ pub use checkpoint::Upkeep;
 pub use consistency::{Consistency, Difference, ReadError};
 pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};
 pub(crate) use error::precondition_path;
-pub use error::{FilterError, Must, OpenError, WriteError};
+pub use error::{FilterError, Must, OpenError, TupleIdentity, WriteError};
 pub use keys::IdempotencyKey;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
 pub use reading::{Reading, TupleFilter, TupleList};

@@ -12,7 +12,6 @@ use super::{Published, WriteError, precondition};
 use crate::index::{NotIndexable, Snapshot, check_parents_within};
 use crate::model::admission::admit;
 use crate::model::limits::HIERARCHY_WALK_TUPLES_MAX;
-use crate::model::names::quoted;
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
 
@@ -141,7 +140,7 @@ impl Pending {
         for (at, change) in changes.iter().enumerate() {
             let key = change.key();
             if !seen.insert(key) {
-                return Err(WriteError::Repeated { change: at, tuple: quoted(&key.to_string()) });
+                return Err(WriteError::Repeated { change: at, tuple: key.into() });
             }
             if let Some(change) = self.resolve(at, change)? {
                 next.apply(&change).map_err(|NotIndexable| WriteError::IndexFull { change: at })?;
@@ -169,8 +168,7 @@ impl Pending {
         };
         self.admit(at, tuple)?;
         if create && self.snapshot.get(&tuple.key).is_some_and(|b| b.is_live(self.time)) {
-            let tuple = quoted(&tuple.key.to_string());
-            return Err(WriteError::AlreadyExists { change: at, tuple });
+            return Err(WriteError::AlreadyExists { change: at, tuple: (&tuple.key).into() });
         }
         // `now` never runs back: what has ended is never seen, and need not be stored to be absent.
         if !tuple.is_live(self.time) {

@@ -6,7 +6,6 @@ use super::request::Precondition;
 use super::{FilterError, WriteError};
 use crate::index::Snapshot;
 use crate::model::limits::PRECONDITION_TUPLES_MAX;
-use crate::model::names::quoted;
 use crate::model::tuple::{Time, Tuple};
 
 /// Checks each against the tuples that are live at this moment. Costs what the filters leave to be
@@ -31,7 +30,7 @@ pub(super) fn check(
         match (must, found) {
             (Must::Match, Some(_)) | (Must::NotMatch, None) => {}
             (_, found) => {
-                let tuple = found.map(|tuple| quoted(&tuple.key.to_string()));
+                let tuple = found.map(|tuple| (&tuple.key).into());
                 return Err(WriteError::PreconditionFailed { precondition, must, tuple });
             }
         }

@@ -59,12 +59,13 @@ impl BoundAdmin {
         self,
         view: View,
         health: HealthServer<impl Health>,
+        patience: Patience,
     ) -> std::io::Result<Serving> {
         let socket = self.listener.into_std()?;
         let routes = Routes::from(pages(view)).add_service(health).prepare();
         let (stop, stopped) = oneshot::channel();
         std::thread::Builder::new().name("admin".into()).spawn(move || {
-            if let Err(error) = serve(socket, routes, stopped) {
+            if let Err(error) = serve(socket, routes, patience, stopped) {
                 tracing::error!(%error, "the admin page has ended");
             }
         })?;
@@ -75,14 +76,19 @@ impl BoundAdmin {
 fn serve(
     socket: std::net::TcpListener,
     routes: Routes,
+    patience: Patience,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let (connections, patience) = (Arc::default(), Patience::default());
-        let terms = Terms { connections, most: ADMIN_CONNECTIONS_MAX, patience };
+        let terms = Terms { connections: Arc::default(), most: ADMIN_CONNECTIONS_MAX, patience };
         let incoming = Incoming::new(Tcp::on(socket)?, terms);
-        let server = tonic::transport::Server::builder().accept_http1(true).add_routes(routes);
+        // Whoever connects and never answers would keep a probe's place for ever.
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(patience.keepalive))
+            .http2_keepalive_timeout(Some(patience.keepalive_answer))
+            .accept_http1(true)
+            .add_routes(routes);
         tokio::select! {
             ended = server.serve_with_incoming(incoming) => Ok(ended?),
             _ = stopped => Ok(()),

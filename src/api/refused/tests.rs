@@ -173,6 +173,7 @@ fn every_error_of_a_read_has_its_row() {
 #[test]
 fn every_error_of_a_write_has_its_row() {
     let tuple = || "org:a#admin@user:b".to_owned();
+    let of_hr = || TupleIdentity { tuple: tuple(), source: "hr".into() };
     let hierarchy = |error| WriteError::Hierarchy { change: 1, error };
     let must = Must::NotMatch;
     table!(WriteError {
@@ -188,21 +189,21 @@ fn every_error_of_a_write_has_its_row() {
                 error: FilterError::Syntax { field: "filter.scope", error: syntax() },
             } => InvalidArgument "INVALID_FIELD",
         WriteError::PreconditionFailed { .. }
-            => WriteError::PreconditionFailed { precondition: 1, must, tuple: Some(tuple()) }
+            => WriteError::PreconditionFailed { precondition: 1, must, tuple: Some(of_hr()) }
             => FailedPrecondition "PRECONDITION_FAILED",
         WriteError::PreconditionTooBroad { .. }
             => WriteError::PreconditionTooBroad { precondition: 1, must, limit: 9 }
             => ResourceExhausted "PRECONDITION_TOO_BROAD",
         WriteError::KeyReused { .. } => WriteError::KeyReused { revision: 7 }
             => AlreadyExists "IDEMPOTENCY_KEY_REUSED",
-        WriteError::Repeated { .. } => WriteError::Repeated { change: 1, tuple: tuple() }
+        WriteError::Repeated { .. } => WriteError::Repeated { change: 1, tuple: of_hr() }
             => InvalidArgument "REPEATED_TUPLE",
         WriteError::NotAdmitted { .. }
             => WriteError::NotAdmitted { change: 1, error: not_admitted("org:a#admin@org:b") }
             => InvalidArgument "TUPLE_NOT_ADMITTED",
         WriteError::IndexFull { .. } => WriteError::IndexFull { change: 1 }
             => ResourceExhausted "INDEX_FULL",
-        WriteError::AlreadyExists { .. } => WriteError::AlreadyExists { change: 1, tuple: tuple() }
+        WriteError::AlreadyExists { .. } => WriteError::AlreadyExists { change: 1, tuple: of_hr() }
             => AlreadyExists "TUPLE_EXISTS",
         WriteError::Hierarchy { error: HierarchyError::Cycle { .. }, .. }
             => hierarchy(HierarchyError::Cycle { tuple: tuple(), path: tuple() })

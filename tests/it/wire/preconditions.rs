@@ -268,6 +268,8 @@ async fn preconditions_are_bounded_in_number_and_in_cost() {
     reach(&wire.commit(both).await.unwrap_err(), 1);
     wire.write(vec![touch("doc:one-more#viewer@user:ana")]).await.unwrap();
     reach(&wire.commit(request(vec![must_not(editors())])).await.unwrap_err(), 0);
+    let message = wire.commit(request(vec![must_not(editors())])).await.unwrap_err();
+    assert!(message.message().contains("name a scope or a subject, so"), "{message:?}");
     // What names a scope or a subject with the role looks at what it names.
     let narrow = [
         must_not(at("doc:d1", "editor")),
@@ -277,4 +279,25 @@ async fn preconditions_are_bounded_in_number_and_in_cost() {
         must(pb::TupleFilter::default()),
     ];
     wire.commit(request(vec![narrow; 20].concat())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_there_is_named_with_its_source() {
+    let mut wire = Wire::with(&["org:acme#guest@user:gus"]).await;
+    let of_hr = || pb::Tuple { source: "hr".into(), ..tuple("org:acme#guest@user:gus") };
+    let made = || vec![change(pb::Operation::Create, of_hr())];
+    wire.write(made()).await.unwrap();
+    let named = |status: &Status, source: Option<&str>| {
+        let metadata = refusal(status).2;
+        assert_eq!(metadata["tuple"], "org:acme#guest@user:gus");
+        assert_eq!(metadata.get("source").map(String::as_str), source, "{status:?}");
+        assert_eq!(status.message().contains("of the source `hr`"), source.is_some(), "{status:?}");
+    };
+    named(&wire.write(made()).await.unwrap_err(), Some("hr"));
+    named(&wire.write(vec![create("org:acme#guest@user:gus")]).await.unwrap_err(), None);
+    named(&wire.write([made(), made()].concat()).await.unwrap_err(), Some("hr"));
+    let none_of_hr = pb::TupleFilter { source: Some("hr".into()), ..at("org:acme", "guest") };
+    let request =
+        pb::WriteTuplesRequest { preconditions: vec![must_not(none_of_hr)], ..changes(made()) };
+    named(&wire.commit(request).await.unwrap_err(), Some("hr"));
 }
