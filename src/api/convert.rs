@@ -325,6 +325,9 @@ pub fn reason_to_wire(reason: Reason) -> pb::Reason {
         Reason::NotGranted => pb::Reason::NotGranted,
         Reason::NotApplicable => pb::Reason::NotApplicable,
         Reason::MissingContext => pb::Reason::MissingContext,
+        Reason::NotBindable => pb::Reason::NotBindable,
+        Reason::NotDelegated => pb::Reason::NotDelegated,
+        Reason::TargetNotEligible => pb::Reason::TargetNotEligible,
     }
 }
 

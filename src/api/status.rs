@@ -62,6 +62,8 @@ refusals! {
     UnknownPermission = InvalidArgument "UNKNOWN_PERMISSION",
     /// A field names a role that the model does not have.
     UnknownRole = InvalidArgument "UNKNOWN_ROLE",
+    /// A field names a verb of delegation that the model does not have.
+    UnknownVerb = InvalidArgument "UNKNOWN_VERB",
     /// A field uses a name that has no meaning at its type.
     UnknownName = InvalidArgument "UNKNOWN_NAME",
     /// A field names a matrix that the model does not have.
@@ -281,6 +283,7 @@ fn unknown_of(kind: &str) -> Refusal {
         "type" => Refusal::UnknownType,
         "permission" => Refusal::UnknownPermission,
         "role" => Refusal::UnknownRole,
+        "verb" => Refusal::UnknownVerb,
         "matrix" => Refusal::UnknownMatrix,
         _ => Refusal::UnknownName,
     }

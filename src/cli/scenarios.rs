@@ -7,8 +7,8 @@ use super::client::block_on;
 use super::render;
 use crate::api::convert::reason_to_wire;
 use crate::api::status::ApiError;
-use crate::engine::CheckedContext;
-use crate::model::scenario::{Expect, Placed, Question, Scenario, Scenarios};
+use crate::engine::{CheckedContext, Decision, DelegatedQuestion, EngineError, QuestionError};
+use crate::model::scenario::{Delegated, Expect, Placed, Question, Scenario, Scenarios};
 use crate::model::tuple::{Time, Tuple};
 use crate::model::{Position, Problems, SourceFiles, load};
 use crate::pdp::{Clock, Pdp, Reading, WriteChange, WriteError, stored_files};
@@ -112,6 +112,9 @@ impl World {
         for question in &scenario.questions {
             note(&question.at, judge_question(&reading, question));
         }
+        for question in &scenario.delegated {
+            note(&question.at, judge_delegated(&reading, question));
+        }
         for tuple in &scenario.refused {
             note(&tuple.at, self.judge_refused(tuple));
         }
@@ -130,45 +133,66 @@ impl World {
 }
 
 fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
-    let (answer, reason, why) = answer(reading, asked);
-    let reason_holds = asked.reason.as_deref().is_none_or(|wanted| wanted == reason);
-    if answer == Some(asked.expect) && reason_holds {
+    let Question { subject, permission, scope, .. } = asked;
+    let words = format!("`{subject} {permission} {scope}`");
+    compare(&words, (asked.expect, asked.reason.as_deref()), answer(reading, asked))
+}
+
+fn judge_delegated(reading: &Reading, asked: &Delegated) -> Result<(), String> {
+    let Delegated { actor, verb, role, scope, target, context, .. } = asked;
+    let about = if target.is_empty() { String::new() } else { format!(" for {target}") };
+    let words = format!("`{actor} {verb} {role} {scope}{about}`");
+    let question = CheckedContext::new(context.clone()).and_then(|context| {
+        let what = (actor.as_str(), verb.as_str(), role.as_str());
+        DelegatedQuestion::parse(reading.model(), what, scope, target, context)
+    });
+    let answer = match question {
+        Ok(question) => decided(reading.delegated(&question)),
+        Err(error) => invalid(error),
+    };
+    compare(&words, (asked.expect, asked.reason.as_deref()), answer)
+}
+
+/// An answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,
+/// which no scenario can expect.
+type Answer = (Option<Expect>, String, String);
+
+fn compare(
+    question: &str,
+    (expect, wanted): (Expect, Option<&str>),
+    (answer, reason, why): Answer,
+) -> Result<(), String> {
+    if answer == Some(expect) && wanted.is_none_or(|wanted| wanted == reason) {
         return Ok(());
     }
-    let wanted = match &asked.reason {
-        Some(reason) => format!("{} {reason}", text_of(asked.expect)),
-        None => text_of(asked.expect).to_owned(),
+    let wanted = match wanted {
+        Some(reason) => format!("{} {reason}", text_of(expect)),
+        None => text_of(expect).to_owned(),
     };
-    let Question { subject, permission, scope, target, .. } = asked;
-    let about = target.as_ref().map(|target| format!(" about `{target}`")).unwrap_or_default();
     let (got, why) = (
         answer.map_or("no answer", text_of),
         if why.is_empty() { why } else { format!(": {why}") },
     );
-    Err(format!(
-        "`{subject} {permission} {scope}`{about} must be {wanted}, and is {got} {reason}{why}"
-    ))
+    Err(format!("{question} must be {wanted}, and is {got} {reason}{why}"))
 }
 
-/// The answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,
-/// which no scenario can expect.
-fn answer(reading: &Reading, asked: &Question) -> (Option<Expect>, String, String) {
-    let Question { subject, permission, scope, target, context, .. } = asked;
+fn answer(reading: &Reading, asked: &Question) -> Answer {
+    let Question { subject, permission, scope, context, .. } = asked;
     let question = CheckedContext::new(context.clone())
-        .and_then(|context| reading.question(subject, permission, scope, context))
-        .and_then(|question| match target {
-            Some(target) => question.with_target(reading.model(), target),
-            None => Ok(question),
-        });
-    let question = match question {
-        Ok(question) => question,
-        Err(error) => {
-            let words = error.to_string();
-            let reason = ApiError::from(error).refusal().text().to_owned();
-            return (Some(Expect::Invalid), reason, words);
-        }
-    };
-    match reading.check(&question, false) {
+        .and_then(|context| reading.question(subject, permission, scope, context));
+    match question {
+        Ok(question) => decided(reading.check(&question, false)),
+        Err(error) => invalid(error),
+    }
+}
+
+fn invalid(error: QuestionError) -> Answer {
+    let words = error.to_string();
+    (Some(Expect::Invalid), ApiError::from(error).refusal().text().to_owned(), words)
+}
+
+fn decided(decided: Result<Decision, EngineError>) -> Answer {
+    match decided {
         Ok(decision) => {
             let expect = if decision.is_allow() { Expect::Allow } else { Expect::Deny };
             let reason = render::reason(reason_to_wire(decision.reason()).into());

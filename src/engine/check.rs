@@ -103,14 +103,14 @@ pub(super) fn may(
     }
 }
 
-fn ask<'a>(eval: &mut Eval<'a>, permission: NameId, scope: ObjectId) -> Value {
+pub(super) fn ask<'a>(eval: &mut Eval<'a>, permission: NameId, scope: ObjectId) -> Value {
     match eval.def(permission, scope) {
         Some(def) => eval.solve(&def.expr, scope, 0),
         None => Value::No,
     }
 }
 
-fn limit(why: Why) -> Option<EngineError> {
+pub(super) fn limit(why: Why) -> Option<EngineError> {
     if why.has(Why::DEPTH) {
         Some(EngineError::DepthExceeded { limit: DEPTH_MAX })
     } else if why.has(Why::STEPS) {

@@ -7,6 +7,7 @@ mod check;
 mod closure;
 mod condition;
 mod contextual;
+mod delegated;
 mod eval;
 mod fact;
 mod list;
@@ -17,8 +18,9 @@ mod value;
 mod view;
 mod witness;
 
-pub use check::{check, check_within};
-pub use contextual::{ContextualError, with_contextual, with_contextual_within};
+pub use check::check;
+pub use contextual::{ContextualError, with_contextual};
+pub use delegated::{DelegatedQuestion, delegated};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};
@@ -36,6 +38,12 @@ pub enum Reason {
     NotApplicable,
     /// DENY: the value is unknown.
     MissingContext,
+    /// DENY, of a delegated question: nobody can have the role there, or not such a target.
+    NotBindable,
+    /// DENY, of a delegated question: the model does not let the actor do this with this role.
+    NotDelegated,
+    /// DENY, of a delegated question: the role's own gate refuses the target.
+    TargetNotEligible,
 }
 
 /// The tuple and the role that gave an allow.

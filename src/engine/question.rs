@@ -36,7 +36,7 @@ pub enum QuestionError {
     Unknown {
         /// The field.
         field: &'static str,
-        /// `type`, `permission` or `name`.
+        /// `type`, `permission`, `name`, `verb` or `role`.
         kind: &'static str,
         /// The value, cut for quoting.
         value: String,
@@ -140,7 +140,11 @@ pub(super) fn parse_type(
         .ok_or_else(|| unknown(field, "type", text, known.map(|i| model.type_name(TypeId(i)))))
 }
 
-fn parse_subject(model: &Model, field: &'static str, text: &str) -> Result<Subject, QuestionError> {
+pub(super) fn parse_subject(
+    model: &Model,
+    field: &'static str,
+    text: &str,
+) -> Result<Subject, QuestionError> {
     let subject = Subject::parse(text).map_err(|error| QuestionError::Syntax { field, error })?;
     match &subject {
         Subject::Object(object) => {
@@ -162,7 +166,7 @@ fn parse_subject(model: &Model, field: &'static str, text: &str) -> Result<Subje
     Ok(subject)
 }
 
-fn unknown<'a>(
+pub(super) fn unknown<'a>(
     field: &'static str,
     kind: &'static str,
     value: &str,

@@ -144,6 +144,14 @@ pub const YAML_DEPTH_MAX: usize = 32;
 pub const YAML_INDENT_BYTES_MAX: usize = 160;
 /// Most role columns of a matrix.
 pub const MATRIX_COLUMNS_MAX: usize = 1_024;
+/// Most verbs of delegation.
+pub const DELEGATED_VERBS_MAX: usize = 64;
+/// Most lines of a delegation table.
+pub const DELEGATION_LINES_MAX: usize = 65_536;
+/// Most constraints, each counted at every type that it holds at.
+pub const CONSTRAINTS_MAX: usize = 256;
+/// Most holders that a constraint may allow a role: a delegated change counts them.
+pub const CONSTRAINT_HOLDERS_MAX: u32 = 10_000;
 /// Deepest nesting of a condition's parameter type, `list<list<...>>`, in levels.
 pub const PARAMETER_DEPTH_MAX: usize = 4;
 /// Longest word that a nearest known name is looked for, in bytes: it costs the product of lengths.

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod admission;
 mod compile;
+mod delegation_table;
 mod expression;
 mod files;
 pub mod form;
@@ -14,6 +15,7 @@ pub mod names;
 mod pattern;
 mod problem;
 mod read;
+mod read_delegation;
 mod read_types;
 pub mod scenario;
 pub mod shape;

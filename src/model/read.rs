@@ -8,9 +8,9 @@ use super::source::{
     RowsSource, Source,
 };
 use super::yaml::{Fields, Kind, Node, Word};
-use super::{read_types, yaml};
+use super::{read_delegation, read_types, yaml};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "model",
     "parameters",
     "types",
@@ -22,6 +22,8 @@ const KEYS: [&str; 11] = [
     "asked",
     "permissions",
     "names",
+    "delegation",
+    "constraints",
 ];
 
 /// Reads the file's text; what cannot be read is reported and left out.
@@ -58,6 +60,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Source {
     if let Some(node) = fields.get("names") {
         source.names = definitions(node, "a computed name", report);
     }
+    read_delegation::read(&fields, &mut source, report);
     source
 }
 

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub tuples: Vec<Placed<Tuple>>,
     /// What is asked.
     pub questions: Vec<Question>,
+    /// Who is asked to be let give, take or change roles.
+    pub delegated: Vec<Delegated>,
     /// What must be refused.
     pub refused: Vec<Placed<Tuple>>,
 }
@@ -74,6 +76,29 @@ pub struct Question {
     pub context: Context,
 }
 
+/// A delegated question and its answer; the texts are as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delegated {
+    /// Where it stands.
+    pub at: Position,
+    /// The answer.
+    pub expect: Expect,
+    /// Who acts.
+    pub actor: String,
+    /// What: a verb of the model's delegation.
+    pub verb: String,
+    /// With which role.
+    pub role: String,
+    /// Where.
+    pub scope: String,
+    /// For whom; empty: nobody is named.
+    pub target: String,
+    /// The reason code of the answer, if it is tested.
+    pub reason: Option<String>,
+    /// Values for conditions.
+    pub context: Context,
+}
+
 impl Scenarios {
     /// Reads `tests.yaml`; no file: no scenarios.
     ///
@@ -112,10 +137,14 @@ fn scenario(node: &Node, report: &mut Report) -> Option<Scenario> {
         facts(node, &mut tuples, report);
     }
     tuples.extend(tuple_list(&fields, "tuples", report));
-    let mut questions = Vec::new();
+    let (mut questions, mut asked) = (Vec::new(), Vec::new());
     if let Some(node) = fields.get("questions") {
         for item in node.list("a list of questions", report) {
-            questions.extend(question(item, report));
+            if is_delegated(item) {
+                asked.extend(delegated(item, report));
+            } else {
+                questions.extend(question(item, report));
+            }
         }
     }
     let name = name?;
@@ -126,6 +155,7 @@ fn scenario(node: &Node, report: &mut Report) -> Option<Scenario> {
         now: fields.get("now").and_then(|node| time(node, report)),
         tuples,
         questions,
+        delegated: asked,
         refused: tuple_list(&fields, "refused", report),
     })
 }
@@ -219,21 +249,7 @@ fn tuple_key(word: &Word, report: &mut Report) -> Option<TupleKey> {
 fn question(node: &Node, report: &mut Report) -> Option<Question> {
     let known = ["expect", "ask", "target", "reason", "context"];
     let fields = node.fields("a question", &known, report);
-    let expect = fields.need("expect", "a question", report);
-    let expect = expect.and_then(|node| node.text("`allow`, `deny` or `invalid`", report));
-    let expect = expect.and_then(|word| {
-        let expect = match word.text.as_str() {
-            "allow" => Some(Expect::Allow),
-            "deny" => Some(Expect::Deny),
-            "invalid" => Some(Expect::Invalid),
-            _ => None,
-        };
-        if expect.is_none() {
-            let message = format!("`{}`: expected `allow`, `deny` or `invalid`", word.quoted());
-            report.push(&word.at, message);
-        }
-        expect
-    });
+    let expect = expect(&fields, report);
     let ask = fields.need("ask", "a question", report);
     let ask = ask.and_then(|node| node.text("`SUBJECT PERMISSION SCOPE`", report))?;
     let mut parts = ask.text.split_whitespace().map(str::to_owned);
@@ -254,6 +270,59 @@ fn question(node: &Node, report: &mut Report) -> Option<Question> {
         permission,
         scope,
         target: target.map(|word| word.text.clone()),
+        reason: reason.map(|word| word.text.clone()),
+        context: context.unwrap_or_default(),
+    })
+}
+
+fn expect(fields: &Fields<'_>, report: &mut Report) -> Option<Expect> {
+    let node = fields.need("expect", "a question", report)?;
+    let word = node.text("`allow`, `deny` or `invalid`", report)?;
+    match word.text.as_str() {
+        "allow" => Some(Expect::Allow),
+        "deny" => Some(Expect::Deny),
+        "invalid" => Some(Expect::Invalid),
+        _ => {
+            let message = format!("`{}`: expected `allow`, `deny` or `invalid`", word.quoted());
+            report.push(&word.at, message);
+            None
+        }
+    }
+}
+
+/// An actor and a verb make a question a delegated one.
+fn is_delegated(node: &Node) -> bool {
+    let Kind::Map(entries) = &node.kind else { return false };
+    let has = |key: &str| {
+        entries.iter().any(|(k, _)| matches!(&k.kind, Kind::Text(word) if word.text == key))
+    };
+    has("actor") && has("verb")
+}
+
+fn delegated(node: &Node, report: &mut Report) -> Option<Delegated> {
+    const WHAT: &str = "a delegated question";
+    let known = ["expect", "actor", "verb", "role", "scope", "target", "reason", "context"];
+    let fields = node.fields(WHAT, &known, report);
+    let expect = expect(&fields, report);
+    let need = |key, what, report: &mut Report| {
+        let node = fields.need(key, WHAT, report)?;
+        node.text(what, report).map(|word| word.text.clone())
+    };
+    let actor = need("actor", "a subject", report);
+    let verb = need("verb", "a verb", report);
+    let role = need("role", "a role", report);
+    let scope = need("scope", "an object", report);
+    let target = fields.get("target").and_then(|node| node.text("a subject", report));
+    let reason = fields.get("reason").and_then(|node| node.text("a reason code", report));
+    let context = fields.get("context").map(|node| context(node, report));
+    Some(Delegated {
+        at: node.at.clone(),
+        expect: expect?,
+        actor: actor?,
+        verb: verb?,
+        role: role?,
+        scope: scope?,
+        target: target.map(|word| word.text.clone()).unwrap_or_default(),
         reason: reason.map(|word| word.text.clone()),
         context: context.unwrap_or_default(),
     })

@@ -1,6 +1,7 @@
 //! `model.yaml` as written: every word with its place, no name resolved yet.
 
 use super::form::ParameterType;
+use super::problem::Position;
 use super::yaml::{Node, Word};
 
 /// The whole file.
@@ -17,6 +18,8 @@ pub(super) struct Source {
     pub(super) asked: Vec<AskedSource>,
     pub(super) permissions: Vec<DefinitionSource>,
     pub(super) names: Vec<DefinitionSource>,
+    pub(super) delegation: Option<DelegationSource>,
+    pub(super) constraints: Vec<ConstraintSource>,
 }
 
 /// A parameter's default.
@@ -125,4 +128,41 @@ pub(super) struct DefinitionSource {
     pub(super) name: Word,
     pub(super) at: Vec<Word>,
     pub(super) is: Word,
+}
+
+#[derive(Debug)]
+pub(super) struct DelegationSource {
+    pub(super) file: Word,
+    pub(super) verbs: Vec<VerbSource>,
+}
+
+#[derive(Debug)]
+pub(super) struct VerbSource {
+    pub(super) name: Word,
+    pub(super) op: Option<Word>,
+    /// The relation of `as`.
+    pub(super) link: Option<Word>,
+    pub(super) gate: Option<Word>,
+    /// Gates of the verb with single roles, `role` or `role@type`.
+    pub(super) roles: Vec<(Word, Word)>,
+}
+
+#[derive(Debug)]
+pub(super) struct ConstraintSource {
+    pub(super) name: Word,
+    pub(super) at: Vec<Word>,
+    pub(super) rule: RuleSource,
+}
+
+#[derive(Debug)]
+pub(super) enum RuleSource {
+    OneRole,
+    /// The roles, and where the list stands.
+    Exclusive(Vec<Word>, Position),
+    AtMost {
+        role: Word,
+        count: i64,
+        at: Position,
+    },
+    KeepOne(Word),
 }

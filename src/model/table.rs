@@ -41,7 +41,7 @@ pub(super) struct TableCell {
 }
 
 /// A line of the file: its fields with their places.
-type Line = Vec<Word>;
+pub(super) type Line = Vec<Word>;
 
 /// Reads a matrix' text; what cannot be read is reported and left out.
 pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Table {
@@ -220,7 +220,7 @@ impl Header {
 }
 
 /// The lines of a CSV text with the places of their fields; blank lines are left out.
-fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
+pub(super) fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut places = Places::new(file, text);

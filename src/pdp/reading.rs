@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{FilterError, Published, Token};
 use crate::engine::{
-    self, CheckedContext, ContextualError, Decision, EngineError, ListQuestion, Question,
-    QuestionError, Reason, SubjectList,
+    self, CheckedContext, ContextualError, Decision, DelegatedQuestion, EngineError, ListQuestion,
+    Question, QuestionError, Reason, SubjectList,
 };
 use crate::index::{Binding, HierarchyError, Part, Position, Snapshot, SubjectKey};
 use crate::model::admission::{Misfit, form_of};
@@ -141,20 +141,15 @@ impl Reading {
         decided
     }
 
-    /// Decides if that takes no more steps than there are left; they become fewer. `None`: it takes more.
+    /// Decides a delegated question.
     ///
     /// # Errors
     /// A limit was hit and decides.
-    pub fn check_within(
-        &self,
-        question: &Question,
-        with_grant: bool,
-        left: &mut u64,
-    ) -> Option<Result<Decision, EngineError>> {
-        let (snapshot, plan) = (self.snapshot(), &self.published.plan);
-        let decided = engine::check_within(snapshot, plan, question, self.now, with_grant, left)?;
+    pub fn delegated(&self, question: &DelegatedQuestion) -> Result<Decision, EngineError> {
+        let plan = &self.published.plan;
+        let decided = engine::delegated(self.snapshot(), plan, question, self.now);
         self.published.work.decided(outcome(&decided));
-        Some(decided)
+        decided
     }
 
     /// Everybody of a type who may do this here, in byte order of their names, one by one. Computed as
@@ -190,8 +185,10 @@ impl Reading {
 fn outcome(decided: &Result<Decision, EngineError>) -> Outcome {
     match decided.as_ref().map(Decision::reason) {
         Ok(Reason::Granted) => Outcome::Granted,
-        Ok(Reason::NotGranted) => Outcome::NotGranted,
-        Ok(Reason::NotApplicable) => Outcome::NotApplicable,
+        Ok(Reason::NotGranted | Reason::NotDelegated | Reason::TargetNotEligible) => {
+            Outcome::NotGranted
+        }
+        Ok(Reason::NotApplicable | Reason::NotBindable) => Outcome::NotApplicable,
         Ok(Reason::MissingContext) => Outcome::MissingContext,
         Err(_) => Outcome::Limit,
     }

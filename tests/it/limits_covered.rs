@@ -63,6 +63,10 @@ const COVERED: &[(&str, &[&str])] = &[
     ("YAML_INDENT_BYTES_MAX", &[YAML]),
     ("MATRIX_COLUMNS_MAX", &[PERMISSIONS]),
     ("PERMISSIONS_MAX", &[PERMISSIONS]),
+    ("DELEGATED_VERBS_MAX", &[DELEGATION]),
+    ("DELEGATION_LINES_MAX", &[DELEGATION]),
+    ("CONSTRAINTS_MAX", &[DELEGATION]),
+    ("CONSTRAINT_HOLDERS_MAX", &[DELEGATION]),
     ("PARAMETER_DEPTH_MAX", &[CONDITIONS]),
     ("SUGGESTED_BYTES_MAX", &["model/limits.rs a_near_name_is_looked_for_up_to_a_length"]),
     ("EXPRESSION_DEPTH_MAX", &[EXPRESSIONS]),
@@ -230,6 +234,7 @@ const SLOW_READERS: &str = "wire/hostile.rs lists_that_nobody_reads_lose_their_p
 const YAML: &str = "model/limits.rs yaml_nests_so_deep_and_begins_its_lines_so_far_right";
 const PERMISSIONS: &str =
     "model/limits.rs a_model_has_so_many_permissions_and_a_matrix_so_many_rows_and_columns";
+const DELEGATION: &str = "model/delegation.rs delegation_and_constraints_are_bounded";
 const EXPRESSIONS: &str = "model/limits.rs expressions_are_bounded_as_written_and_with_their_gates";
 const CONDITIONS: &str = "model/limits.rs conditions_are_bounded_in_bytes_depth_and_cost";
 const WRITER: &str =

@@ -20,6 +20,7 @@ mod cli_paper;
 mod cli_reads;
 mod cli_restart;
 mod contextual;
+mod delegation;
 mod errors_page;
 mod failing_store;
 mod hierarchy;

@@ -101,8 +101,13 @@ fn fence(number: usize) -> &'static str {
     PAGE.split("```yaml\n").nth(number).unwrap().split("```").next().unwrap()
 }
 
+/// The delegation table of the page.
+fn csv_fence() -> &'static str {
+    PAGE.split("```csv\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
 fn documented() -> SourceFiles {
-    [("permissions.csv", MATRIX)].into_iter().collect()
+    [("permissions.csv", MATRIX), ("delegation.csv", csv_fence())].into_iter().collect()
 }
 
 #[test]
@@ -168,16 +173,27 @@ fn spots(model: bool) -> Vec<Spot> {
             (with("asked", json!([asked()])), "/asked/0/rows"),
             (with("permissions", json!({ "p": { "at": ["org"], "is": "yes" } })), "/permissions/p"),
             (with("names", json!({ "n": { "at": ["org"], "is": "yes" } })), "/names/n"),
+            (with("delegation", json!({ "file": "d.csv", "verbs": { "v": {} } })), "/delegation"),
+            (
+                with("delegation", json!({ "file": "d.csv", "verbs": { "v": {} } })),
+                "/delegation/verbs/v",
+            ),
+            (
+                with("constraints", json!([{ "name": "c", "at": ["org"], "one_role": true }])),
+                "/constraints/0",
+            ),
         ]
     } else {
         let tuple = json!([{ "tuple": "org:a#r@user:u", "condition": "c" }]);
         let question = json!([{ "expect": "allow", "ask": "user:u p org:a" }]);
+        let delegated = json!([{ "expect": "deny", "actor": "user:u", "verb": "v", "role": "r", "scope": "org:a" }]);
         vec![
             (json!({}), ""),
             (json!({ "scenarios": [{ "name": "s" }] }), "/scenarios/0"),
             (scenario("tuples", tuple.clone()), "/scenarios/0/tuples/0"),
             (scenario("refused", tuple), "/scenarios/0/refused/0"),
             (scenario("questions", question), "/scenarios/0/questions/0"),
+            (scenario("questions", delegated), "/scenarios/0/questions/0"),
         ]
     };
     list.into_iter().map(|(document, way)| Spot { document, way }).collect()
@@ -186,7 +202,7 @@ fn spots(model: bool) -> Vec<Spot> {
 /// Every word that the parser's own text has in quotes: the keys are among them.
 fn words_of_the_parser() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model");
-    let texts = ["read.rs", "read_types.rs", "scenario.rs"]
+    let texts = ["read.rs", "read_delegation.rs", "read_types.rs", "scenario.rs"]
         .map(|name| fs::read_to_string(root.join(name)).unwrap());
     let is_key =
         |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
@@ -218,8 +234,11 @@ fn values() -> Vec<Value> {
         json!("allow"),
         json!("a b c"),
         json!(["org"]),
+        json!(["org", "user"]),
         json!({}),
         of_org,
+        json!("grant"),
+        json!({ "file": "d.csv", "verbs": {} }),
     ]
 }
 
@@ -349,6 +368,11 @@ fn what_the_parser_refuses_for_its_shape_the_schema_refuses_and_nothing_that_loa
         "refused": [{ "tuple": "org:a#r@user:u", "source": "hr" }],
     }] });
     agree(&Pair::tests(), &more);
+    let delegated = json!({ "scenarios": [{ "name": "delegated", "questions": [{
+        "expect": "deny", "actor": "user:u", "verb": "v", "role": "r", "scope": "org:a",
+        "target": "user:t", "reason": "NOT_DELEGATED", "context": { "x": 1 },
+    }] }] });
+    agree(&Pair::tests(), &delegated);
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn every_error_of_a_question_has_its_row() {
         ("type", "UNKNOWN_TYPE"),
         ("permission", "UNKNOWN_PERMISSION"),
         ("role", "UNKNOWN_ROLE"),
+        ("verb", "UNKNOWN_VERB"),
         ("name", "UNKNOWN_NAME"),
     ] {
         assert_sent(unknown(kind).into(), Code::InvalidArgument, reason, kind);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ParameterValue;
 use super::build::{all, any, is_yes};
+use super::delegation::{DelegationPlan, OpenDelegation};
 use super::draft::{Draft, Meaning};
 use super::lift::{Defs, Lift, stand, within};
 use super::resolve::Resolver;
@@ -66,6 +67,7 @@ pub(super) fn declare<'s>(
 pub(super) struct Resolved<'s> {
     rows: Vec<RowPlan>,
     pub(super) matrices: Vec<Matrix>,
+    pub(super) delegation: DelegationPlan,
     entries: Vec<(Entry<'s>, Rc<Expr>)>,
     /// The gates at the scope asked, by permission; all of them must hold.
     asked: HashMap<NameId, Vec<Rc<Expr>>>,
@@ -74,6 +76,7 @@ pub(super) struct Resolved<'s> {
 pub(super) fn resolve<'s>(
     source: &Source,
     plans: Vec<MatrixPlan<'_>>,
+    delegation: OpenDelegation<'_>,
     entries: Vec<Entry<'s>>,
     listed: &BTreeMap<NameId, Listed>,
     draft: &mut Draft,
@@ -94,6 +97,7 @@ pub(super) fn resolve<'s>(
         rows.extend(plans);
         matrices.push(matrix);
     }
+    let delegation = delegation.finish(&mut resolver);
     let resolve_entry = |entry: Entry<'s>| {
         let expr = resolver.text(&entry.source.is);
         (entry, expr)
@@ -108,7 +112,7 @@ pub(super) fn resolve<'s>(
             }
         }
     }
-    Resolved { rows, matrices, entries, asked }
+    Resolved { rows, matrices, delegation, entries, asked }
 }
 
 /// The permissions that an entry of `asked` is about.

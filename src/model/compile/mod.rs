@@ -4,8 +4,10 @@
 mod build;
 mod columns;
 mod condition;
+mod constraints;
 mod cost;
 mod declare;
+mod delegation;
 mod draft;
 mod fixpoint;
 mod hierarchy;
@@ -26,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use self::draft::Draft;
 use self::rows::Listed;
 use super::files::{MODEL_FILE, SourceFiles};
-use super::form::{DefKind, Matrix, Model, NameId, Permission};
+use super::form::{Constraint, DefKind, Delegation, Matrix, Model, NameId, Permission};
 use super::problem::{Position, Problems, Report};
 use super::read;
 use super::source::Source;
@@ -60,7 +62,8 @@ pub fn load(
         return report.finish(None);
     };
     let source = read::read(text, &mut report);
-    let (draft, listed, matrices) = compile(&source, files, overrides, report);
+    let Compiled { draft, listed, matrices, delegation, constraints } =
+        compile(&source, files, overrides, report);
     let Draft { report, names, types, facts, conditions, type_ids, .. } = draft;
     let mut permissions = BTreeMap::new();
     for (id, Listed { section, at, .. }) in listed {
@@ -79,6 +82,8 @@ pub fn load(
         conditions,
         permissions,
         matrices,
+        delegation,
+        constraints,
         names: names.texts,
         name_ids: names.ids,
         type_ids,
@@ -86,7 +91,13 @@ pub fn load(
     report.finish(Some(model))
 }
 
-type Compiled = (Draft, BTreeMap<NameId, Listed>, Vec<Matrix>);
+struct Compiled {
+    draft: Draft,
+    listed: BTreeMap<NameId, Listed>,
+    matrices: Vec<Matrix>,
+    delegation: Delegation,
+    constraints: Vec<Constraint>,
+}
 
 fn compile(
     source: &Source,
@@ -103,26 +114,32 @@ fn compile(
     declare::types(&source.types, &mut draft);
     declare::facts(&source.facts, &mut draft);
     declare::roles(&source.roles, &mut draft);
+    let constraints = constraints::constraints(&source.constraints, &mut draft);
+    let open = delegation::open(source.delegation.as_ref(), files, &mut draft);
     let plans = rows::plan(&source.matrices, files, &mut listed, &mut draft);
     let mut entries =
         lower::declare(&source.permissions, DefKind::Permission, &mut listed, &mut draft);
     entries.extend(lower::declare(&source.names, DefKind::Computed, &mut listed, &mut draft));
     declare::bound_by(source, &mut draft);
-    let mut resolved = lower::resolve(source, plans, entries, &listed, &mut draft);
+    let mut resolved = lower::resolve(source, plans, open, entries, &listed, &mut draft);
     lower::check_listed(&listed, &mut draft);
     let matrices = std::mem::take(&mut resolved.matrices);
     // What is missing would show as cycles and empty definitions: no second message for one fault.
+    let mut delegation = Delegation::default();
     if draft.report.is_empty() {
-        let defs = lower::define(&resolved, &listed, &mut draft);
+        let mut defs = lower::define(&resolved, &listed, &mut draft);
+        delegation = delegation::define(resolved.delegation, &mut defs, &mut draft);
         fixpoint::check(&defs, &mut draft);
     }
-    (draft, listed, matrices)
+    Compiled { draft, listed, matrices, delegation, constraints }
 }
 
-/// The files that the model is made of. `tests.yaml` and files that no matrix names do not count.
+/// The files that the model is made of. `tests.yaml` and files that neither a matrix nor the
+/// delegation names do not count.
 fn counted<'a>(source: &'a Source, files: &SourceFiles) -> BTreeSet<&'a str> {
     let named = source.matrices.iter().map(|matrix| matrix.file.text.as_str());
-    let counted = named.chain([MODEL_FILE]);
+    let delegation = source.delegation.iter().map(|delegation| delegation.file.text.as_str());
+    let counted = named.chain(delegation).chain([MODEL_FILE]);
     counted.filter(|name| files.get(name).is_some()).collect()
 }
 

@@ -395,7 +395,7 @@ impl MatrixPlan<'_> {
     }
 }
 
-fn cell_value(word: &Word, draft: &mut Draft) -> Option<bool> {
+pub(super) fn cell_value(word: &Word, draft: &mut Draft) -> Option<bool> {
     match word.text.to_ascii_lowercase().as_str() {
         "yes" | "1" | "x" => return Some(true),
         "no" | "0" | "-" | "" => return Some(false),
@@ -414,10 +414,8 @@ fn cell_value(word: &Word, draft: &mut Draft) -> Option<bool> {
 }
 
 /// Gates that must all hold, as one text.
-fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    // A row and a role may ask the same.
-    let mut seen = HashSet::new();
-    let texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
+pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let texts: Vec<&str> = texts.collect();
     if let [only] = texts.as_slice() {
         return (*only).to_owned();
     }

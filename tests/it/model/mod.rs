@@ -3,6 +3,7 @@
 mod admitted;
 mod compiled;
 mod conditions;
+mod delegation;
 mod directory;
 pub(crate) mod faults;
 mod fixpoint;

@@ -73,6 +73,9 @@ fn ask(
         Reason::Granted => Value::Yes,
         Reason::MissingContext => Value::Unknown,
         Reason::NotGranted | Reason::NotApplicable => Value::No,
+        delegated @ (Reason::NotBindable | Reason::NotDelegated | Reason::TargetNotEligible) => {
+            panic!("a check was answered {delegated:?}")
+        }
     }
 }
 
