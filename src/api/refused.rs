@@ -3,7 +3,7 @@
 
 use super::status::{ApiError, Refusal, unknown};
 use crate::engine::{ContextualError, EngineError, QuestionError};
-use crate::index::HierarchyError;
+use crate::index::{ConstraintError, HierarchyError};
 use crate::model::admission::NotAdmitted;
 use crate::pdp::{
     Bound, CursorError, Difference, FilterError, ReadError, TupleIdentity, WriteError,
@@ -167,6 +167,9 @@ impl From<ContextualError> for ApiError {
                 let (refusal, key, value) = of_hierarchy(&error);
                 about(refusal, position).with(key, &value)
             }
+            ContextualError::Constraint { position, error } => {
+                of_constraint(message, &format!("contextual_tuples[{position}]"), error)
+            }
             ContextualError::NotIndexable(_) => {
                 Self::new(Refusal::IndexFull, message).with("field", &"contextual_tuples")
             }
@@ -231,6 +234,9 @@ impl From<WriteError> for ApiError {
                 let (refusal, key, value) = of_hierarchy(&error);
                 about(refusal, change).with(key, &value)
             }
+            WriteError::Constraint { change, error } => {
+                of_constraint(message, &format!("changes[{change}].tuple"), error)
+            }
             WriteError::Unstorable { .. } => {
                 Self::new(Refusal::InvalidField, message).with("field", &"changes")
             }
@@ -262,6 +268,35 @@ fn of_hierarchy(error: &HierarchyError) -> (Refusal, &'static str, String) {
         }
         HierarchyError::TooLarge { limit, .. } => {
             (Refusal::HierarchyTooLarge, "limit", limit.to_string())
+        }
+    }
+}
+
+/// A broken constraint, for the tuple at `path`.
+fn of_constraint(message: String, path: &str, error: ConstraintError) -> ApiError {
+    let about = |refusal, constraint: &String, scope: &String| {
+        ApiError::new(refusal, message)
+            .with("field", &path)
+            .with("constraint", constraint)
+            .with("scope", scope)
+    };
+    match error {
+        ConstraintError::Exclusive { constraint, scope, subject, role, other } => {
+            about(Refusal::ConstraintExclusive, &constraint, &scope)
+                .with("role", &role)
+                .with("other_role", &other)
+                .with("subject", &subject)
+        }
+        ConstraintError::AtMost { constraint, scope, role, limit } => {
+            about(Refusal::ConstraintAtMost, &constraint, &scope)
+                .with("role", &role)
+                .with("limit", &limit)
+        }
+        ConstraintError::KeepOne { constraint, scope, role } => {
+            about(Refusal::ConstraintKeepOne, &constraint, &scope).with("role", &role)
+        }
+        ConstraintError::TooLarge { constraint, scope, limit } => {
+            about(Refusal::ConstraintTooLarge, &constraint, &scope).with("limit", &limit)
         }
     }
 }

@@ -109,6 +109,14 @@ refusals! {
     SecondParent = FailedPrecondition "SECOND_PARENT",
     /// Too much lies above and below new parents to know whether they may stand.
     HierarchyTooLarge = ResourceExhausted "HIERARCHY_TOO_LARGE",
+    /// A subject would have two roles of which a constraint lets it have one.
+    ConstraintExclusive = FailedPrecondition "CONSTRAINT_EXCLUSIVE",
+    /// More subjects would have a role at a scope than a constraint lets have it.
+    ConstraintAtMost = FailedPrecondition "CONSTRAINT_AT_MOST",
+    /// The last holder of a role would go that a constraint keeps.
+    ConstraintKeepOne = FailedPrecondition "CONSTRAINT_KEEP_ONE",
+    /// More tuples would have to be looked at than the limit to know whether a constraint holds.
+    ConstraintTooLarge = ResourceExhausted "CONSTRAINT_TOO_LARGE",
     /// Subject sets are nested deeper than the limit, and what lies beyond decides.
     DepthExceeded = FailedPrecondition "DEPTH_EXCEEDED",
     /// Names lead to names in too long a chain, and what lies beyond decides.

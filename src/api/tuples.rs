@@ -13,7 +13,9 @@ use super::status::ApiError;
 use super::stream::{Responses, produce};
 use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
-use crate::pdp::{CursorError, Listing, Place, Token, TupleFilter, WriteError, WriteRequest};
+use crate::pdp::{
+    CursorError, KeepOne, Listing, Place, Token, TupleFilter, WriteError, WriteRequest,
+};
 
 #[tonic::async_trait]
 impl pb::tuple_service_server::TupleService for Adapter {
@@ -43,6 +45,7 @@ impl pb::tuple_service_server::TupleService for Adapter {
             changes: changes
                 .map(|(position, wire)| change_from_wire(position, wire))
                 .collect::<Result<_, _>>()?,
+            keep_one: if request.waive_keep_one { KeepOne::Waived } else { KeepOne::Obeyed },
             validate_only: request.validate_only,
         };
         let written = self.shared.pdp()?.commit(request).await.map_err(ApiError::from)?;

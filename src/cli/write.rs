@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Only check, and say what would change
     #[arg(long, visible_alias = "dry-run")]
     validate_only: bool,
+    /// Let the last holder of a role go where the model keeps one, as when an organization is deleted
+    #[arg(long)]
+    waive_keep_one: bool,
     /// The system that the tuples come from; empty is what is granted here
     #[arg(long, default_value = "")]
     source: String,
@@ -109,6 +112,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         preconditions: std::mem::take(&mut typed.preconditions),
         idempotency_key: args.key.clone().unwrap_or_default(),
         validate_only: args.validate_only,
+        waive_keep_one: args.waive_keep_one,
     };
     let answer = args.client.run(async |channel| {
         let answer = TupleServiceClient::new(channel).write_tuples(request).await;

@@ -3,7 +3,10 @@
 
 use std::collections::HashSet;
 
-use crate::index::{HierarchyError, NotIndexable, Snapshot, check_parents_within};
+use crate::index::{
+    ConstraintError, HierarchyError, KeepOne, NotIndexable, Snapshot, check_constraints,
+    check_parents_within,
+};
 use crate::model::admission::{NotAdmitted, admit};
 use crate::model::limits::{CONTEXTUAL_TUPLES_MAX, CONTEXTUAL_WALK_TUPLES_MAX};
 use crate::model::names::quoted;
@@ -43,6 +46,14 @@ pub enum ContextualError {
         position: usize,
         /// Which rule, with the path.
         error: HierarchyError,
+    },
+    /// The tuples would break a constraint of the model.
+    #[error("contextual_tuples[{position}]: {error}")]
+    Constraint {
+        /// Which tuple.
+        position: usize,
+        /// Which constraint, and where.
+        error: ConstraintError,
     },
     /// Object ids are used up.
     #[error(transparent)]
@@ -92,5 +103,8 @@ pub fn with_contextual_within(
     // Within a bound, unlike a commit's: a question must not cost what the store holds.
     check_parents_within(&next, keys, now, walk)
         .map_err(|(position, error)| ContextualError::Hierarchy { position, error })?;
+    let (states, keys) = ((snapshot, &next), tuples.iter().map(|tuple| &tuple.key));
+    check_constraints(states, keys, now, KeepOne::Obeyed, CONTEXTUAL_WALK_TUPLES_MAX)
+        .map_err(|(position, error)| ContextualError::Constraint { position, error })?;
     Ok(next)
 }

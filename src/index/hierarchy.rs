@@ -3,8 +3,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::binding::{Binding, SubjectKey};
 use super::objects::ObjectId;
-use super::snapshot::{Binding, Snapshot, SubjectKey};
+use super::snapshot::Snapshot;
 use crate::model::form::{EdgeDef, Model, NameId};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::names::quoted;

@@ -4,6 +4,8 @@
 //! Invariant *one revision*: a [`Snapshot`] never changes. A write makes the next one, which shares
 //! what is the same; readers keep theirs as long as they like and never wait.
 
+mod binding;
+mod constraint;
 mod hierarchy;
 mod objects;
 mod overlay;
@@ -12,7 +14,9 @@ mod position;
 mod snapshot;
 mod sources;
 
+pub use binding::{Binding, Details, SubjectKey};
+pub use constraint::{ConstraintError, Constraints, KeepOne, check_constraints};
 pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
 pub use objects::ObjectId;
 pub use part::{Part, Position};
-pub use snapshot::{Binding, Details, NotIndexable, Snapshot, SubjectKey};
+pub use snapshot::{NotIndexable, Snapshot};

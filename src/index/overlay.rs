@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::binding::{Details, SubjectKey};
 use super::objects::{OVERLAY_IDS, ObjectId};
 use super::part::{ByScope, BySubject, by_subject};
-use super::snapshot::{Details, SubjectKey};
 use crate::model::form::{NameId, TypeId};
 
 type Carried = Option<Arc<Details>>;

@@ -1,8 +1,8 @@
 //! The keys that the snapshot's two maps are ordered by, and the parts of it that are one range of one
 //! of them. Knows no tuple.
 
+use super::binding::SubjectKey;
 use super::objects::ObjectId;
-use super::snapshot::SubjectKey;
 use crate::model::form::NameId;
 
 /// The first subject in order, the first that is a set, and the last.

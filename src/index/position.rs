@@ -1,8 +1,8 @@
 //! A place among the tuples of a snapshot, and its bytes: what a list remembers to go on after it.
 
+use super::binding::SubjectKey;
 use super::objects::ObjectId;
 use super::part::{ByScope, Position};
-use super::snapshot::SubjectKey;
 use crate::model::form::{NameId, TypeId};
 
 const OBJECT: u8 = 0;

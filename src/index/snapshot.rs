@@ -7,67 +7,16 @@ use std::sync::Arc;
 use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 
+use super::binding::{Binding, Details, SubjectKey, binding, subject_binding};
 use super::objects::{ObjectId, Objects};
 use super::overlay::Overlay;
 use super::part::{
     Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_scope, by_subject,
     subject_bounds,
 };
-use super::sources::Sources;
-use crate::model::form::{ConditionId, Model, NameId, TypeId};
+use crate::model::form::{Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
-use crate::model::tuple::{Change, Context, Time, Tuple, TupleCondition, TupleKey};
-
-/// A subject as it stands in a tuple, interned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SubjectKey {
-    /// A plain object.
-    Object(ObjectId),
-    /// All of a type.
-    All(TypeId),
-    /// A subject set.
-    Set(ObjectId, NameId),
-}
-
-/// What a tuple carries beside its identity; most carry nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Details {
-    /// From this moment on the tuple is absent.
-    pub expires_at: Option<Time>,
-    /// What must hold, and the values stored for it.
-    pub condition: Option<(ConditionId, Context)>,
-    /// Who gave it.
-    pub grantor: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// A tuple seen from its scope or from its subject.
-#[derive(Debug, Clone, Copy)]
-pub struct Binding<'a> {
-    /// Where.
-    pub scope: ObjectId,
-    /// Which role or relation.
-    pub role: NameId,
-    /// Who.
-    pub subject: SubjectKey,
-    source: u32,
-    details: Option<&'a Details>,
-}
-
-impl<'a> Binding<'a> {
-    /// Whether it counts at this moment.
-    #[must_use]
-    pub fn is_live(&self, now: Time) -> bool {
-        self.details.and_then(|d| d.expires_at).is_none_or(|end| now < end)
-    }
-
-    /// Its condition and the values stored for it.
-    #[must_use]
-    pub fn condition(&self) -> Option<(ConditionId, &'a Context)> {
-        self.details?.condition.as_ref().map(|(id, context)| (*id, context))
-    }
-}
+use crate::model::tuple::{Change, Tuple, TupleCondition, TupleKey};
 
 type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
 
@@ -487,13 +436,3 @@ fn keyed(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tuple names what the model does not have, or the index is full")]
 pub struct NotIndexable;
-
-fn subject_binding<'a>(key: &BySubject, details: Option<&'a Details>) -> Binding<'a> {
-    let BySubject { subject, scope, role, source } = *key;
-    Binding { scope, role, subject, source, details }
-}
-
-fn binding<'a>(key: &ByScope, details: Option<&'a Details>) -> Binding<'a> {
-    let ByScope { scope, role, subject, source } = *key;
-    Binding { scope, role, subject, source, details }
-}

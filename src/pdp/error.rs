@@ -1,7 +1,7 @@
 //! What can go wrong without a wire: typed, one enum per operation.
 
 use super::proposal::ProposalError;
-use crate::index::HierarchyError;
+use crate::index::{ConstraintError, HierarchyError};
 use crate::model::admission::NotAdmitted;
 use crate::model::names::{SyntaxError, quoted};
 use crate::model::tuple::TupleKey;
@@ -110,6 +110,14 @@ pub enum WriteError {
         change: usize,
         /// Which rule, with the path.
         error: HierarchyError,
+    },
+    /// The tuples after the commit would break a constraint of the model.
+    #[error("changes[{change}].tuple: {error}")]
+    Constraint {
+        /// Which change.
+        change: usize,
+        /// Which constraint, and where.
+        error: ConstraintError,
     },
     /// The encoded commit is too large.
     #[error("the commit takes {bytes} bytes encoded, the limit is {limit}")]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::Must;
 use super::request::{Precondition, WriteChange, WriteRequest};
+use crate::index::KeepOne;
 use crate::model::limits::{
     IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEY_SECONDS, IDEMPOTENCY_KEYS_MAX,
 };
@@ -60,7 +61,7 @@ impl IdempotencyKey {
 /// validated. It is stored: what it is made of must not change, and a later field of the request adds
 /// to it only where it is set.
 pub(super) fn body_of(request: &WriteRequest) -> Fingerprint {
-    let WriteRequest { changes, preconditions, key: _, validate_only: _ } = request;
+    let WriteRequest { changes, preconditions, keep_one, key: _, validate_only: _ } = request;
     let mut canon = Canon::new("bailiwick write 1");
     canon.count(changes.len());
     for change in changes {
@@ -80,6 +81,9 @@ pub(super) fn body_of(request: &WriteRequest) -> Fingerprint {
         for field in [scope_type, scope, role, subject_type, subject, source] {
             canon.optional(field.as_deref());
         }
+    }
+    if *keep_one == KeepOne::Waived {
+        canon.byte(1);
     }
     canon.fingerprint()
 }

@@ -40,6 +40,7 @@ pub use request::{Precondition, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
 
 use crate::engine::Plan;
+pub use crate::index::KeepOne;
 use crate::index::Snapshot;
 use crate::model::form::Model;
 use crate::model::limits::WAITING_COMMITS_MAX;

@@ -9,9 +9,10 @@ use std::collections::{HashMap, HashSet};
 use super::keys::KeyedCommits;
 use super::request::{Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
-use crate::index::{NotIndexable, Snapshot, check_parents_within};
+use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents};
 use crate::model::admission::admit;
-use crate::model::limits::HIERARCHY_WALK_TUPLES_MAX;
+use crate::model::limits::CONSTRAINT_TUPLES_MAX;
+use crate::model::names::quoted;
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
 
@@ -79,7 +80,7 @@ impl Pending {
             return Ok(repeated);
         }
         precondition::check(&request.preconditions, &self.snapshot, self.time)?;
-        let (snapshot, changes) = self.apply(&request.changes)?;
+        let (snapshot, changes) = self.apply(&request.changes, request.keep_one)?;
         let changed = changes.len();
         let keyed = keyed.map(|(key, body)| {
             // At most COMMIT_CHANGES_MAX.
@@ -133,7 +134,11 @@ impl Pending {
     }
 
     /// The state with these changes, and what the log will hold of them.
-    fn apply(&self, changes: &[WriteChange]) -> Result<(Snapshot, Vec<Change>), WriteError> {
+    fn apply(
+        &self,
+        changes: &[WriteChange],
+        keep_one: KeepOne,
+    ) -> Result<(Snapshot, Vec<Change>), WriteError> {
         let mut next = self.snapshot.clone();
         let mut seen = HashSet::new();
         let mut resolved = Vec::with_capacity(changes.len());
@@ -151,6 +156,9 @@ impl Pending {
         let keys = changes.iter().map(WriteChange::key);
         check_parents_within(&next, keys, self.time, HIERARCHY_WALK_TUPLES_MAX)
             .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
+        let (states, keys) = ((&self.snapshot, &next), changes.iter().map(WriteChange::key));
+        check_constraints(states, keys, self.time, keep_one, CONSTRAINT_TUPLES_MAX)
+            .map_err(|(change, error)| WriteError::Constraint { change, error })?;
         Ok((next, resolved))
     }
 

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::proposal::{Misfits, ProposalError};
-use crate::index::{Part, Snapshot, check_parents};
+use crate::index::{Constraints, Part, Snapshot, check_parents};
 use crate::model::admission::admit;
-use crate::model::form::{HAS, Model};
+use crate::model::form::{ConstraintRule, HAS, Model};
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 
 /// The stored tuples under one model; nobody reads it before it is whole and fits.
@@ -22,13 +22,15 @@ pub(super) struct Draft {
     misfits: HashMap<TupleKey, Tuple>,
     /// The parent edges whose place in the hierarchy has not been checked yet.
     unchecked: Vec<TupleKey>,
+    /// The tuples put since the constraints were last checked; `None`: they never were.
+    unjudged: Option<Vec<TupleKey>>,
 }
 
 impl Draft {
     /// No tuples.
     pub(super) fn empty(model: Arc<Model>) -> Self {
         let (misfits, unchecked) = (HashMap::new(), Vec::new());
-        Self { snapshot: Snapshot::empty(model), misfits, unchecked }
+        Self { snapshot: Snapshot::empty(model), misfits, unchecked, unjudged: None }
     }
 
     /// The tuples of a snapshot of another model. Costs what it holds.
@@ -83,13 +85,18 @@ impl Draft {
         Ok(())
     }
 
-    /// The same, and remembers the edges of the hierarchy for [`check`](Self::check).
+    /// The same, and remembers for [`check`](Self::check) what must be checked beside other tuples.
     ///
     /// # Errors
     /// `IndexFull`.
     pub(super) fn apply_unchecked(&mut self, change: &Change) -> Result<(), ProposalError> {
         if let Change::Put(tuple) = change {
             self.note_edge(&tuple.key);
+            if let Some(unjudged) = &mut self.unjudged
+                && !self.snapshot.model().constraints.is_empty()
+            {
+                unjudged.push(tuple.key.clone());
+            }
         }
         self.apply(change)
     }
@@ -107,9 +114,9 @@ impl Draft {
         self.snapshot.apply(change).map_err(|_| ProposalError::IndexFull)
     }
 
-    /// Whether all that is live fits the model, the rules of the hierarchy too. Looks at those edges only
-    /// that were put since the last call: what was right then can have lost edges since, and no rule is
-    /// broken by that.
+    /// Whether all that is live fits the model, the rules of the hierarchy and the constraints too. Looks
+    /// at those tuples only that were put since the last call: what was right then can have lost some
+    /// since, and no rule for a state is broken by that.
     ///
     /// # Errors
     /// `Misfits`, `Hierarchy`.
@@ -118,7 +125,35 @@ impl Draft {
         check_parents(&self.snapshot, &self.unchecked, now)
             .map_err(|(_, error)| ProposalError::Hierarchy(error))?;
         self.unchecked.clear();
+        self.check_constraints(now)?;
+        self.unjudged = Some(Vec::new());
         Ok(())
+    }
+
+    /// Whether the live tuples keep the constraints together. A constraint that keeps the last holder of
+    /// a role is about changes, and broken by no state.
+    fn check_constraints(&self, now: Time) -> Result<(), ProposalError> {
+        let Self { snapshot, unjudged, .. } = self;
+        let is_of_state = |rule: &ConstraintRule| !matches!(rule, ConstraintRule::KeepOne { .. });
+        if !snapshot.model().constraints.iter().any(|constraint| is_of_state(&constraint.rule)) {
+            return Ok(());
+        }
+        let all = unjudged.is_none().then(|| snapshot.after(Part::All, None));
+        let all = all.into_iter().flatten().map(|(_, binding)| binding);
+        let some = unjudged.iter().flatten().filter_map(|key| snapshot.get(key));
+        let mut constraints = Constraints::of(snapshot, now);
+        let mut misfits = Misfits::default();
+        for binding in all.chain(some) {
+            if let Some(broken) = constraints.broken_by(&binding)
+                && let Some(tuple) = snapshot.tuple(&binding)
+            {
+                misfits.note(&tuple.key, || broken.to_string());
+            }
+            if misfits.is_full() {
+                break;
+            }
+        }
+        misfits.refusal()
     }
 
     /// Whether the model admits all that is live.

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::error::Must;
 use super::keys::{self, IdempotencyKey};
 use super::{Token, TupleFilter, WriteError};
+use crate::index::KeepOne;
 use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::{Tuple, TupleKey};
 use crate::store::{Fingerprint, Head};
@@ -48,6 +49,8 @@ pub struct WriteRequest {
     pub preconditions: Vec<Precondition>,
     /// Makes a repeat harmless: it is answered as the first was.
     pub key: Option<IdempotencyKey>,
+    /// Whether the constraints hold that keep the last holder of a role.
+    pub keep_one: KeepOne,
     /// Whether to answer only what would be done. The key is then looked up, and not used.
     pub validate_only: bool,
 }

@@ -99,6 +99,10 @@ const COVERED: &[(&str, &[&str])] = &[
         &["wire/preconditions.rs preconditions_are_bounded_in_number_and_in_cost"],
     ),
     (
+        "CONSTRAINT_TUPLES_MAX",
+        &["constraints.rs so_many_tuples_are_looked_at_for_a_commit_and_no_more"],
+    ),
+    (
         "IDEMPOTENCY_KEY_BYTES_MAX",
         &["wire/writes.rs a_malformed_key_is_refused_and_one_of_the_limit_is_not"],
     ),

@@ -171,11 +171,16 @@ fn every_error_of_a_read_has_its_row() {
     });
 }
 
+fn too_many() -> ConstraintError {
+    ConstraintError::TooLarge { constraint: "few".into(), scope: "org:a".into(), limit: 9 }
+}
+
 #[test]
 fn every_error_of_a_write_has_its_row() {
     let tuple = || "org:a#admin@user:b".to_owned();
     let of_hr = || TupleIdentity { tuple: tuple(), source: "hr".into() };
     let hierarchy = |error| WriteError::Hierarchy { change: 1, error };
+    let constraint = |error| WriteError::Constraint { change: 1, error };
     let must = Must::NotMatch;
     table!(WriteError {
         WriteError::Empty => WriteError::Empty => InvalidArgument "EMPTY_COMMIT",
@@ -218,6 +223,29 @@ fn every_error_of_a_write_has_its_row() {
         WriteError::Hierarchy { error: HierarchyError::TooLarge { .. }, .. }
             => hierarchy(HierarchyError::TooLarge { tuple: tuple(), limit: 9 })
             => ResourceExhausted "HIERARCHY_TOO_LARGE",
+        WriteError::Constraint { error: ConstraintError::Exclusive { .. }, .. }
+            => constraint(ConstraintError::Exclusive {
+                constraint: "duties".into(),
+                scope: "org:a".into(),
+                subject: "user:b".into(),
+                role: "payer".into(),
+                other: "approver".into(),
+            }) => FailedPrecondition "CONSTRAINT_EXCLUSIVE",
+        WriteError::Constraint { error: ConstraintError::AtMost { .. }, .. }
+            => constraint(ConstraintError::AtMost {
+                constraint: "few".into(),
+                scope: "org:a".into(),
+                role: "admin".into(),
+                limit: 3,
+            }) => FailedPrecondition "CONSTRAINT_AT_MOST",
+        WriteError::Constraint { error: ConstraintError::KeepOne { .. }, .. }
+            => constraint(ConstraintError::KeepOne {
+                constraint: "one".into(),
+                scope: "org:a".into(),
+                role: "admin".into(),
+            }) => FailedPrecondition "CONSTRAINT_KEEP_ONE",
+        WriteError::Constraint { error: ConstraintError::TooLarge { .. }, .. }
+            => constraint(too_many()) => ResourceExhausted "CONSTRAINT_TOO_LARGE",
         WriteError::TooLarge { .. } => WriteError::TooLarge { bytes: 2, limit: 1 }
             => InvalidArgument "COMMIT_TOO_LARGE",
         WriteError::Unstorable { .. } => WriteError::Unstorable { reason: tuple() }
@@ -247,6 +275,9 @@ fn every_error_of_contextual_tuples_has_its_row() {
         ContextualError::Hierarchy { .. }
             => ContextualError::Hierarchy { position: 1, error: too_deep() }
             => FailedPrecondition "HIERARCHY_TOO_DEEP",
+        ContextualError::Constraint { .. }
+            => ContextualError::Constraint { position: 1, error: too_many() }
+            => ResourceExhausted "CONSTRAINT_TOO_LARGE",
         ContextualError::NotIndexable(_) => ContextualError::NotIndexable(NotIndexable)
             => ResourceExhausted "INDEX_FULL",
     });

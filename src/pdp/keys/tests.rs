@@ -96,6 +96,7 @@ fn everything_but_the_key_and_validate_only_is_in_the_fingerprint() {
     with(&|r| drop(r.preconditions.pop()));
     with(&|r| r.preconditions.swap(0, 1));
     with(&|r| r.preconditions[0].must = Must::NotMatch);
+    with(&|r| r.keep_one = KeepOne::Waived);
     with(&|r| r.changes[1] = WriteChange::Create(tuple("org:acme#viewer@user:*")));
     with(&|r| {
         r.changes[1] = WriteChange::Delete(TupleKey::parse("org:acme#viewer@user:*").unwrap());
