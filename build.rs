@@ -7,7 +7,7 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = ["authorization_service", "tuple_service", "model_service"]
+    let files = ["authorization_service", "tuple_service", "model_service", "delegation_service"]
         .map(|name| format!("proto/bailiwick/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

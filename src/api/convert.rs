@@ -143,12 +143,12 @@ pub fn time_to_wire(time: Time) -> Timestamp {
     Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
 }
 
-fn missing(field: &str) -> ApiError {
+pub(super) fn missing(field: &str) -> ApiError {
     ApiError::field(Refusal::InvalidField, field, "it is missing")
 }
 
 /// A text that is stored and only carried: bounded, without control characters.
-fn carried(field: &str, text: String) -> Result<String, ApiError> {
+pub(super) fn carried(field: &str, text: String) -> Result<String, ApiError> {
     if text.len() > CARRIED_BYTES_MAX {
         let what = format!("`{}` is longer than {CARRIED_BYTES_MAX} bytes", quoted(&text));
         return Err(ApiError::field(Refusal::InvalidField, field, what));
@@ -183,6 +183,7 @@ fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
     let at = |field| format!("{path}.{field}");
     let key = key_from_wire(path, &wire)?;
     let expires_at = wire.expires_at.map(|end| time_from_wire(&at("expires_at"), &end));
+    let granted_at = wire.granted_at.map(|time| time_from_wire(&at("granted_at"), &time));
     let condition = wire.condition.map(|condition| {
         let name = Name::parse(&condition.name)
             .map_err(|e| ApiError::syntax(&at("condition.name"), &e))?;
@@ -195,6 +196,7 @@ fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
         condition: condition.transpose()?,
         grantor: carried(&at("grantor"), wire.grantor)?,
         reason: carried(&at("reason"), wire.reason)?,
+        granted_at: granted_at.transpose()?,
     })
 }
 
@@ -284,6 +286,7 @@ pub fn tuple_to_wire(tuple: &Tuple) -> pb::Tuple {
         }),
         grantor: tuple.grantor.clone(),
         reason: tuple.reason.clone(),
+        granted_at: tuple.granted_at.map(time_to_wire),
     }
 }
 

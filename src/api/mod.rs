@@ -4,7 +4,7 @@
 mod authorization;
 mod codec;
 pub mod convert;
-mod dear;
+mod delegation;
 mod freshness;
 mod guard;
 mod models;
@@ -147,6 +147,7 @@ pub fn routes(
     health: HealthServer<impl Health>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     use pb::v1::authorization_service_server::AuthorizationServiceServer;
+    use pb::v1::delegation_service_server::DelegationServiceServer;
     use pb::v1::model_service_server::ModelServiceServer;
     use pb::v1::tuple_service_server::TupleServiceServer;
 
@@ -166,6 +167,10 @@ pub fn routes(
         )
         .add_service(
             TupleServiceServer::new(adapter.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            DelegationServiceServer::new(adapter.clone())
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(ModelServiceServer::new(adapter).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(health)

@@ -1,12 +1,13 @@
 //! Which row of the table each error of the layers below is, and the metadata that a program needs of
 //! it. Knows no transport and no request.
 
+use super::convert::time_to_wire;
 use super::status::{ApiError, Refusal, unknown};
-use crate::engine::{ContextualError, EngineError, QuestionError};
+use crate::engine::{ContextualError, EngineError, QuestionError, Reason};
 use crate::index::{ConstraintError, HierarchyError};
 use crate::model::admission::NotAdmitted;
 use crate::pdp::{
-    Bound, CursorError, Difference, FilterError, ReadError, TupleIdentity, WriteError,
+    CursorError, DelegationError, Difference, FilterError, ReadError, Terms, WriteError,
     precondition_path,
 };
 
@@ -75,11 +76,14 @@ fn of_filter(error: &FilterError, path: &str) -> ApiError {
 
 /// A tuple that the model does not admit, at `path`. A misspelt name is told as in a question.
 fn of_tuple(message: String, path: &str, error: &NotAdmitted) -> ApiError {
+    of_misfit(message, &format!("{path}.{}", error.misfit().field), error)
+}
+
+fn of_misfit(message: String, field: &str, error: &NotAdmitted) -> ApiError {
     let misfit = error.misfit();
-    let field = format!("{path}.{}", misfit.field);
     let nearest = misfit.nearest.as_deref();
     if matches!(error, NotAdmitted::Unknown(_)) {
-        return unknown(message, &field, misfit.kind, &misfit.value, nearest);
+        return unknown(message, field, misfit.kind, &misfit.value, nearest);
     }
     let refused = ApiError::new(Refusal::TupleNotAdmitted, message)
         .with("field", &field)
@@ -237,6 +241,7 @@ impl From<WriteError> for ApiError {
             WriteError::Constraint { change, error } => {
                 of_constraint(message, &format!("changes[{change}].tuple"), error)
             }
+            WriteError::Delegation(error) => (*error).into(),
             WriteError::Unstorable { .. } => {
                 Self::new(Refusal::InvalidField, message).with("field", &"changes")
             }
@@ -254,6 +259,85 @@ impl From<WriteError> for ApiError {
             }
         }
     }
+}
+
+impl From<DelegationError> for ApiError {
+    fn from(error: DelegationError) -> Self {
+        let message = error.to_string();
+        let about =
+            |refusal, field: &str| Self::new(refusal, message.clone()).with("field", &field);
+        match error {
+            DelegationError::Question(error) => error.into(),
+            DelegationError::Engine(error) => error.into(),
+            DelegationError::OperationNotDelegated { operation } => {
+                Self::new(Refusal::OperationNotDelegated, message).with("operation", &operation)
+            }
+            DelegationError::Denied { field, reason, missing, actor, verb, role, scope } => {
+                let denied = about(denial(reason), field)
+                    .with("actor", &actor)
+                    .with("verb", &verb)
+                    .with("role", &role)
+                    .with("scope", &scope);
+                let missing = (!missing.is_empty()).then(|| missing.join(","));
+                missing.iter().fold(denied, |denied, missing| denied.with("missing", missing))
+            }
+            DelegationError::HasSource { tuple, source_name } => {
+                about(Refusal::TargetHasSource, "role")
+                    .with("tuple", &tuple)
+                    .with("source", &source_name)
+            }
+            DelegationError::NotHeld { tuple } => {
+                about(Refusal::RoleNotHeld, "role").with("tuple", &tuple)
+            }
+            DelegationError::OtherTerms { field, tuple, terms } => {
+                let refused = about(Refusal::HeldOnOtherTerms, field).with("tuple", &tuple);
+                match terms {
+                    Terms::Condition { name } => refused.with("condition", &name),
+                    Terms::Longer { until: Some(end) } => {
+                        refused.with("expires_at", &time_to_wire(end))
+                    }
+                    Terms::Longer { until: None } => refused,
+                }
+            }
+            DelegationError::NothingReplaced { .. } | DelegationError::SameRole { .. } => {
+                about(Refusal::InvalidField, "new_role")
+            }
+            DelegationError::Ended => about(Refusal::InvalidField, "expires_at"),
+            DelegationError::Parent { error } => of_edge(message, &error),
+            DelegationError::NotAParent { .. } => about(Refusal::InvalidField, "parent.relation"),
+            DelegationError::ScopeExists { scope } => {
+                about(Refusal::ScopeExists, "scope").with("scope", &scope)
+            }
+            DelegationError::Hierarchy(error) => {
+                let (refusal, key, value) = of_hierarchy(&error);
+                about(refusal, "parent").with(key, &value)
+            }
+            DelegationError::Constraint { field, error } => of_constraint(message, field, error),
+            DelegationError::Fault(cause) => Self::internal(&cause),
+            DelegationError::IndexFull => Self::new(Refusal::IndexFull, message),
+        }
+    }
+}
+
+/// The row of a denial.
+fn denial(reason: Reason) -> Refusal {
+    match reason {
+        Reason::NotBindable => Refusal::NotBindable,
+        Reason::TargetNotEligible => Refusal::TargetNotEligible,
+        Reason::MissingContext => Refusal::MissingContext,
+        _ => Refusal::NotDelegated,
+    }
+}
+
+/// The edge of a new scope that the model does not admit, by the fields of the request.
+fn of_edge(message: String, error: &NotAdmitted) -> ApiError {
+    let misfit = error.misfit();
+    let field = match misfit.field {
+        "role" => "parent.relation",
+        "subject" => "parent.object",
+        _ => "scope",
+    };
+    of_misfit(message, field, error)
 }
 
 /// The row of a broken rule of the hierarchy, and the pair that a program needs of it.
@@ -274,11 +358,11 @@ fn of_hierarchy(error: &HierarchyError) -> (Refusal, &'static str, String) {
 
 /// A broken constraint, for the tuple at `path`.
 fn of_constraint(message: String, path: &str, error: ConstraintError) -> ApiError {
-    let about = |refusal, constraint: &String, scope: &String| {
+    let about = |refusal, constraint: &str, scope: &str| {
         ApiError::new(refusal, message)
             .with("field", &path)
-            .with("constraint", constraint)
-            .with("scope", scope)
+            .with("constraint", &constraint)
+            .with("scope", &scope)
     };
     match error {
         ConstraintError::Exclusive { constraint, scope, subject, role, other } => {

@@ -109,6 +109,24 @@ refusals! {
     SecondParent = FailedPrecondition "SECOND_PARENT",
     /// Too much lies above and below new parents to know whether they may stand.
     HierarchyTooLarge = ResourceExhausted "HIERARCHY_TOO_LARGE",
+    /// The model lets nobody have the role at that scope, or not such a target.
+    NotBindable = PermissionDenied "NOT_BINDABLE",
+    /// The model does not let the actor do this with the role at that scope.
+    NotDelegated = PermissionDenied "NOT_DELEGATED",
+    /// The target does not fulfil the gate of the role.
+    TargetNotEligible = PermissionDenied "TARGET_NOT_ELIGIBLE",
+    /// Another system granted what was to be taken.
+    TargetHasSource = PermissionDenied "TARGET_HAS_SOURCE",
+    /// Whether the actor may depends on what is not known.
+    MissingContext = PermissionDenied "MISSING_CONTEXT",
+    /// None of the model's verbs grants, revokes or replaces, whichever was asked for.
+    OperationNotDelegated = FailedPrecondition "OPERATION_NOT_DELEGATED",
+    /// The target does not have the role that was to be replaced.
+    RoleNotHeld = FailedPrecondition "ROLE_NOT_HELD",
+    /// The target has the role for longer than asked for, or under a condition.
+    HeldOnOtherTerms = FailedPrecondition "HELD_ON_OTHER_TERMS",
+    /// A scope that was to be made is named by a tuple already.
+    ScopeExists = FailedPrecondition "SCOPE_EXISTS",
     /// A subject would have two roles of which a constraint lets it have one.
     ConstraintExclusive = FailedPrecondition "CONSTRAINT_EXCLUSIVE",
     /// More subjects would have a role at a scope than a constraint lets have it.

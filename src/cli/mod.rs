@@ -5,16 +5,21 @@
 
 mod backup;
 mod batch;
+mod can_grant;
 mod check;
 mod client;
 mod completions;
 mod consistency;
 mod console;
+mod delegated;
 mod demo;
+mod end;
 mod export;
+mod grant;
 mod health;
 mod import;
 mod input;
+mod list_grantable_roles;
 mod list_subjects;
 mod lists;
 mod logging;
@@ -28,7 +33,9 @@ mod opened;
 mod progress;
 mod read;
 mod render;
+mod replace;
 mod retry;
+mod revoke;
 mod scenarios;
 mod serve;
 mod settings;
@@ -129,6 +136,11 @@ enum Command {
     Batch(batch::Args),
     ListSubjects(list_subjects::Args),
     Write(write::Args),
+    Grant(grant::Args),
+    Revoke(revoke::Args),
+    Replace(replace::Args),
+    CanGrant(can_grant::Args),
+    ListGrantableRoles(list_grantable_roles::Args),
     Read(read::Args),
     Health(health::Args),
     Import(import::Args),
@@ -174,6 +186,7 @@ pub fn run(
         cli.command,
         Command::Read(_)
             | Command::ListSubjects(_)
+            | Command::ListGrantableRoles(_)
             | Command::Model(
                 ModelCommand::Matrix(_) | ModelCommand::Schema(_) | ModelCommand::Show(_)
             )
@@ -192,7 +205,7 @@ pub fn run(
         }
         Err(CliError::Refused { status, json: true }) => {
             let _ = writeln!(err, "{}", client::describe_json(&status));
-            Exit::Failed
+            refused(&status)
         }
         Err(CliError::Json(value)) => {
             let _ = writeln!(err, "{value}");
@@ -200,9 +213,18 @@ pub fn run(
         }
         Err(error) => {
             let _ = writeln!(err, "{} {error}", err.paint(Tone::Bad, "error:"));
-            if matches!(error, CliError::Usage(_)) { Exit::Usage } else { Exit::Failed }
+            match error {
+                CliError::Usage(_) => Exit::Usage,
+                CliError::Refused { status, .. } => refused(&status),
+                _ => Exit::Failed,
+            }
         }
     }
+}
+
+/// What the model does not let somebody do is denied, as in an answer; all else is an error.
+fn refused(status: &tonic::Status) -> Exit {
+    if status.code() == tonic::Code::PermissionDenied { Exit::Denied } else { Exit::Failed }
 }
 
 fn usage(error: &clap::Error, out: &mut Stream<'_>, err: &mut Stream<'_>) -> Exit {
@@ -231,6 +253,11 @@ fn dispatch(
         Command::Batch(args) => batch::run(&args, out, err),
         Command::ListSubjects(args) => list_subjects::run(args, out),
         Command::Write(args) => write::run(&args, out),
+        Command::Grant(args) => grant::run(&args, out),
+        Command::Revoke(args) => revoke::run(&args, out),
+        Command::Replace(args) => replace::run(&args, out),
+        Command::CanGrant(args) => can_grant::run(args, out),
+        Command::ListGrantableRoles(args) => list_grantable_roles::run(args, out),
         Command::Health(args) => health::run(args, out),
         Command::Read(args) => read::run(args, out),
         Command::Import(args) => import::run(&args, out, err),

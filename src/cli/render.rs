@@ -48,6 +48,9 @@ pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
     let quoted = |text: &str| if text.is_empty() { String::new() } else { format!("{text:?}") };
     add("grantor", &quoted(&wire.grantor));
     add("reason", &quoted(&wire.reason));
+    if let Some(at) = &wire.granted_at {
+        add("granted_at", &at.to_string());
+    }
     line
 }
 
@@ -64,8 +67,10 @@ pub(super) fn tuple_json(wire: &pb::Tuple) -> Json {
             map.insert(name.into(), json!(value));
         }
     }
-    if let Some(end) = &wire.expires_at {
-        map.insert("expires_at".into(), json!(end.to_string()));
+    for (name, time) in [("expires_at", &wire.expires_at), ("granted_at", &wire.granted_at)] {
+        if let Some(time) = time {
+            map.insert(name.into(), json!(time.to_string()));
+        }
     }
     if let Some(condition) = &wire.condition {
         let context = condition.context.as_ref().map(context_json).unwrap_or_default();

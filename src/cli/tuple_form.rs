@@ -15,7 +15,7 @@ use crate::model::names::{Name, Object, Subject, SyntaxError, quoted};
 use crate::model::tuple::Time;
 
 /// The columns of the CSV form, in the order in which they are written.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "scope",
     "role",
     "subject",
@@ -25,10 +25,20 @@ pub(super) const COLUMNS: [&str; 9] = [
     "context",
     "grantor",
     "reason",
+    "granted_at",
 ];
 /// The keys of the JSON form.
-const KEYS: [&str; 8] =
-    ["scope", "role", "subject", "source", "expires_at", "condition", "grantor", "reason"];
+const KEYS: [&str; 9] = [
+    "scope",
+    "role",
+    "subject",
+    "source",
+    "expires_at",
+    "condition",
+    "grantor",
+    "reason",
+    "granted_at",
+];
 
 /// A tuple of a file. Well-formed; whether the model admits it is the service's to say.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +80,8 @@ impl Form for FileTuple {
         };
         let mut text = |key| text_of(&mut object, key);
         let key = [text("scope")?, text("role")?, text("subject")?, text("source")?];
-        let expires_at = text("expires_at")?;
-        tuple(key, &expires_at, condition, [text("grantor")?, text("reason")?])
+        let times = [text("expires_at")?, text("granted_at")?];
+        tuple(key, times, condition, [text("grantor")?, text("reason")?])
     }
 
     fn from_row(mut row: Row<'_>) -> Result<Self, String> {
@@ -89,8 +99,8 @@ impl Form for FileTuple {
         };
         let mut text = |column| row.take(column);
         let key = [text("scope"), text("role"), text("subject"), text("source")];
-        let expires_at = text("expires_at");
-        tuple(key, &expires_at, condition, [text("grantor"), text("reason")])
+        let times = [text("expires_at"), text("granted_at")];
+        tuple(key, times, condition, [text("grantor"), text("reason")])
     }
 }
 
@@ -100,7 +110,7 @@ fn of(field: &str) -> impl Fn(String) -> String {
 
 fn tuple(
     [scope, role, subject, source]: [String; 4],
-    expires_at: &str,
+    [expires_at, granted_at]: [String; 2],
     condition: Option<(String, Map<String, Json>)>,
     [grantor, reason]: [String; 2],
 ) -> Result<FileTuple, String> {
@@ -111,15 +121,18 @@ fn tuple(
     if !source.is_empty() {
         Name::parse(&source).map_err(wrong("source"))?;
     }
-    let expires_at = if expires_at.is_empty() {
-        None
-    } else {
-        let time = Time::parse(expires_at).ok_or_else(|| {
+    let time = |field: &str, text: &str| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let time = Time::parse(text).ok_or_else(|| {
             let expected = "a moment such as 2027-01-01T00:00:00Z";
-            format!("expires_at: `{}` is not {expected}", quoted(expires_at))
-        })?;
-        Some(time_to_wire(time))
+            format!("{field}: `{}` is not {expected}", quoted(text))
+        });
+        time.map(time_to_wire).map(Some)
     };
+    let expires_at = time("expires_at", &expires_at)?;
+    let granted_at = time("granted_at", &granted_at)?;
     let condition = condition.map(|(name, context)| {
         Name::parse(&name).map_err(wrong("condition"))?;
         let context = context_to_wire(&context.into_iter().collect());
@@ -135,11 +148,12 @@ fn tuple(
         condition,
         grantor,
         reason,
+        granted_at,
     }))
 }
 
 /// The fields of the CSV form.
-pub(super) fn csv_fields(tuple: &pb::Tuple) -> [String; 9] {
+pub(super) fn csv_fields(tuple: &pb::Tuple) -> [String; 10] {
     let condition = tuple.condition.as_ref();
     let context = condition.and_then(|condition| condition.context.as_ref());
     let context = context.filter(|context| !context.fields.is_empty());
@@ -155,6 +169,7 @@ pub(super) fn csv_fields(tuple: &pb::Tuple) -> [String; 9] {
             .unwrap_or_default(),
         tuple.grantor.clone(),
         tuple.reason.clone(),
+        tuple.granted_at.as_ref().map(ToString::to_string).unwrap_or_default(),
     ]
 }
 
@@ -182,6 +197,7 @@ mod tests {
             }),
             grantor: " user:ana, \"the\" boss ".to_owned(),
             reason: "on call; see #17, \u{feff}ok".to_owned(),
+            granted_at: Some(time_to_wire(Time(-1))),
         }
     }
 

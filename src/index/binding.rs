@@ -30,6 +30,8 @@ pub struct Details {
     pub grantor: String,
     /// Why.
     pub reason: String,
+    /// When it was granted.
+    pub granted_at: Option<Time>,
 }
 
 /// A tuple seen from its scope or from its subject.

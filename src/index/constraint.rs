@@ -25,15 +25,15 @@ pub enum ConstraintError {
     )]
     Exclusive {
         /// The constraint's name.
-        constraint: String,
+        constraint: Box<str>,
         /// Where.
-        scope: String,
+        scope: Box<str>,
         /// Who.
-        subject: String,
+        subject: Box<str>,
         /// The role that the change puts.
-        role: String,
+        role: Box<str>,
         /// Another that the subject has.
-        other: String,
+        other: Box<str>,
     },
     /// A role has more holders than it may.
     #[error(
@@ -42,11 +42,11 @@ pub enum ConstraintError {
     )]
     AtMost {
         /// The constraint's name.
-        constraint: String,
+        constraint: Box<str>,
         /// Where.
-        scope: String,
+        scope: Box<str>,
         /// The role.
-        role: String,
+        role: Box<str>,
         /// The most holders.
         limit: u32,
     },
@@ -57,11 +57,11 @@ pub enum ConstraintError {
     )]
     KeepOne {
         /// The constraint's name.
-        constraint: String,
+        constraint: Box<str>,
         /// Where.
-        scope: String,
+        scope: Box<str>,
         /// The role.
-        role: String,
+        role: Box<str>,
     },
     /// Whether a constraint holds takes more tuples than may be looked at.
     #[error(
@@ -70,9 +70,9 @@ pub enum ConstraintError {
     )]
     TooLarge {
         /// The constraint's name.
-        constraint: String,
+        constraint: Box<str>,
         /// Where.
-        scope: String,
+        scope: Box<str>,
         /// The bound, in tuples.
         limit: usize,
     },
@@ -243,7 +243,7 @@ impl Look {
         snapshot: &Snapshot,
     ) -> ConstraintError {
         ConstraintError::TooLarge {
-            constraint: constraint.name.to_string(),
+            constraint: constraint.name.as_str().into(),
             scope: text(snapshot, scope),
             limit: self.limit,
         }
@@ -282,11 +282,11 @@ impl Exclusive<'_> {
         let Some(other) = held.into_iter().find(|held| *held != role) else { return Ok(()) };
         let model = snapshot.model();
         Err(ConstraintError::Exclusive {
-            constraint: self.constraint.name.to_string(),
+            constraint: self.constraint.name.as_str().into(),
             scope: text(snapshot, scope),
             subject: subject_text(snapshot, subject),
-            role: model.name_of(role).to_owned(),
-            other: model.name_of(other).to_owned(),
+            role: model.name_of(role).into(),
+            other: model.name_of(other).into(),
         })
     }
 
@@ -330,9 +330,9 @@ fn at_most(
         }
         if holders.len() > count as usize {
             return Err(ConstraintError::AtMost {
-                constraint: constraint.name.to_string(),
+                constraint: constraint.name.as_str().into(),
                 scope: text(snapshot, scope),
-                role: snapshot.model().name_of(role).to_owned(),
+                role: snapshot.model().name_of(role).into(),
                 limit: count,
             });
         }
@@ -423,17 +423,17 @@ fn keep_one(
         }
     }
     Err(ConstraintError::KeepOne {
-        constraint: constraint.name.to_string(),
+        constraint: constraint.name.as_str().into(),
         scope: text(snapshot, scope),
-        role: snapshot.model().name_of(role).to_owned(),
+        role: snapshot.model().name_of(role).into(),
     })
 }
 
-fn text(snapshot: &Snapshot, id: ObjectId) -> String {
-    snapshot.text_of(id).map(|text| quoted(text)).unwrap_or_default()
+fn text(snapshot: &Snapshot, id: ObjectId) -> Box<str> {
+    snapshot.text_of(id).map(|text| quoted(text)).unwrap_or_default().into()
 }
 
-fn subject_text(snapshot: &Snapshot, subject: SubjectKey) -> String {
+fn subject_text(snapshot: &Snapshot, subject: SubjectKey) -> Box<str> {
     let object = |id| snapshot.text_of(id).map(|text| text.to_string()).unwrap_or_default();
     let model = snapshot.model();
     quoted(&match subject {
@@ -441,4 +441,5 @@ fn subject_text(snapshot: &Snapshot, subject: SubjectKey) -> String {
         SubjectKey::All(of) => format!("{}:*", model.type_name(of)),
         SubjectKey::Set(id, name) => format!("{}#{}", object(id), model.name_of(name)),
     })
+    .into()
 }

@@ -187,6 +187,12 @@ impl Snapshot {
         self.subject_range(FIRST_SET, LAST)
     }
 
+    /// The tuples in which a subject set of this object stands.
+    pub fn sets_of(&self, of: ObjectId) -> impl Iterator<Item = Binding<'_>> {
+        let set = |name| SubjectKey::Set(of, NameId(name));
+        self.subject_range(set(0), set(u32::MAX))
+    }
+
     fn subject_range(&self, from: SubjectKey, to: SubjectKey) -> impl Iterator<Item = Binding<'_>> {
         let (low, high) = subject_bounds(from, to);
         self.subjects_between(low, high)
@@ -358,17 +364,18 @@ impl Snapshot {
     }
 
     fn details(&self, tuple: &Tuple) -> Option<Option<Arc<Details>>> {
-        let Tuple { key: _, expires_at, condition, grantor, reason } = tuple;
+        let Tuple { key: _, expires_at, condition, grantor, reason, granted_at } = tuple;
         let condition = match condition {
             None => None,
             Some(c) => Some((self.model.condition_id(c.name.as_str())?, c.context.clone())),
         };
         let plain = expires_at.is_none() && condition.is_none();
-        if plain && grantor.is_empty() && reason.is_empty() {
+        if plain && grantor.is_empty() && reason.is_empty() && granted_at.is_none() {
             return Some(None);
         }
         let (grantor, reason) = (grantor.clone(), reason.clone());
-        Some(Some(Arc::new(Details { expires_at: *expires_at, condition, grantor, reason })))
+        let (expires_at, granted_at) = (*expires_at, *granted_at);
+        Some(Some(Arc::new(Details { expires_at, condition, grantor, reason, granted_at })))
     }
 
     /// The tuple behind a binding, with its names. `None` for a binding of another snapshot.
@@ -394,6 +401,7 @@ impl Snapshot {
             tuple.expires_at = details.expires_at;
             tuple.grantor.clone_from(&details.grantor);
             tuple.reason.clone_from(&details.reason);
+            tuple.granted_at = details.granted_at;
             if let Some((id, context)) = &details.condition {
                 let name = self.model.condition(*id)?.name.clone();
                 tuple.condition = Some(TupleCondition { name, context: context.clone() });

@@ -351,7 +351,7 @@ pub struct Delegation {
     pub role_gates: BTreeMap<(TypeId, NameId), RoleGate>,
 }
 
-/// A rule over the tuples of one scope, kept by every delegated change.
+/// A rule over the tuples of one scope, kept by every commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
     /// The author's name for it; the same at each of its types.

@@ -18,6 +18,8 @@ pub const PRECONDITIONS_MAX: usize = 100;
 pub const PRECONDITION_TUPLES_MAX: usize = 10_000;
 /// Most tuples that are looked at to know whether one commit keeps the constraints of the model.
 pub const CONSTRAINT_TUPLES_MAX: usize = 100_000;
+/// Most tuples that are looked at to know whether a live one names a scope that is to be made.
+pub const NEW_SCOPE_TUPLES_MAX: usize = 1_000;
 /// Longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 /// How long an idempotency key is kept after its commit, in seconds.

@@ -102,6 +102,8 @@ pub struct Tuple {
     pub grantor: String,
     /// Why, if somebody said so; only carried.
     pub reason: String,
+    /// When it was granted, if that is known; only carried.
+    pub granted_at: Option<Time>,
 }
 
 impl Tuple {
@@ -114,6 +116,7 @@ impl Tuple {
             condition: None,
             grantor: String::new(),
             reason: String::new(),
+            granted_at: None,
         }
     }
 

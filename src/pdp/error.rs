@@ -1,5 +1,6 @@
 //! What can go wrong without a wire: typed, one enum per operation.
 
+use super::delegation::DelegationError;
 use super::proposal::ProposalError;
 use crate::index::{ConstraintError, HierarchyError};
 use crate::model::admission::NotAdmitted;
@@ -119,6 +120,9 @@ pub enum WriteError {
         /// Which constraint, and where.
         error: ConstraintError,
     },
+    /// A delegated change is refused.
+    #[error(transparent)]
+    Delegation(Box<DelegationError>),
     /// The encoded commit is too large.
     #[error("the commit takes {bytes} bytes encoded, the limit is {limit}")]
     TooLarge {
@@ -146,6 +150,12 @@ pub enum WriteError {
     /// An earlier sync failed, or the service is stopping; nothing was written.
     #[error("the store takes no more writes: {0}")]
     Unavailable(String),
+}
+
+impl From<DelegationError> for WriteError {
+    fn from(error: DelegationError) -> Self {
+        Self::Delegation(Box::new(error))
+    }
 }
 
 /// What a precondition asks for.

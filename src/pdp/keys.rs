@@ -10,6 +10,7 @@ use imbl::Vector;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::delegation::{DelegatedChange, DelegatedRequest, Parent};
 use super::error::Must;
 use super::request::{Precondition, WriteChange, WriteRequest};
 use crate::index::KeepOne;
@@ -17,7 +18,7 @@ use crate::model::limits::{
     IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEY_SECONDS, IDEMPOTENCY_KEYS_MAX,
 };
 use crate::model::names::SyntaxError;
-use crate::model::tuple::{Time, Tuple, TupleKey};
+use crate::model::tuple::{Context, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedCommit};
 
 /// A caller's name for one request. Only its fingerprint is kept, so that each takes the same room.
@@ -88,6 +89,38 @@ pub(super) fn body_of(request: &WriteRequest) -> Fingerprint {
     canon.fingerprint()
 }
 
+/// The same of a delegated request. No changes of tuples have it.
+pub(super) fn body_of_delegated(request: &DelegatedRequest) -> Fingerprint {
+    let DelegatedRequest { actor, target, scope, change, context, key: _ } = request;
+    let mut canon = Canon::new("bailiwick delegated 1");
+    for text in [actor.as_str(), &target.to_string(), scope.as_str()] {
+        canon.text(text);
+    }
+    match change {
+        DelegatedChange::Grant { role, expires_at, reason, parent } => {
+            canon.byte(1).text(role.as_str());
+            canon.end(*expires_at).text(reason);
+            canon.byte(u8::from(parent.is_some()));
+            if let Some(Parent { relation, object }) = parent {
+                canon.text(relation.as_str());
+                canon.text(object.as_str());
+            }
+        }
+        DelegatedChange::Revoke { role } => canon.byte(2).text(role.as_str()),
+        DelegatedChange::Replace { role, new_role, expires_at, reason } => {
+            canon.byte(3).text(role.as_str());
+            canon.text(new_role.as_str());
+            canon.end(*expires_at).text(reason);
+        }
+    }
+    canon.context(context.values());
+    canon.fingerprint()
+}
+
+/// Begins what only some tuples have. What can follow a tuple without it, a change or the count of
+/// preconditions, begins otherwise.
+const GRANTED_AT: u8 = 9;
+
 /// Values in a form in which no two different sequences of them are the same bytes.
 struct Canon(Sha256);
 
@@ -126,6 +159,22 @@ impl Canon {
         }
     }
 
+    fn end(&mut self, end: Option<Time>) -> &mut Self {
+        self.byte(u8::from(end.is_some()));
+        if let Some(Time(end)) = end {
+            self.0.update(end.to_be_bytes());
+        }
+        self
+    }
+
+    fn context(&mut self, context: &Context) {
+        self.count(context.len());
+        for (name, value) in context {
+            self.text(name);
+            self.value(value);
+        }
+    }
+
     fn key(&mut self, key: &TupleKey) {
         let TupleKey { scope, role, subject, source } = key;
         for text in [scope.as_str(), role.as_str(), &subject.to_string(), source] {
@@ -134,23 +183,20 @@ impl Canon {
     }
 
     fn tuple(&mut self, tuple: &Tuple) {
-        let Tuple { key, expires_at, condition, grantor, reason } = tuple;
+        let Tuple { key, expires_at, condition, grantor, reason, granted_at } = tuple;
         self.key(key);
-        self.byte(u8::from(expires_at.is_some()));
-        if let Some(Time(end)) = expires_at {
-            self.0.update(end.to_be_bytes());
-        }
+        self.end(*expires_at);
         self.byte(u8::from(condition.is_some()));
         if let Some(condition) = condition {
             self.text(condition.name.as_str());
-            self.count(condition.context.len());
-            for (name, value) in &condition.context {
-                self.text(name);
-                self.value(value);
-            }
+            self.context(&condition.context);
         }
         self.text(grantor);
         self.text(reason);
+        // A later field: after all others, and where it is set alone.
+        if let Some(Time(at)) = granted_at {
+            self.byte(GRANTED_AT).0.update(at.to_be_bytes());
+        }
     }
 
     /// The recursion ends where the edge of the API bounds the nesting.

@@ -6,7 +6,9 @@ mod base64;
 mod checkpoint;
 mod consistency;
 mod cursor;
+mod delegation;
 mod error;
+mod grantable;
 mod history;
 mod keys;
 mod pending;
@@ -25,14 +27,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use activate::Activated;
 pub use checkpoint::Upkeep;
 pub use consistency::{Consistency, Difference, ReadError};
 pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};
+pub use delegation::{
+    DelegatedChange, DelegatedRequest, DelegationError, Operation, Parent, Terms,
+};
 pub(crate) use error::precondition_path;
-pub use error::{FilterError, Must, OpenError, TupleIdentity, WriteError};
+pub use error::{FilterError, Must, OpenError, WriteError};
+pub use grantable::GrantQuestion;
 pub use keys::IdempotencyKey;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
 pub use reading::{Reading, TupleFilter, TupleList};
@@ -290,6 +296,24 @@ impl Pdp {
     /// same key tells.
     pub async fn commit(&self, request: WriteRequest) -> Result<Written, WriteError> {
         let (job, answer) = Job::new(request)?;
+        self.written(job, answer).await
+    }
+
+    /// Commits a delegated change, if the model lets the actor where the commit stands in the order of
+    /// the log. Returns when it is durable and every later read sees it.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; as of [`commit`](Self::commit).
+    pub async fn delegate(&self, request: DelegatedRequest) -> Result<Written, WriteError> {
+        let (job, answer) = Job::delegated(request);
+        self.written(job, answer).await
+    }
+
+    async fn written(
+        &self,
+        job: Job,
+        answer: oneshot::Receiver<request::Reply>,
+    ) -> Result<Written, WriteError> {
         self.send(job)?;
         match answer.await {
             Ok(outcome) => outcome.map(|(head, changed)| {

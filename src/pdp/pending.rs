@@ -5,10 +5,13 @@
 //! durable, and to nobody at all if it is not.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use super::delegation::{DelegatedRequest, DelegationError, Judge};
 use super::keys::KeyedCommits;
-use super::request::{Job, Reply, WriteChange};
+use super::request::{Asked, Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
+use crate::engine::Plan;
 use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents};
 use crate::model::admission::admit;
 use crate::model::limits::CONSTRAINT_TUPLES_MAX;
@@ -19,6 +22,7 @@ use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_st
 /// What the group's commits make of the published state; nobody reads it before it is durable.
 pub(super) struct Pending {
     pub(super) snapshot: Snapshot,
+    plan: Arc<Plan>,
     pub(super) time: Time,
     pub(super) commits: Vec<Commit>,
     /// The tuples after each of the commits.
@@ -57,6 +61,7 @@ impl Pending {
     pub(super) fn new(published: &Published, time: Time) -> Self {
         Self {
             snapshot: published.snapshot.clone(),
+            plan: Arc::clone(&published.plan),
             time,
             commits: Vec::new(),
             snapshots: Vec::new(),
@@ -79,15 +84,20 @@ impl Pending {
         {
             return Ok(repeated);
         }
-        precondition::check(&request.preconditions, &self.snapshot, self.time)?;
-        let (snapshot, changes) = self.apply(&request.changes, request.keep_one)?;
+        let (snapshot, changes) = match request {
+            Asked::Write(request) => {
+                precondition::check(&request.preconditions, &self.snapshot, self.time)?;
+                self.apply(&request.changes, request.keep_one)?
+            }
+            Asked::Delegated(request) => self.delegate(request)?,
+        };
         let changed = changes.len();
         let keyed = keyed.map(|(key, body)| {
             // At most COMMIT_CHANGES_MAX.
             KeyedRequest { key, body, changed: u32::try_from(changed).unwrap_or(u32::MAX) }
         });
         let commit = Commit { time: self.time, changes, model: None, request: keyed };
-        if request.validate_only {
+        if matches!(request, Asked::Write(request) if request.validate_only) {
             check_storable(&commit).map_err(|error| refused_by_store(&error))?;
             return Ok(Accepted { answer: Answer::Last, changed });
         }
@@ -131,6 +141,31 @@ impl Pending {
                 Ok(Some(Accepted { answer, changed: first.changed as usize }))
             }
         }
+    }
+
+    /// The same of a delegated request, if the actor may.
+    ///
+    /// # Errors
+    /// Those of the delegation, and nothing but.
+    pub(super) fn delegate(
+        &self,
+        request: &DelegatedRequest,
+    ) -> Result<(Snapshot, Vec<Change>), WriteError> {
+        let changes = self.judge_of_delegation().changes(request)?;
+        let (changes, fields): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+        let field = |change: usize| fields.get(change).copied().unwrap_or("role");
+        self.apply(&changes, KeepOne::Obeyed).map_err(|error| match error {
+            WriteError::Constraint { change, error } => {
+                DelegationError::Constraint { field: field(change), error }.into()
+            }
+            WriteError::IndexFull { .. } => DelegationError::IndexFull.into(),
+            other => other,
+        })
+    }
+
+    /// Who judges delegated requests against what is pending.
+    pub(super) fn judge_of_delegation(&self) -> Judge<'_> {
+        Judge { snapshot: &self.snapshot, plan: &self.plan, now: self.time }
     }
 
     /// The state with these changes, and what the log will hold of them.

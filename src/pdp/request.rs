@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::delegation::DelegatedRequest;
 use super::error::Must;
 use super::keys::{self, IdempotencyKey};
 use super::{Token, TupleFilter, WriteError};
@@ -64,10 +65,19 @@ pub struct Written {
     pub changed: usize,
 }
 
+/// What a commit is asked for with.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Changes of tuples.
+    Write(WriteRequest),
+    /// A change of roles, if the model lets the actor.
+    Delegated(Box<DelegatedRequest>),
+}
+
 /// A commit that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) request: WriteRequest,
+    pub(super) request: Asked,
     /// The fingerprints of the key and of the rest.
     pub(super) keyed: Option<(Fingerprint, Fingerprint)>,
     pub(super) reply: oneshot::Sender<Reply>,
@@ -96,6 +106,13 @@ impl Job {
         // Here and not in the writer's thread, which everybody waits for.
         let keyed = request.key.map(|key| (key.fingerprint(), keys::body_of(&request)));
         let (reply, answer) = oneshot::channel();
-        Ok((Self { request, keyed, reply }, answer))
+        Ok((Self { request: Asked::Write(request), keyed, reply }, answer))
+    }
+
+    pub(super) fn delegated(request: DelegatedRequest) -> (Self, oneshot::Receiver<Reply>) {
+        let body = |key: IdempotencyKey| (key.fingerprint(), keys::body_of_delegated(&request));
+        let keyed = request.key.map(body);
+        let (reply, answer) = oneshot::channel();
+        (Self { request: Asked::Delegated(Box::new(request)), keyed, reply }, answer)
     }
 }

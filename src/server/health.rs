@@ -9,10 +9,11 @@ use super::stage::Stage;
 use crate::api::pb::v1 as pb;
 
 /// The names that say whether the service answers: the whole of it, and each part of the API.
-const READINESS: [&str; 4] = [
+const READINESS: [&str; 5] = [
     "",
     pb::authorization_service_server::SERVICE_NAME,
     pb::tuple_service_server::SERVICE_NAME,
+    pb::delegation_service_server::SERVICE_NAME,
     pb::model_service_server::SERVICE_NAME,
 ];
 

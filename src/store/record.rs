@@ -85,6 +85,8 @@ struct TupleRecord {
     grantor: String,
     #[prost(string, tag = "8")]
     reason: String,
+    #[prost(sint64, optional, tag = "9")]
+    granted_at: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -309,6 +311,7 @@ fn tuple_record(tuple: &Tuple) -> Result<TupleRecord, StoreError> {
         condition: tuple.condition.as_ref().map(condition_record).transpose()?,
         grantor: tuple.grantor.clone(),
         reason: tuple.reason.clone(),
+        granted_at: tuple.granted_at.map(|time| time.0),
         ..key_record(&tuple.key)
     })
 }
@@ -353,6 +356,7 @@ fn tuple(record: TupleRecord) -> Result<Tuple, StoreError> {
         condition: record.condition.as_ref().map(condition).transpose()?,
         grantor: record.grantor,
         reason: record.reason,
+        granted_at: record.granted_at.map(Time),
     })
 }
 

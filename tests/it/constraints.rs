@@ -345,7 +345,7 @@ fn so_many_tuples_are_looked_at_for_a_commit_and_no_more() {
     let (change, error) = refused(&world, go());
     let limit = CONSTRAINT_TUPLES_MAX;
     assert_eq!(
-        (change, error.clone()),
+        (change, error),
         (
             0,
             ConstraintError::TooLarge {

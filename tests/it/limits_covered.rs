@@ -103,6 +103,10 @@ const COVERED: &[(&str, &[&str])] = &[
         &["constraints.rs so_many_tuples_are_looked_at_for_a_commit_and_no_more"],
     ),
     (
+        "NEW_SCOPE_TUPLES_MAX",
+        &["wire/granting/refusals.rs a_scope_that_only_expired_tuples_name_is_new_if_they_are_few"],
+    ),
+    (
         "IDEMPOTENCY_KEY_BYTES_MAX",
         &["wire/writes.rs a_malformed_key_is_refused_and_one_of_the_limit_is_not"],
     ),

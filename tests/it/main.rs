@@ -12,6 +12,7 @@ mod activation;
 mod cli;
 mod cli_batch;
 mod cli_batch_served;
+mod cli_delegation;
 mod cli_examples;
 mod cli_export;
 mod cli_import;

@@ -10,10 +10,11 @@ use crate::api::pb;
 use crate::api::status::ERROR_DOMAIN;
 use crate::index::NotIndexable;
 use crate::model::admission::{NotAdmitted, admit};
+use crate::model::form::DelegatedOp;
 use crate::model::names::{Name, SyntaxError};
-use crate::model::tuple::{Revision, Tuple, TupleKey};
+use crate::model::tuple::{Revision, Time, Tuple, TupleKey};
 use crate::model::{SourceFiles, load};
-use crate::pdp::{Must, Token};
+use crate::pdp::{Must, Operation, Token};
 
 /// Every variant of an error beside its row. The match has no other use than to fail to compile when
 /// a variant is added that the list lacks.
@@ -223,29 +224,10 @@ fn every_error_of_a_write_has_its_row() {
         WriteError::Hierarchy { error: HierarchyError::TooLarge { .. }, .. }
             => hierarchy(HierarchyError::TooLarge { tuple: tuple(), limit: 9 })
             => ResourceExhausted "HIERARCHY_TOO_LARGE",
-        WriteError::Constraint { error: ConstraintError::Exclusive { .. }, .. }
-            => constraint(ConstraintError::Exclusive {
-                constraint: "duties".into(),
-                scope: "org:a".into(),
-                subject: "user:b".into(),
-                role: "payer".into(),
-                other: "approver".into(),
-            }) => FailedPrecondition "CONSTRAINT_EXCLUSIVE",
-        WriteError::Constraint { error: ConstraintError::AtMost { .. }, .. }
-            => constraint(ConstraintError::AtMost {
-                constraint: "few".into(),
-                scope: "org:a".into(),
-                role: "admin".into(),
-                limit: 3,
-            }) => FailedPrecondition "CONSTRAINT_AT_MOST",
-        WriteError::Constraint { error: ConstraintError::KeepOne { .. }, .. }
-            => constraint(ConstraintError::KeepOne {
-                constraint: "one".into(),
-                scope: "org:a".into(),
-                role: "admin".into(),
-            }) => FailedPrecondition "CONSTRAINT_KEEP_ONE",
-        WriteError::Constraint { error: ConstraintError::TooLarge { .. }, .. }
-            => constraint(too_many()) => ResourceExhausted "CONSTRAINT_TOO_LARGE",
+        WriteError::Constraint { .. } => constraint(too_many())
+            => ResourceExhausted "CONSTRAINT_TOO_LARGE",
+        WriteError::Delegation(_) => WriteError::Delegation(Box::new(DelegationError::Ended))
+            => InvalidArgument "INVALID_FIELD",
         WriteError::TooLarge { .. } => WriteError::TooLarge { bytes: 2, limit: 1 }
             => InvalidArgument "COMMIT_TOO_LARGE",
         WriteError::Unstorable { .. } => WriteError::Unstorable { reason: tuple() }
@@ -256,6 +238,106 @@ fn every_error_of_a_write_has_its_row() {
             => Unavailable "OUTCOME_UNKNOWN",
         WriteError::Unavailable(_) => WriteError::Unavailable("/a/path".into())
             => Unavailable "STORE_UNAVAILABLE",
+    });
+}
+
+#[test]
+fn every_constraint_has_its_row() {
+    let text = |text: &str| -> Box<str> { text.into() };
+    let (constraint, scope, role) = (text("c"), text("org:a"), text("payer"));
+    let (subject, other) = (text("user:b"), text("approver"));
+    let keep_one = ConstraintError::KeepOne { constraint, scope, role };
+    let (constraint, scope, role) = (text("c"), text("org:a"), text("payer"));
+    let at_most = ConstraintError::AtMost { constraint, scope, role, limit: 3 };
+    let (constraint, scope, role) = (text("c"), text("org:a"), text("payer"));
+    let exclusive = ConstraintError::Exclusive { constraint, scope, subject, role, other };
+    let code = Code::FailedPrecondition;
+    for (error, code, reason) in [
+        (exclusive, code, "CONSTRAINT_EXCLUSIVE"),
+        (at_most, code, "CONSTRAINT_AT_MOST"),
+        (keep_one, code, "CONSTRAINT_KEEP_ONE"),
+        (too_many(), Code::ResourceExhausted, "CONSTRAINT_TOO_LARGE"),
+    ] {
+        let text = error.to_string();
+        assert_sent(WriteError::Constraint { change: 1, error }.into(), code, reason, &text);
+    }
+}
+
+fn denied(reason: Reason) -> DelegationError {
+    DelegationError::Denied {
+        field: "role",
+        reason,
+        missing: vec!["hour".into()],
+        actor: "user:a".into(),
+        verb: "invite".into(),
+        role: "admin".into(),
+        scope: "org:a".into(),
+    }
+}
+
+#[test]
+fn every_denial_of_a_delegated_change_has_its_row() {
+    for (reason, text) in [
+        (Reason::NotDelegated, "NOT_DELEGATED"),
+        (Reason::NotBindable, "NOT_BINDABLE"),
+        (Reason::TargetNotEligible, "TARGET_NOT_ELIGIBLE"),
+        (Reason::MissingContext, "MISSING_CONTEXT"),
+    ] {
+        assert_sent(denied(reason).into(), Code::PermissionDenied, text, text);
+    }
+}
+
+#[test]
+fn every_error_of_a_delegated_change_has_its_row() {
+    let tuple = || "org:a#admin@user:b".to_owned();
+    let question = || QuestionError::Syntax { field: "role", error: syntax() };
+    let terms = DelegationError::OtherTerms {
+        field: "role",
+        tuple: tuple(),
+        terms: Terms::Longer { until: Some(Time(7)) },
+    };
+    table!(DelegationError {
+        DelegationError::Question(_) => DelegationError::Question(question())
+            => InvalidArgument "INVALID_FIELD",
+        DelegationError::OperationNotDelegated { .. } => DelegationError::OperationNotDelegated {
+                operation: Operation(DelegatedOp::Grant),
+            } => FailedPrecondition "OPERATION_NOT_DELEGATED",
+        DelegationError::Denied { .. } => denied(Reason::NotDelegated)
+            => PermissionDenied "NOT_DELEGATED",
+        DelegationError::Engine(_)
+            => DelegationError::Engine(EngineError::DepthExceeded { limit: 32 })
+            => FailedPrecondition "DEPTH_EXCEEDED",
+        DelegationError::HasSource { .. }
+            => DelegationError::HasSource { tuple: tuple(), source_name: "idp".into() }
+            => PermissionDenied "TARGET_HAS_SOURCE",
+        DelegationError::NotHeld { .. } => DelegationError::NotHeld { tuple: tuple() }
+            => FailedPrecondition "ROLE_NOT_HELD",
+        DelegationError::OtherTerms { .. } => terms => FailedPrecondition "HELD_ON_OTHER_TERMS",
+        DelegationError::NothingReplaced { .. }
+            => DelegationError::NothingReplaced { verb: "invite".into() }
+            => InvalidArgument "INVALID_FIELD",
+        DelegationError::SameRole { .. } => DelegationError::SameRole { role: "admin".into() }
+            => InvalidArgument "INVALID_FIELD",
+        DelegationError::Ended => DelegationError::Ended => InvalidArgument "INVALID_FIELD",
+        DelegationError::Parent { .. }
+            => DelegationError::Parent { error: not_admitted("org:a#admin@org:b") }
+            => InvalidArgument "TUPLE_NOT_ADMITTED",
+        DelegationError::NotAParent { .. }
+            => DelegationError::NotAParent { relation: "twin".into() }
+            => InvalidArgument "INVALID_FIELD",
+        DelegationError::ScopeExists { .. }
+            => DelegationError::ScopeExists { scope: "org:a".into() }
+            => FailedPrecondition "SCOPE_EXISTS",
+        DelegationError::Hierarchy(_)
+            => DelegationError::Hierarchy(HierarchyError::Cycle { tuple: tuple(), path: tuple() })
+            => FailedPrecondition "HIERARCHY_CYCLE",
+        DelegationError::Constraint { .. }
+            => DelegationError::Constraint { field: "role", error: too_many() }
+            => ResourceExhausted "CONSTRAINT_TOO_LARGE",
+        DelegationError::Fault(_) => DelegationError::Fault("/a/path".into())
+            => Internal "INTERNAL",
+        DelegationError::IndexFull => DelegationError::IndexFull
+            => ResourceExhausted "INDEX_FULL",
     });
 }
 

@@ -28,7 +28,7 @@ Example:
   echo org:acme#viewer@user:bob | bailiwick import --format text --delete
 
 Tuples are JSON lines as `export` prints them, CSV with the columns
-scope,role,subject and perhaps source,expires_at,condition,context,grantor,reason
+scope,role,subject and perhaps source,expires_at,condition,context,grantor,reason,granted_at
 in any order, or lines `scope#role@subject`. Each is stored, in place of a tuple
 with its scope, role, subject and source; of two lines for the same tuple the
 later one wins. --create and --delete say otherwise.

@@ -125,6 +125,8 @@ fn everything_but_the_key_and_validate_only_is_in_the_fingerprint() {
     edit(&|t| t.expires_at = Some(Time(-8)));
     edit(&|t| t.condition = None);
     edit(&|t| t.grantor.clear());
+    edit(&|t| t.granted_at = Some(Time(-7)));
+    edit(&|t| t.granted_at = Some(Time(7)));
     edit(&|t| t.reason.push('!'));
     edit(&|t| (t.grantor, t.reason) = ("user:bosso".to_owned(), "n call".to_owned()));
     edits.extend(

@@ -96,6 +96,20 @@ const FROZEN_KEYED_CHECKPOINT: &str = "\
     0208ac0211efcdab8967452301188080f28183898506221d0a02643112170a0a6d6f64656c2e7961\
     6d6c12096d6f64656c3a20780a28e8073007";
 
+/// What follows the bytes of `FROZEN_TUPLE` where the tuple says when it was granted.
+const FROZEN_GRANTED_AT: &str = "488080f28183898506";
+
+fn granted_tuple() -> Tuple {
+    Tuple { granted_at: Some(sample_commit().time), ..sample_tuple() }
+}
+
+#[test]
+fn a_tuple_that_says_when_it_was_granted_is_the_frozen_one() {
+    let frozen = bytes(&[FROZEN_TUPLE, FROZEN_GRANTED_AT].concat());
+    assert_eq!(decode_tuple(&frozen).unwrap(), granted_tuple());
+    assert_eq!(hex(&encode_tuple(&granted_tuple()).unwrap()), hex(&frozen));
+}
+
 #[test]
 fn old_bytes_decode_for_ever() {
     assert_eq!(decode_commit(&bytes(FROZEN_COMMIT)).unwrap(), sample_commit());

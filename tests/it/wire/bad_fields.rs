@@ -25,6 +25,7 @@ fn valid(method: &Method) -> Vec<u8> {
             let changes = vec![touch("doc:d1#viewer@user:ana")];
             pb::WriteTuplesRequest { changes, ..Default::default() }.encode_to_vec()
         }
+        "Grant" | "Revoke" | "Replace" | "CanGrant" | "ListGrantableRoles" => delegated(name),
         // Everything in them may be left out.
         "ReadTuples" | "GetModel" => Vec::new(),
         "ListModelRoles" | "ListModelPermissions" | "ListModelMatrices" => Vec::new(),
@@ -33,6 +34,28 @@ fn valid(method: &Method) -> Vec<u8> {
             pb::ListModelMatrixRowsRequest { matrix, ..Default::default() }.encode_to_vec()
         }
         _ => panic!("{}: say here what a request is that is answered", method.path),
+    }
+}
+
+/// A request of `DelegationService` that is well-formed.
+fn delegated(name: &str) -> Vec<u8> {
+    let [actor, target, scope] = ["user:ana", "user:bo", "org:acme"].map(str::to_owned);
+    let (role, new_role, verb) = ("guest".to_owned(), "engineer".to_owned(), "invite".to_owned());
+    let parent = Some(pb::ScopeParent { relation: "parent".into(), object: "platform:p".into() });
+    match name {
+        "Grant" => pb::GrantRequest { actor, target, scope, role, parent, ..Default::default() }
+            .encode_to_vec(),
+        "Revoke" => {
+            pb::RevokeRequest { actor, target, scope, role, ..Default::default() }.encode_to_vec()
+        }
+        "Replace" => {
+            pb::ReplaceRequest { actor, target, scope, role, new_role, ..Default::default() }
+                .encode_to_vec()
+        }
+        "CanGrant" => {
+            pb::CanGrantRequest { actor, scope, role, verb, ..Default::default() }.encode_to_vec()
+        }
+        _ => pb::ListGrantableRolesRequest { actor, scope, ..Default::default() }.encode_to_vec(),
     }
 }
 
@@ -145,6 +168,10 @@ async fn strings_that_nothing_is_called_are_refused_everywhere_with_their_path()
                 assert!(is_free_text && text == "a b", "{what} is answered");
                 continue;
             };
+            let is_fine = is_free_text && text == "a b" && refused.reason != "INVALID_FIELD";
+            if is_fine || is_not_served(&refused, &place) {
+                continue;
+            }
             assert_eq!(refused.code, Code::InvalidArgument, "{what}: {}", refused.message);
             assert_eq!(refused.field, place.path, "{what}: {}", refused.message);
             assert!(refused.message.len() < 500, "{what}: quoted in full");
@@ -165,6 +192,11 @@ async fn strings_that_must_be_there_are_missed_with_their_path() {
             "WriteTuples",
             &["changes[0].tuple.scope", "changes[0].tuple.role", "changes[0].tuple.subject"],
         ),
+        ("Grant", &["actor", "target", "role", "scope", "parent.relation", "parent.object"]),
+        ("Revoke", &["actor", "target", "role", "scope"]),
+        ("Replace", &["actor", "target", "role", "new_role", "scope"]),
+        ("CanGrant", &["actor", "verb", "role", "scope"]),
+        ("ListGrantableRoles", &["actor", "scope"]),
     ];
     let mut asked = 0;
     for (method, place) in all_texts() {
@@ -180,7 +212,7 @@ async fn strings_that_must_be_there_are_missed_with_their_path() {
         assert_eq!(found, (Code::InvalidArgument, "INVALID_FIELD", place.path.as_str()));
         asked += 1;
     }
-    assert_eq!(asked, 12);
+    assert_eq!(asked, 33);
 }
 
 /// A `Struct` of one key with this value.

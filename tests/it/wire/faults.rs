@@ -109,7 +109,7 @@ async fn unknown_methods_and_encodings_are_unimplemented() {
 async fn health_says_what_it_does_not_know() {
     let service = Service::start().await;
     let mut health = HealthClient::new(service.channel().await);
-    for name in ["", "bailiwick.v1.AuthorizationService", "bailiwick.v1.TupleService"] {
+    for name in ["", "bailiwick.v1.AuthorizationService", "bailiwick.v1.DelegationService"] {
         let request = HealthCheckRequest { service: name.into() };
         let answer = health.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
@@ -125,6 +125,7 @@ async fn reflection_lists_the_services_in_both_versions() {
     let channel = service.channel().await;
     let expected = [
         "bailiwick.v1.AuthorizationService",
+        "bailiwick.v1.DelegationService",
         "bailiwick.v1.ModelService",
         "bailiwick.v1.TupleService",
         "grpc.health.v1.Health",

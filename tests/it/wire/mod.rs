@@ -12,6 +12,7 @@ mod exactly;
 mod faults;
 mod foreign_tokens;
 mod fuzz;
+mod granting;
 mod hostile;
 mod limits;
 mod linear;

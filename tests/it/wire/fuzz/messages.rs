@@ -13,7 +13,7 @@ use crate::wire::schema::{Kind, Method, STRUCT, Schema, is_repeated, kind_of, nu
 /// Answers' texts that are kept for later requests.
 const KEPT: usize = 256;
 /// Fields without which a message says nothing.
-const NEEDED: [&str; 10] = [
+const NEEDED: [&str; 14] = [
     "subject",
     "permission",
     "scope",
@@ -24,6 +24,10 @@ const NEEDED: [&str; 10] = [
     "operation",
     "tuple",
     "matrix",
+    "actor",
+    "target",
+    "verb",
+    "new_role",
 ];
 
 /// How far a request is from one that is answered.
@@ -278,7 +282,12 @@ impl Maker<'_> {
         }
         let random = &mut self.random;
         match field {
-            "target" => theme["subject"].clone(),
+            "actor" | "target" => theme["subject"].clone(),
+            "new_role" => theme["role"].clone(),
+            "relation" => "parent".to_owned(),
+            "verb" if !self.words.verbs.is_empty() => {
+                self.words.verbs[random.usize(..self.words.verbs.len())].clone()
+            }
             "source" => ["", "hr", "crm"][random.usize(..3)].to_owned(),
             "name" if !self.words.conditions.is_empty() => {
                 self.words.conditions[random.usize(..self.words.conditions.len())].0.clone()

@@ -37,6 +37,7 @@ pub(super) struct Words {
     /// Subject sets that some role is bound by.
     sets: Vec<(TypeId, String)>,
     pub(super) matrices: Vec<String>,
+    pub(super) verbs: Vec<String>,
     /// Conditions, and their parameters with the kind of each.
     pub(super) conditions: Vec<(String, Vec<(String, String)>)>,
 }
@@ -91,7 +92,8 @@ impl Words {
         });
         let conditions = conditions.collect();
         let matrices = model.matrices.iter().map(|matrix| matrix.name.clone()).collect();
-        Self { matrices, bindable, questions, types, all, sets, conditions, model }
+        let verbs = model.delegation.verbs.iter().map(|verb| verb.name.to_string()).collect();
+        Self { matrices, verbs, bindable, questions, types, all, sets, conditions, model }
     }
 
     fn object(&self, of: TypeId, ids: &str, random: &mut fastrand::Rng) -> String {
