@@ -4,6 +4,7 @@
 mod authorization;
 mod codec;
 pub mod convert;
+mod dear;
 mod delegation;
 mod freshness;
 mod guard;

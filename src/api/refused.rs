@@ -7,8 +7,8 @@ use crate::engine::{ContextualError, EngineError, QuestionError, Reason};
 use crate::index::{ConstraintError, HierarchyError};
 use crate::model::admission::NotAdmitted;
 use crate::pdp::{
-    CursorError, DelegationError, Difference, FilterError, ReadError, Terms, WriteError,
-    precondition_path,
+    Bound, CursorError, DelegationError, Difference, FilterError, ReadError, Terms, TupleIdentity,
+    WriteError, precondition_path,
 };
 
 impl From<QuestionError> for ApiError {

@@ -133,8 +133,9 @@ impl World {
 }
 
 fn judge_question(reading: &Reading, asked: &Question) -> Result<(), String> {
-    let Question { subject, permission, scope, .. } = asked;
-    let words = format!("`{subject} {permission} {scope}`");
+    let Question { subject, permission, scope, target, .. } = asked;
+    let about = target.as_ref().map(|target| format!(" about `{target}`")).unwrap_or_default();
+    let words = format!("`{subject} {permission} {scope}`{about}");
     compare(&words, (asked.expect, asked.reason.as_deref()), answer(reading, asked))
 }
 
@@ -177,9 +178,13 @@ fn compare(
 }
 
 fn answer(reading: &Reading, asked: &Question) -> Answer {
-    let Question { subject, permission, scope, context, .. } = asked;
+    let Question { subject, permission, scope, target, context, .. } = asked;
     let question = CheckedContext::new(context.clone())
-        .and_then(|context| reading.question(subject, permission, scope, context));
+        .and_then(|context| reading.question(subject, permission, scope, context))
+        .and_then(|question| match target {
+            Some(target) => question.with_target(reading.model(), target),
+            None => Ok(question),
+        });
     match question {
         Ok(question) => decided(reading.check(&question, false)),
         Err(error) => invalid(error),

@@ -9,6 +9,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::client::ClientArgs;
 use super::end::EndArgs;
+use super::retry::did_nothing;
+use super::tuple_form::has_ended;
 use super::tuple_text::{parse_filter, parse_tuple};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;

@@ -18,8 +18,8 @@ mod value;
 mod view;
 mod witness;
 
-pub use check::check;
-pub use contextual::{ContextualError, with_contextual};
+pub use check::{check, check_within};
+pub use contextual::{ContextualError, with_contextual, with_contextual_within};
 pub use delegated::{DelegatedQuestion, delegated};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;

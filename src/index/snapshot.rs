@@ -14,6 +14,7 @@ use super::part::{
     Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_scope, by_subject,
     subject_bounds,
 };
+use super::sources::Sources;
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Tuple, TupleCondition, TupleKey};

@@ -401,6 +401,10 @@ pub struct Model {
     pub permissions: BTreeMap<Name, Permission>,
     /// Its matrices, in the author's order.
     pub matrices: Vec<Matrix>,
+    /// Who may give, take and change which roles; empty if the model says nothing of it.
+    pub delegation: Delegation,
+    /// Rules that hold at scopes whatever is delegated, in the author's order.
+    pub constraints: Vec<Constraint>,
     pub(crate) names: Vec<Name>,
     pub(crate) name_ids: HashMap<Name, NameId>,
     pub(crate) type_ids: HashMap<Name, TypeId>,
@@ -453,6 +457,18 @@ impl Model {
     #[must_use]
     pub fn condition(&self, id: ConditionId) -> Option<&Condition> {
         self.conditions.get(usize::from(id.0))
+    }
+
+    /// The verb of delegation of this name.
+    #[must_use]
+    pub fn delegated_verb(&self, name: &str) -> Option<&DelegatedVerb> {
+        self.delegation.verbs.iter().find(|verb| verb.name.as_str() == name)
+    }
+
+    /// The verb that does this, if the model has one.
+    #[must_use]
+    pub fn verb_that(&self, op: DelegatedOp) -> Option<&DelegatedVerb> {
+        self.delegation.verbs.iter().find(|verb| verb.op == Some(op))
     }
 
     /// The condition of this name.

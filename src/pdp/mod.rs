@@ -37,7 +37,7 @@ pub use delegation::{
     DelegatedChange, DelegatedRequest, DelegationError, Operation, Parent, Terms,
 };
 pub(crate) use error::precondition_path;
-pub use error::{FilterError, Must, OpenError, WriteError};
+pub use error::{FilterError, Must, OpenError, TupleIdentity, WriteError};
 pub use grantable::GrantQuestion;
 pub use keys::IdempotencyKey;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};

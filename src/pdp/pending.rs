@@ -12,10 +12,9 @@ use super::keys::KeyedCommits;
 use super::request::{Asked, Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
 use crate::engine::Plan;
-use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents};
+use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents_within};
 use crate::model::admission::admit;
-use crate::model::limits::CONSTRAINT_TUPLES_MAX;
-use crate::model::names::quoted;
+use crate::model::limits::{CONSTRAINT_TUPLES_MAX, HIERARCHY_WALK_TUPLES_MAX};
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
 

@@ -141,6 +141,22 @@ impl Reading {
         decided
     }
 
+    /// Decides if that takes no more steps than there are left; they become fewer. `None`: it takes more.
+    ///
+    /// # Errors
+    /// A limit was hit and decides.
+    pub fn check_within(
+        &self,
+        question: &Question,
+        with_grant: bool,
+        left: &mut u64,
+    ) -> Option<Result<Decision, EngineError>> {
+        let (snapshot, plan) = (self.snapshot(), &self.published.plan);
+        let decided = engine::check_within(snapshot, plan, question, self.now, with_grant, left)?;
+        self.published.work.decided(outcome(&decided));
+        Some(decided)
+    }
+
     /// Decides a delegated question.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod cli_import;
 mod cli_import_served;
 mod cli_paper;
 mod cli_reads;
+mod cli_restart;
 mod constraints;
 mod contextual;
 mod delegation;

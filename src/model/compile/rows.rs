@@ -415,7 +415,9 @@ pub(super) fn cell_value(word: &Word, draft: &mut Draft) -> Option<bool> {
 
 /// Gates that must all hold, as one text.
 pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let texts: Vec<&str> = texts.collect();
+    // A row and a role may ask the same.
+    let mut seen = HashSet::new();
+    let texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
     if let [only] = texts.as_slice() {
         return (*only).to_owned();
     }

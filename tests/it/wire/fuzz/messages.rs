@@ -13,7 +13,7 @@ use crate::wire::schema::{Kind, Method, STRUCT, Schema, is_repeated, kind_of, nu
 /// Answers' texts that are kept for later requests.
 const KEPT: usize = 256;
 /// Fields without which a message says nothing.
-const NEEDED: [&str; 14] = [
+const NEEDED: [&str; 13] = [
     "subject",
     "permission",
     "scope",
@@ -25,7 +25,6 @@ const NEEDED: [&str; 14] = [
     "tuple",
     "matrix",
     "actor",
-    "target",
     "verb",
     "new_role",
 ];
