@@ -8,7 +8,8 @@ use super::page::List;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use crate::model::form::{
-    Cell, ConditionId, EdgeDef, Matrix, Model, RoleDef, Row, SubjectForm, TypeDef, TypeId,
+    Cell, ConditionId, Constraint, ConstraintRule, DelegatedOp, DelegationCell, DelegationRow,
+    EdgeDef, Matrix, Model, RoleDef, Row, SubjectForm, TypeDef, TypeId,
 };
 use crate::model::names::quoted;
 use crate::model::suggest::nearest;
@@ -113,6 +114,48 @@ impl pb::model_service_server::ModelService for Adapter {
             digest: model.digest.clone(),
         }))
     }
+
+    async fn list_model_delegation(
+        &self,
+        request: Request<pb::ListModelDelegationRequest>,
+    ) -> Result<Response<pb::ListModelDelegationResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let list = list(model, "delegation");
+        let page = list.page(request.page_size, &request.page_token, |before| {
+            lines(model).skip(before).map(|(row, cell)| line_to_wire(model, row, cell))
+        })?;
+        Ok(Response::new(pb::ListModelDelegationResponse {
+            lines: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+
+    async fn list_model_constraints(
+        &self,
+        request: Request<pb::ListModelConstraintsRequest>,
+    ) -> Result<Response<pb::ListModelConstraintsResponse>, Status> {
+        let request = request.into_inner();
+        let reading = self.shared.pdp()?.read();
+        let model = reading.model();
+        let list = list(model, "constraints");
+        let page = list.page(request.page_size, &request.page_token, |before| {
+            let constraints = model.constraints.iter().skip(before);
+            constraints.map(|constraint| constraint_to_wire(model, constraint))
+        })?;
+        Ok(Response::new(pb::ListModelConstraintsResponse {
+            constraints: page.entries,
+            next_page_token: page.next_token,
+            digest: model.digest.clone(),
+        }))
+    }
+}
+
+/// The lines of the delegation table.
+fn lines(model: &Model) -> impl Iterator<Item = (&DelegationRow, &DelegationCell)> {
+    model.delegation.rows.iter().flat_map(|row| row.cells.iter().map(move |cell| (row, cell)))
 }
 
 fn list<'m>(model: &'m Model, name: &'static str) -> List<'m> {
@@ -141,6 +184,8 @@ fn counts(model: &Model) -> pb::ModelCounts {
         matrix_rows: count(model.matrices.iter().map(|matrix| matrix.rows.len()).sum()),
         facts: count(model.facts.len()),
         conditions: count(model.conditions.len()),
+        delegation_lines: count(lines(model).count()),
+        constraints: count(model.constraints.len()),
     }
 }
 
@@ -199,17 +244,58 @@ fn matrix_to_wire(model: &Model, matrix: &Matrix) -> pb::ModelMatrix {
     }
 }
 
-fn row_to_wire(model: &Model, row: &Row) -> pb::ModelRow {
-    let cell = |cell: &Cell| match cell {
+fn line_to_wire(
+    model: &Model,
+    row: &DelegationRow,
+    cell: &DelegationCell,
+) -> pb::ModelDelegationLine {
+    let verb = model.delegation.verbs.get(row.verb);
+    let op = match verb.and_then(|verb| verb.op) {
+        Some(DelegatedOp::Grant) => "grant",
+        Some(DelegatedOp::Revoke) => "revoke",
+        Some(DelegatedOp::Replace) => "replace",
+        None => "",
+    };
+    pb::ModelDelegationLine {
+        actor_role: model.name_of(cell.role).to_owned(),
+        actor_bound: model.type_name(cell.bound).to_owned(),
+        verb: verb.map(|verb| verb.name.to_string()).unwrap_or_default(),
+        op: op.to_owned(),
+        target_role: model.name_of(row.role).to_owned(),
+        target_bound: model.type_name(row.bound).to_owned(),
+        cell: cell_text(&cell.cell),
+    }
+}
+
+fn constraint_to_wire(model: &Model, constraint: &Constraint) -> pb::ModelConstraint {
+    let (rule, roles, count) = match &constraint.rule {
+        ConstraintRule::Exclusive(roles) => ("exclusive", roles.as_slice(), 0),
+        ConstraintRule::AtMost { role, count } => ("at_most", std::slice::from_ref(role), *count),
+        ConstraintRule::KeepOne { role } => ("keep_one", std::slice::from_ref(role), 0),
+    };
+    pb::ModelConstraint {
+        name: constraint.name.to_string(),
+        at: model.type_name(constraint.at).to_owned(),
+        rule: rule.to_owned(),
+        roles: roles.iter().map(|role| model.name_of(*role).to_owned()).collect(),
+        count,
+    }
+}
+
+fn cell_text(cell: &Cell) -> String {
+    match cell {
         Cell::No => "no".to_owned(),
         Cell::Yes => "yes".to_owned(),
         Cell::If(gate) => format!("if {gate}"),
-    };
+    }
+}
+
+fn row_to_wire(model: &Model, row: &Row) -> pb::ModelRow {
     let permission = model.name_of(row.permission);
     let section = model.permissions.get(permission).map(|listed| listed.section.clone());
     pb::ModelRow {
         permission: permission.to_owned(),
-        cells: row.cells.iter().map(cell).collect(),
+        cells: row.cells.iter().map(cell_text).collect(),
         section: section.unwrap_or_default(),
     }
 }

@@ -23,14 +23,19 @@ const ATTEMPTS: u32 = 5;
 Example:
   bailiwick model show
   bailiwick model show --matrix roles
+  bailiwick model show --delegation
 
 Prints its name, its digest, since when it is in force, and what became of the last proposal. With
 --matrix it prints that matrix as `bailiwick model matrix` prints a directory's, so that the two can be
-compared.")]
+compared. With --delegation it prints who may give, take and change which roles, a line per actor's
+role, verb and target's role.")]
 pub(super) struct Args {
     /// Print the rows of this matrix instead
     #[arg(long, value_name = "NAME")]
     matrix: Option<String>,
+    /// Print the delegation table instead
+    #[arg(long, conflicts_with = "matrix")]
+    delegation: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -46,6 +51,14 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
                     writeln!(out, "{}", matrix.json())?;
                 } else {
                     write!(out, "{}", matrix.csv()?)?;
+                }
+            }
+            None if args.delegation => {
+                let lines = whole_delegation(&mut client).await.map_err(refused)?;
+                if args.client.is_json() {
+                    writeln!(out, "{}", delegation_json(&lines))?;
+                } else {
+                    write!(out, "{}", delegation_csv(&lines)?)?;
                 }
             }
             None => {
@@ -74,14 +87,17 @@ fn write_summary(out: &mut dyn Write, model: &pb::GetModelResponse) -> Result<()
     let counts = model.counts.unwrap_or_default();
     writeln!(
         out,
-        "types {}, roles {}, permissions {}, matrices {} with {} rows, facts {}, conditions {}",
+        "types {}, roles {}, permissions {}, matrices {} with {} rows, facts {}, conditions {}, \
+         delegation {} lines, constraints {}",
         counts.types,
         counts.roles,
         counts.permissions,
         counts.matrices,
         counts.matrix_rows,
         counts.facts,
-        counts.conditions
+        counts.conditions,
+        counts.delegation_lines,
+        counts.constraints
     )?;
     let Some(last) = &model.last_proposal else { return Ok(()) };
     let when = last.time.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -120,6 +136,8 @@ fn summary_json(model: &pb::GetModelResponse) -> Value {
             "matrix_rows": counts.matrix_rows,
             "facts": counts.facts,
             "conditions": counts.conditions,
+            "delegation_lines": counts.delegation_lines,
+            "constraints": counts.constraints,
         },
         "last_proposal": last,
         "revision": model.revision,
@@ -190,6 +208,63 @@ async fn read_matrix(
         }
         request.page_token = page.next_page_token;
     }
+}
+
+/// The lines of the delegation table, all under one model.
+async fn whole_delegation(
+    client: &mut ModelServiceClient<Channel>,
+) -> Result<Vec<pb::ModelDelegationLine>, Status> {
+    let mut attempt = 1;
+    loop {
+        match read_delegation(client).await {
+            Err(status) if attempt < ATTEMPTS && is_changed(&status) => attempt += 1,
+            read => return read,
+        }
+    }
+}
+
+async fn read_delegation(
+    client: &mut ModelServiceClient<Channel>,
+) -> Result<Vec<pb::ModelDelegationLine>, Status> {
+    let page_size = u32::try_from(MODEL_PAGE_ENTRIES_MAX).unwrap_or_default();
+    let mut request = pb::ListModelDelegationRequest { page_size, page_token: String::new() };
+    let mut lines = Vec::new();
+    loop {
+        let page = client.list_model_delegation(request.clone()).await?.into_inner();
+        lines.extend(page.lines);
+        if page.next_page_token.is_empty() {
+            return Ok(lines);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn delegation_csv(lines: &[pb::ModelDelegationLine]) -> Result<String, CliError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = ["actor_role", "verb", "op", "target_role", "allowed"];
+    writer.write_record(header).map_err(CliError::failed)?;
+    for line in lines {
+        let actor = format!("{}@{}", line.actor_role, line.actor_bound);
+        let target = format!("{}@{}", line.target_role, line.target_bound);
+        let record = [&actor, &line.verb, &line.op, &target, &line.cell];
+        writer.write_record(record).map_err(CliError::failed)?;
+    }
+    let bytes = writer.into_inner().map_err(CliError::failed)?;
+    String::from_utf8(bytes).map_err(CliError::failed)
+}
+
+fn delegation_json(lines: &[pb::ModelDelegationLine]) -> Value {
+    let role = |name: &str, bound: &str| json!({ "role": name, "bound": bound });
+    let lines = lines.iter().map(|line| {
+        json!({
+            "actor": role(&line.actor_role, &line.actor_bound),
+            "verb": line.verb,
+            "op": line.op,
+            "target": role(&line.target_role, &line.target_bound),
+            "allowed": line.cell,
+        })
+    });
+    json!({ "delegation": lines.collect::<Vec<_>>() })
 }
 
 impl Whole {

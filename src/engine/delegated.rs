@@ -113,7 +113,7 @@ pub fn delegated(
     ) else {
         return answer(Reason::NotDelegated);
     };
-    let mut asker = Asker {
+    let mut deciding = Deciding {
         view: &view,
         plan,
         scope,
@@ -123,18 +123,18 @@ pub fn delegated(
         missing: BTreeSet::new(),
     };
     let gate = model.delegation.role_gates.get(&key).filter(|_| gives);
-    let mut value = asker.value(actor, row);
+    let mut value = deciding.value(actor, row);
     if value == Value::No {
         return answer(Reason::NotDelegated);
     }
     if let Some(helper) = gate.and_then(|gate| gate.scope) {
-        value = value.and(asker.value(actor, helper));
+        value = value.and(deciding.value(actor, helper));
         if value == Value::No {
             return answer(Reason::NotBindable);
         }
     }
     if let Some(helper) = gate.and_then(|gate| gate.subject) {
-        value = value.and(asker.value_for_target(helper));
+        value = value.and(deciding.value_for_target(helper));
         if value == Value::No {
             return answer(Reason::TargetNotEligible);
         }
@@ -145,7 +145,7 @@ pub fn delegated(
         Value::Unknown(why) => match limit(why) {
             Some(error) => Err(error),
             None => {
-                let missing = asker.missing.into_iter().collect();
+                let missing = deciding.missing.into_iter().collect();
                 Ok(Decision { reason: Reason::MissingContext, missing, grant: None })
             }
         },
@@ -173,7 +173,7 @@ fn can_hold(model: &Model, question: &DelegatedQuestion) -> bool {
 }
 
 /// Asks for helpers at one scope, for one subject after the other.
-struct Asker<'a> {
+struct Deciding<'a> {
     view: &'a View<'a>,
     plan: &'a Plan,
     scope: ObjectId,
@@ -183,10 +183,11 @@ struct Asker<'a> {
     missing: BTreeSet<String>,
 }
 
-impl Asker<'_> {
+impl Deciding<'_> {
     fn value(&mut self, subject: SubjectKey, helper: NameId) -> Value {
         let context = self.question.context.values();
         let mut eval = Eval::new(self.view, self.plan, subject, context, self.now);
+        eval.target = self.target;
         let value = ask(&mut eval, helper, self.scope);
         if matches!(value, Value::Unknown(_)) {
             self.missing.append(&mut eval.missing);

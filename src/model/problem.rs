@@ -115,6 +115,10 @@ impl Report {
         self.places.contains(at)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -38,6 +38,7 @@ mod ops;
 mod oracle;
 mod pdp;
 mod platform_cells;
+mod platform_delegation;
 mod refused_starts;
 mod repeats;
 mod schemas;

@@ -65,6 +65,7 @@ const ENERGY_HUB: Platform = Platform {
     files: &[
         ("model.yaml", include_str!("../../../models/energyhub/model.yaml")),
         ("permissions.csv", include_str!("../../../models/energyhub/permissions.csv")),
+        ("delegation.csv", include_str!("../../../models/energyhub/delegation.csv")),
     ],
     tuples: &[
         "location:plant1#parent@org:acme",
@@ -111,6 +112,7 @@ const VIRTA: Platform = Platform {
     files: &[
         ("model.yaml", include_str!("../../../models/virta/model.yaml")),
         ("permissions.csv", include_str!("../../../models/virta/permissions.csv")),
+        ("delegation.csv", include_str!("../../../models/virta/delegation.csv")),
     ],
     tuples: &[
         "station:s1#parent@org:acme",

@@ -32,6 +32,8 @@ type Bound = (TypeId, NameId);
 pub(super) struct OpenDelegation<'s> {
     verbs: Vec<OpenVerb<'s>>,
     rows: Vec<OpenRow>,
+    /// Every line was understood: what no row is about is a slip then.
+    is_whole: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(super) fn open<'s>(
 ) -> OpenDelegation<'s> {
     let Some(source) = source else { return OpenDelegation::default() };
     let verbs = verbs(&source.verbs, draft);
-    let mut delegation = OpenDelegation { verbs, rows: Vec::new() };
+    let mut delegation = OpenDelegation { verbs, ..OpenDelegation::default() };
     let Some(text) = files.get(&source.file.text) else {
         let known = files.names().filter(|name| name.ends_with(".csv"));
         let near = did_you_mean(&source.file.text, known);
@@ -73,12 +75,14 @@ pub(super) fn open<'s>(
         draft.report.push(&source.file.at, message);
         return delegation;
     };
+    let before = draft.report.count();
     let lines = delegation_table::read(&source.file.text, text, &mut draft.report);
     let mut reader = Reader::new(&delegation.verbs, draft);
     for line in &lines {
         reader.line(line, draft);
     }
     delegation.rows = reader.rows;
+    delegation.is_whole = draft.report.count() == before;
     delegation
 }
 
@@ -310,7 +314,7 @@ impl OpenDelegation<'_> {
                 }
             });
             let fit: Vec<Bound> = fit.collect();
-            if fit.is_empty() {
+            if fit.is_empty() && self.is_whole {
                 let known = self.rows.iter().filter(|row| row.verb == at);
                 let known = known.map(|row| resolver.draft.names.text(row.target.1));
                 let near = did_you_mean(&role.text, known);

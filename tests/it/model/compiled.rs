@@ -23,9 +23,15 @@ fn documented() -> SourceFiles {
                   org,org.edit_child,Edit below,1,,module:stations/x\n\
                   org,org.audit,Audit,,,\n\
                   site,users.create,Create,x,yes,not_blocked & verified\n";
-    [("model.yaml", fence(1)), ("permissions.csv", matrix), ("tests.yaml", fence(2))]
-        .into_iter()
-        .collect()
+    let delegation = page.split("```csv\n").nth(1).unwrap().split("```").next().unwrap();
+    [
+        ("model.yaml", fence(1)),
+        ("permissions.csv", matrix),
+        ("delegation.csv", delegation),
+        ("tests.yaml", fence(2)),
+    ]
+    .into_iter()
+    .collect()
 }
 
 #[test]

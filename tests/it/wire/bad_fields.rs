@@ -29,6 +29,7 @@ fn valid(method: &Method) -> Vec<u8> {
         // Everything in them may be left out.
         "ReadTuples" | "GetModel" => Vec::new(),
         "ListModelRoles" | "ListModelPermissions" | "ListModelMatrices" => Vec::new(),
+        "ListModelDelegation" | "ListModelConstraints" => Vec::new(),
         "ListModelMatrixRows" => {
             let matrix = "orgs".to_owned();
             pb::ListModelMatrixRowsRequest { matrix, ..Default::default() }.encode_to_vec()

@@ -146,9 +146,48 @@ async fn the_model_in_force_is_shown() {
         matrix_rows: rows.len() as u64,
         facts: 4,
         conditions: 2,
+        delegation_lines: 10,
+        constraints: 4,
     };
     assert_eq!(model.counts, Some(counts));
     drop(pdp);
+}
+
+#[tokio::test]
+async fn delegation_and_constraints_are_shown() {
+    let (service, _pdp) = serve(everything()).await;
+    let mut models = Models::new(service.channel().await);
+    let request = pb::ListModelDelegationRequest::default();
+    let lines = all_pages!(models, list_model_delegation, request, lines).0.concat();
+    let shown = |line: &pb::ModelDelegationLine| {
+        let (actor, target) = (&line.actor_role, &line.target_role);
+        format!(
+            "{actor}@{} {}={} {target}@{}",
+            line.actor_bound, line.verb, line.op, line.target_bound
+        )
+    };
+    let line = lines.iter().find(|line| line.target_bound == "folder").unwrap();
+    assert_eq!(shown(line), "admin@org invite=grant approver@folder");
+    assert!(line.cell.starts_with("if "), "{}", line.cell);
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (shown(last).as_str(), last.cell.as_str()),
+        ("admin@org suspend= engineer@org", "yes")
+    );
+    assert_eq!(lines.iter().filter(|line| line.cell == "no").count(), 2);
+    let request = pb::ListModelConstraintsRequest::default();
+    let constraints = all_pages!(models, list_model_constraints, request, constraints).0.concat();
+    let rules: Vec<&str> = constraints.iter().map(|constraint| constraint.rule.as_str()).collect();
+    assert_eq!(rules, ["exclusive", "exclusive", "at_most", "keep_one"]);
+    let few = &constraints[2];
+    assert_eq!(
+        (few.at.as_str(), few.roles.as_slice(), few.count),
+        ("folder", &["approver".to_owned()][..], 2)
+    );
+    let model = models.get_model(pb::GetModelRequest {}).await.unwrap().into_inner();
+    let counts = model.counts.unwrap();
+    let counts = (counts.delegation_lines, counts.constraints);
+    assert_eq!(counts, (lines.len() as u64, constraints.len() as u64));
 }
 
 #[tokio::test]
@@ -177,6 +216,10 @@ async fn every_page_size_gives_the_same_whole() {
     let request = pb::ListModelMatricesRequest::default();
     assert_eq!(same_whole!(list_model_matrices, request, matrices), 1);
     assert!(same_whole!(list_model_matrix_rows, rows_of("orgs"), rows) > 5);
+    let request = pb::ListModelDelegationRequest::default();
+    assert!(same_whole!(list_model_delegation, request, lines) > 5);
+    let request = pb::ListModelConstraintsRequest::default();
+    assert!(same_whole!(list_model_constraints, request, constraints) > 3);
 }
 
 #[tokio::test]
