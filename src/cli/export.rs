@@ -205,7 +205,7 @@ impl<'w> Printer<'w> {
 }
 
 /// A file that is there under its name only once it is whole. Dropped before, it is gone.
-struct NewFile {
+pub(super) struct NewFile {
     path: PathBuf,
     part: PathBuf,
     to: BufWriter<File>,
@@ -213,7 +213,7 @@ struct NewFile {
 }
 
 impl NewFile {
-    fn create(path: &Path) -> Result<Self, CliError> {
+    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         let wrong = |path: &Path, error: io::Error| {
             CliError::Failed(format!("cannot write `{}`: {error}", path.display()))
         };
@@ -244,7 +244,7 @@ impl NewFile {
     }
 
     /// Gives it its name, once it is on disk.
-    fn keep(mut self) -> Result<(), CliError> {
+    pub(super) fn keep(mut self) -> Result<(), CliError> {
         self.to.flush()?;
         self.to.get_ref().sync_all()?;
         fs::rename(&self.part, &self.path)?;

@@ -25,6 +25,7 @@ mod lists;
 mod logging;
 mod man;
 mod model_check;
+mod model_import_matrix;
 mod model_matrix;
 mod model_schema;
 mod model_show;
@@ -165,6 +166,7 @@ enum ModelCommand {
     Check(model_check::Args),
     Test(model_test::Args),
     Matrix(model_matrix::Args),
+    ImportMatrix(model_import_matrix::Args),
     Schema(model_schema::Args),
     Show(model_show::Args),
 }
@@ -267,6 +269,7 @@ fn dispatch(
         Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
         Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
         Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),
+        Command::Model(ModelCommand::ImportMatrix(args)) => model_import_matrix::run(&args, out),
         Command::Model(ModelCommand::Schema(args)) => model_schema::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),

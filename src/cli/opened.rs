@@ -13,13 +13,14 @@ use crate::server::{ModelDir, ModelFault, Opener, SystemClock};
 use crate::store::ModelFiles;
 use crate::store::sled::SledStore;
 
-/// Reads and compiles a model directory; every problem is in the error.
-pub(super) fn load_dir(dir: &Path) -> Result<(Model, ModelFiles), CliError> {
-    let files = SourceFiles::read_dir(dir).map_err(CliError::failed)?;
-    load_files(&files).map_err(|problems| {
-        let (count, text) = (problems.count(), in_dir(dir, &problems));
-        CliError::Failed(format!("the model has problems: {count}\n{text}"))
-    })
+/// Compiles the files of this directory; every problem is in the error.
+pub(super) fn load_in(dir: &Path, files: &SourceFiles) -> Result<Model, CliError> {
+    load(files, &BTreeMap::new()).map_err(|problems| unsound(dir, &problems))
+}
+
+fn unsound(dir: &Path, problems: &Problems) -> CliError {
+    let (count, text) = (problems.count(), in_dir(dir, problems));
+    CliError::Failed(format!("the model has problems: {count}\n{text}"))
 }
 
 /// Compiles a model.

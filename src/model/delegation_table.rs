@@ -29,7 +29,7 @@ pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Vec<Delegatio
         report.push(&start, format!("the file is larger than {MODEL_FILE_BYTES_MAX} bytes"));
         return Vec::new();
     }
-    let mut lines = lines(file, text, report).into_iter();
+    let mut lines = lines(file, text, b',', report).into_iter();
     let Some(header) = lines.next() else {
         report.push(&start, "the delegation table is empty: a header row was expected");
         return Vec::new();

@@ -54,21 +54,44 @@ impl SourceFiles {
     /// The directory or one of these files cannot be read, is too large or is not UTF-8. A missing
     /// `model.yaml` is an error here; a missing `tests.yaml` is not.
     pub fn read_dir(dir: &Path) -> Result<Self, ReadError> {
-        let io_error = |error| ReadError::Io { path: dir.to_owned(), error };
         let mut files = Self::default();
         files.insert(MODEL_FILE, read_file(&dir.join(MODEL_FILE))?);
+        files.read_beside(dir)?;
+        Ok(files)
+    }
+
+    /// Reads what there is of a directory that is to become a model: it may be empty, or not there.
+    ///
+    /// # Errors
+    /// As for [`read_dir`](Self::read_dir), but nothing needs to be there.
+    pub fn read_present(dir: &Path) -> Result<Self, ReadError> {
+        let mut files = Self::default();
+        if !dir.exists() {
+            return Ok(files);
+        }
+        let model = dir.join(MODEL_FILE);
+        if model.exists() {
+            files.insert(MODEL_FILE, read_file(&model)?);
+        }
+        files.read_beside(dir)?;
+        Ok(files)
+    }
+
+    /// Reads `tests.yaml` and every `.csv` file.
+    fn read_beside(&mut self, dir: &Path) -> Result<(), ReadError> {
+        let io_error = |error| ReadError::Io { path: dir.to_owned(), error };
         for entry in fs::read_dir(dir).map_err(io_error)? {
             let path = entry.map_err(io_error)?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let is_csv = path.extension().is_some_and(|ext| ext == "csv");
             if (is_csv || name == TESTS_FILE) && path.is_file() {
-                if files.0.len() >= MODEL_FILES_MAX {
+                if self.0.len() >= MODEL_FILES_MAX {
                     return Err(ReadError::TooMany { path: dir.to_owned() });
                 }
-                files.insert(name, read_file(&path)?);
+                self.insert(name, read_file(&path)?);
             }
         }
-        Ok(files)
+        Ok(())
     }
 
     /// Adds a file, or replaces the one of this name.
@@ -94,7 +117,11 @@ impl<N: Into<String>, T: Into<String>> FromIterator<(N, T)> for SourceFiles {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, ReadError> {
+/// Reads a file that may be part of a model.
+///
+/// # Errors
+/// It cannot be read, is too large or is not UTF-8.
+pub fn read_file(path: &Path) -> Result<String, ReadError> {
     let io_error = |error| ReadError::Io { path: path.to_owned(), error };
     // Opening a pipe would wait for whoever writes to it.
     if !fs::metadata(path).map_err(io_error)?.is_file() {

@@ -146,6 +146,9 @@ pub const YAML_DEPTH_MAX: usize = 32;
 /// Widest run of indentation and block indicators at the start of a YAML line, in bytes. Each nested
 /// block begins further right within such a run, so this bounds how deep the library recurses.
 pub const YAML_INDENT_BYTES_MAX: usize = 160;
+/// Longest name that is made of one section or label of a table, in bytes; a longer one is cut and
+/// marked.
+pub const SLUG_PART_BYTES_MAX: usize = 60;
 /// Most role columns of a matrix.
 pub const MATRIX_COLUMNS_MAX: usize = 1_024;
 /// Most verbs of delegation.

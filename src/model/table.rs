@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::files::SourceFiles;
 use super::limits::{MATRIX_COLUMNS_MAX, MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
 use super::names::quoted;
 use super::problem::{Position, Report};
@@ -24,6 +25,8 @@ pub(super) struct Table {
 pub(super) struct TableRow {
     pub(super) section: String,
     pub(super) permission: Word,
+    pub(super) label: String,
+    pub(super) note: String,
     /// The row's gate; in the long form that of its first line.
     pub(super) gate: Option<Word>,
     /// Lines of the row, in the long form, have different gates.
@@ -40,6 +43,15 @@ pub(super) struct TableCell {
     pub(super) gate: Option<Word>,
 }
 
+impl Table {
+    /// A file's table. `None` where the file is missing or has a problem.
+    pub(super) fn of(files: &SourceFiles, file: &str) -> Option<Self> {
+        let mut report = Report::default();
+        let table = read(file, files.get(file)?, &mut report);
+        report.is_empty().then_some(table)
+    }
+}
+
 /// A line of the file: its fields with their places.
 pub(super) type Line = Vec<Word>;
 
@@ -50,7 +62,7 @@ pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Table {
         report.push(&start, format!("the file is larger than {MODEL_FILE_BYTES_MAX} bytes"));
         return Table::default();
     }
-    let mut lines = lines(file, text, report).into_iter();
+    let mut lines = lines(file, text, b',', report).into_iter();
     let Some(header) = lines.next() else {
         report.push(&start, "the matrix is empty: a header row was expected");
         return Table::default();
@@ -86,7 +98,9 @@ struct Header {
     width: usize,
     section: Option<usize>,
     permission: usize,
+    label: Option<usize>,
     gate: Option<usize>,
+    note: Option<usize>,
     /// The column that names the role, in the long form.
     role: Option<usize>,
     /// The role columns of the wide form: the field's index is `role_fields[i]` for column i.
@@ -128,7 +142,9 @@ impl Header {
             width: line.len(),
             section: find("section"),
             permission,
+            label: find("label"),
             gate: find("gate"),
+            note: find("note"),
             role,
             roles,
             role_fields,
@@ -139,8 +155,20 @@ impl Header {
         self.gate.and_then(|i| line.get(i)).filter(|field| !field.text.is_empty()).cloned()
     }
 
-    fn section_of(&self, line: &Line) -> String {
-        self.section.and_then(|i| line.get(i)).map_or_else(String::new, |field| field.text.clone())
+    fn text_of(field: Option<usize>, line: &Line) -> String {
+        field.and_then(|i| line.get(i)).map_or_else(String::new, |field| field.text.clone())
+    }
+
+    fn row(&self, line: &Line, permission: &Word, cells: Vec<TableCell>) -> TableRow {
+        TableRow {
+            section: Self::text_of(self.section, line),
+            permission: permission.clone(),
+            label: Self::text_of(self.label, line),
+            note: Self::text_of(self.note, line),
+            gate: self.gate_of(line),
+            mixed_gates: false,
+            cells,
+        }
     }
 
     fn wide_row(
@@ -165,9 +193,7 @@ impl Header {
             Some(TableCell { column, value, gate: gate.clone() })
         });
         let cells = cells.collect();
-        let section = self.section_of(line);
-        let permission = permission.clone();
-        table.rows.push(TableRow { section, permission, gate, mixed_gates: false, cells });
+        table.rows.push(self.row(line, permission, cells));
     }
 
     fn long_row(
@@ -195,13 +221,7 @@ impl Header {
         let gate = self.gate_of(line);
         let row = *seen.entry(permission.text.clone()).or_insert(table.rows.len());
         if row == table.rows.len() {
-            table.rows.push(TableRow {
-                section: self.section_of(line),
-                permission: permission.clone(),
-                gate: gate.clone(),
-                mixed_gates: false,
-                cells: Vec::new(),
-            });
+            table.rows.push(self.row(line, permission, Vec::new()));
         }
         let Some(row) = table.rows.get_mut(row) else { return };
         let text = |gate: &Option<Word>| gate.as_ref().map(|word| word.text.clone());
@@ -220,10 +240,13 @@ impl Header {
 }
 
 /// The lines of a CSV text with the places of their fields; blank lines are left out.
-pub(super) fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut places = Places::new(file, text);
+pub(super) fn lines(file: &str, text: &str, separator: u8, report: &mut Report) -> Vec<Line> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .from_reader(text.as_bytes());
+    let mut places = Places::new(file, text, separator);
     let mut lines = Vec::new();
     for record in reader.records() {
         let record = match record {
@@ -248,6 +271,10 @@ pub(super) fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
             lines.push(line);
         }
     }
+    if let Some(at) = places.unclosed {
+        // The reader takes all that follows for this one field.
+        report.push(&at, "the quote that begins this field is not closed");
+    }
     lines
 }
 
@@ -255,11 +282,15 @@ pub(super) fn lines(file: &str, text: &str, report: &mut Report) -> Vec<Line> {
 struct Places<'t> {
     at: Position,
     rest: std::iter::Peekable<std::str::CharIndices<'t>>,
+    separator: char,
+    /// The field whose quote the text does not close.
+    unclosed: Option<Position>,
 }
 
 impl<'t> Places<'t> {
-    fn new(file: &str, text: &'t str) -> Self {
-        Self { at: Position::start(file), rest: text.char_indices().peekable() }
+    fn new(file: &str, text: &'t str, separator: u8) -> Self {
+        let rest = text.char_indices().peekable();
+        Self { at: Position::start(file), rest, separator: separator.into(), unclosed: None }
     }
 
     fn step(&mut self) -> Option<char> {
@@ -295,7 +326,7 @@ impl<'t> Places<'t> {
         while let Some((_, c)) = self.rest.peek().copied() {
             match c {
                 '"' if is_quoted => inside = !inside,
-                ',' if !inside => {
+                c if c == self.separator && !inside => {
                     self.step();
                     break;
                 }
@@ -303,6 +334,9 @@ impl<'t> Places<'t> {
                 _ => {}
             }
             self.step();
+        }
+        if inside {
+            self.unclosed.get_or_insert_with(|| place.clone());
         }
         place
     }

@@ -61,6 +61,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ("MODEL_FILES_MAX", &["model/directory.rs what_cannot_be_a_model_is_refused"]),
     ("YAML_DEPTH_MAX", &[YAML]),
     ("YAML_INDENT_BYTES_MAX", &[YAML]),
+    ("SLUG_PART_BYTES_MAX", &["src/model/pasted/slug.rs every_label_has_a_name_that_is_one"]),
     ("MATRIX_COLUMNS_MAX", &[PERMISSIONS]),
     ("PERMISSIONS_MAX", &[PERMISSIONS]),
     ("DELEGATED_VERBS_MAX", &[DELEGATION]),

@@ -31,6 +31,8 @@ mod layers;
 mod limits;
 mod limits_covered;
 mod linked;
+mod matrix_documents;
+mod matrix_import;
 mod model;
 mod model_in_force;
 mod models_load;

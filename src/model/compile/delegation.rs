@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use super::build::{all, is_no, is_yes, yes};
+use super::build::{all, is_no, is_yes, linked, yes};
 use super::constraints::bound_role;
 use super::draft::Draft;
 use super::lift::{Defs, Lift, stand};
@@ -269,11 +269,14 @@ struct TargetPlan {
     grants: Vec<Grant>,
     /// What must hold at the scope asked.
     gates: Vec<Rc<Expr>>,
+    /// The relation that leads to the actor's other accounts, if they count.
+    link: Option<NameId>,
     place: Position,
 }
 
-/// What a verb says of some or all of its rows: the gate, and its text.
+/// What a verb says of some or all of its rows: whose accounts count, and the gates with their texts.
 struct VerbGates<'s> {
+    link: Option<NameId>,
     all: Option<(Rc<Expr>, &'s str)>,
     by_role: HashMap<Bound, Vec<(Rc<Expr>, &'s str)>>,
 }
@@ -296,10 +299,7 @@ impl OpenDelegation<'_> {
 
     fn gates_of(&self, at: usize, resolver: &mut Resolver<'_>) -> Option<VerbGates<'_>> {
         let verb = self.verbs.get(at)?;
-        if let Some(link) = &verb.source.link {
-            // The one place that waits for the node `as` of the general form.
-            resolver.draft.report.push(&link.at, "`as` is not supported yet");
-        }
+        let link = verb.source.link.as_ref().and_then(|word| resolver.link(word));
         let gate = verb.source.gate.as_ref();
         let all = gate.map(|word| (resolver.text(word), word.text.as_str()));
         let mut by_role: HashMap<Bound, Vec<_>> = HashMap::new();
@@ -325,7 +325,7 @@ impl OpenDelegation<'_> {
                 by_role.entry(target).or_default().push((Rc::clone(&expr), gate.text.as_str()));
             }
         }
-        Some(VerbGates { all, by_role })
+        Some(VerbGates { link, all, by_role })
     }
 }
 
@@ -360,8 +360,8 @@ fn finish_row(
         cells.push(DelegationCell { role, bound, cell: shown });
     }
     let (bound, role) = row.target;
-    let gates = asked.iter().map(|(gate, _)| Rc::clone(gate)).collect();
-    let plan = TargetPlan { grants, gates, place: row.place.clone() };
+    let asked = asked.iter().map(|(gate, _)| Rc::clone(gate)).collect();
+    let plan = TargetPlan { grants, gates: asked, link: gates.link, place: row.place.clone() };
     (DelegationRow { verb: row.verb, role, bound, cells }, plan)
 }
 
@@ -392,7 +392,7 @@ pub(super) fn define(plan: DelegationPlan, defs: &mut Defs, draft: &mut Draft) -
 }
 
 fn define_row(helper: NameId, at: TypeId, target: TargetPlan, lift: &mut Lift<'_>) {
-    let TargetPlan { grants, gates, place } = target;
+    let TargetPlan { grants, gates, link, place } = target;
     let row = RowPlan {
         permission: helper,
         at: vec![at],
@@ -404,6 +404,10 @@ fn define_row(helper: NameId, at: TypeId, target: TargetPlan, lift: &mut Lift<'_
     let values = lift.row(&row, &[at]).into_iter().map(|(_, value)| value);
     let gates = gates.iter().map(|gate| stand(gate, at, lift.draft));
     let expr = all(values.chain(gates).collect::<Vec<_>>());
+    let expr = match link {
+        Some(link) => linked(link, expr),
+        None => expr,
+    };
     lift.defs.add((at, helper), DefKind::Helper, expr, &row.place, lift.draft);
 }
 

@@ -331,6 +331,11 @@ impl<'d> Resolver<'d> {
         id
     }
 
+    /// A relation that is said beside an expression.
+    pub(super) fn link(&mut self, word: &Word) -> Option<NameId> {
+        self.relation(&Name { text: word.text.clone(), at: word.at.clone() })
+    }
+
     /// A name asked at another scope; a gate has no value of its own there.
     fn target(&mut self, name: &Name) -> Option<NameId> {
         let id = self.known_name(&name.text);

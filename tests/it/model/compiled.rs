@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bailiwick::cli::run_scenarios;
 use bailiwick::model::form::{Cell, SubjectForm};
-use bailiwick::model::matrix::{Format, render};
+use bailiwick::model::matrix::render;
 use bailiwick::model::{ParameterValue, SourceFiles, load};
 
 use super::support::{files, form_of, forms, model};
@@ -278,7 +278,7 @@ matrices:
     let labels: Vec<&str> = matrix.columns.iter().map(|column| column.label.as_str()).collect();
     assert_eq!(labels, ["boss", "admin", "user"]);
     assert_eq!(
-        render(&model, matrix, Format::Csv),
+        render(&model, matrix),
         "permission,boss,admin,user
 a,if fact(module:base) and (module:x or module:y) and self,if fact(module:base) and (module:x or module:y),if fact(module:base) and (module:x or module:y)
 b,if fact(module:base) and self,if fact(module:base),if fact(module:base)
@@ -291,28 +291,6 @@ d,if fact(module:base) and self,if fact(module:base),no
     assert_eq!(
         form_of(&model, "org", "d"),
         "all(any(all(here boss, self), here admin), fact feature:module:base)"
-    );
-}
-
-#[test]
-fn markdown_keeps_its_table_whatever_a_gate_says() {
-    let model = model(
-        "model: m
-types: { user: {}, org: {} }
-facts: { org: { sets: [module] } }
-roles: [ { at: [org], names: [admin] } ]
-matrices: [ { name: m, file: m.csv, at: [org], bound: org } ]
-",
-        "permission,admin,gate\na,1,\nb,,\nc,1,module:a|b\n",
-    );
-    assert_eq!(
-        render(&model, &model.matrices[0], Format::Markdown),
-        "| permission | admin |
-| --- | --- |
-| a | yes |
-| b | no |
-| c | if module:a\\|b |
-"
     );
 }
 

@@ -1,0 +1,188 @@
+//! What the columns of a table are: labels, roles, gates. Where a table can be read in two ways, and the
+//! ways differ in what is granted, neither is taken.
+
+use super::mark::{Kind, kind};
+use super::{Field, Grid, Pasted, Reading, folded};
+use crate::model::names::Name;
+use crate::model::yaml::Word;
+
+/// Headers of columns that hold words, also where roles could stand.
+const LABELS: [&str; 27] = [
+    "action",
+    "actions",
+    "activity",
+    "area",
+    "capability",
+    "capabilities",
+    "category",
+    "description",
+    "feature",
+    "features",
+    "function",
+    "functions",
+    "group",
+    "item",
+    "label",
+    "module",
+    "operation",
+    "permission",
+    "permissions",
+    "privilege",
+    "resource",
+    "right",
+    "rights",
+    "section",
+    "submodule",
+    "task",
+    "what",
+];
+const NAMES: [&str; 4] = ["permission", "permission_slug", "permission slug", "slug"];
+const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "remark", "remarks"];
+
+/// Where in a row each thing stands.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// The columns of sections, outermost first.
+    pub(super) sections: Vec<usize>,
+    pub(super) label: Option<usize>,
+    /// The column that names permissions; without one they are made from labels.
+    pub(super) permission: Option<usize>,
+    pub(super) gate: Option<usize>,
+    pub(super) note: Option<usize>,
+    /// The column that names the role, in the long form.
+    pub(super) role: Option<usize>,
+    /// The role columns: where, and the index among those of all tables.
+    pub(super) roles: Vec<(usize, usize)>,
+    pub(super) width: usize,
+}
+
+/// `None`, and a problem: nothing of the table is read.
+pub(super) fn layout(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<Layout> {
+    let find = |names: &[&str]| {
+        grid.header.iter().position(|word| names.contains(&folded(&word.text).as_str()))
+    };
+    let mut layout = Layout {
+        gate: find(&["gate"]),
+        note: find(&NOTES),
+        permission: names_column(grid),
+        width: grid.header.len(),
+        ..Layout::default()
+    };
+    if layout.permission.is_some() {
+        layout.sections = find(&["section"]).into_iter().collect();
+        layout.label = find(&["label"]);
+        layout.role = grid.header.iter().position(|word| word.text == "role");
+    } else {
+        let labels = label_columns(grid, reading, pasted)?;
+        let mut own = (0..labels).filter(|i| Some(*i) != layout.gate && Some(*i) != layout.note);
+        layout.label = own.next_back();
+        layout.sections = own.collect();
+    }
+    if layout.role.is_some() {
+        return Some(layout);
+    }
+    for (i, word) in grid.header.iter().enumerate() {
+        let own = [layout.label, layout.permission, layout.gate, layout.note];
+        if own.contains(&Some(i)) || layout.sections.contains(&i) {
+            continue;
+        }
+        if word.text.is_empty() {
+            unnamed(grid, i, word, pasted)?;
+            continue;
+        }
+        if grid.header.iter().take(i).any(|other| folded(&other.text) == folded(&word.text)) {
+            let message =
+                format!("the column `{}` is there twice; none of the table is read", word.quoted());
+            pasted.unread(&word.at, message);
+            return None;
+        }
+        let column = pasted.column(word);
+        layout.roles.push((i, column));
+    }
+    if layout.roles.is_empty() {
+        let at = grid.header.first().map(|word| word.at.clone())?;
+        pasted.unread(&at, "the table has no column for a role; none of it is read");
+        return None;
+    }
+    Some(layout)
+}
+
+/// A column without a header may be filling; with marks in it all headers may stand one too far left.
+fn unnamed(grid: &Grid, column: usize, word: &Word, pasted: &mut Pasted) -> Option<()> {
+    let fields = grid.rows.iter().filter_map(|row| row.get(column));
+    for field in fields.filter(|field| !field.word.text.is_empty()) {
+        if kind(&field.word.text).is_mark() {
+            let message = format!(
+                "column {} has no header, and `{}` in it: which role is it? None of the table is read",
+                column + 1,
+                field.word.quoted(),
+            );
+            let at = if grid.is_markdown { &word.at } else { &field.word.at };
+            pasted.unread(at, message);
+            return None;
+        }
+        let message = format!("`{}`: its column has no header; not read", field.word.quoted());
+        pasted.unread(&field.word.at, message);
+    }
+    Some(())
+}
+
+/// The column whose header says that it names permissions, and whose fields are names.
+fn names_column(grid: &Grid) -> Option<usize> {
+    let column = grid.header.iter().position(|word| NAMES.contains(&word.text.as_str()))?;
+    let fields = grid.rows.iter().filter(|row| !is_section(row, grid.is_markdown));
+    let mut fields = fields.filter_map(|row| row.get(column)).filter(|f| !f.word.text.is_empty());
+    fields.all(|field| Name::parse(&field.word.text).is_ok()).then_some(column)
+}
+
+/// A bold text in the first field, and nothing beside it: how a document writes a section.
+pub(super) fn is_section(row: &[Field], is_markdown: bool) -> bool {
+    let mut fields = row.iter();
+    let first = fields.next();
+    let is_marked = first.is_some_and(|field| {
+        field.is_bold || field.word.text == crate::model::document::NO_SECTION
+    });
+    is_markdown && is_marked && fields.all(|field| field.word.text.is_empty())
+}
+
+/// How many leading columns hold words.
+fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<usize> {
+    if let Some(said) = reading.label_columns {
+        return Some(said.clamp(1, grid.header.len().max(1)));
+    }
+    let mut labels = 1;
+    while let Some(word) = grid.header.get(labels) {
+        let fields = || grid.rows.iter().filter_map(|row| Some((row, row.get(labels)?)));
+        let is =
+            |wanted: Kind| fields().filter(|(_, field)| kind(&field.word.text) == wanted).count();
+        let marked = || fields().filter(|(_, field)| kind(&field.word.text).is_mark());
+        let words = is(Kind::Text);
+        if LABELS.contains(&folded(&word.text).as_str()) {
+            labels += 1;
+            continue;
+        }
+        if words == 0 {
+            break;
+        }
+        // A cell over several rows is missing in all but the first of them, which then stand further
+        // left and end in a blank.
+        let can_be_moved = |row: &[Field]| {
+            row.len() < grid.header.len() || row.last().is_some_and(|f| f.word.text.is_empty())
+        };
+        if marked().next().is_some() {
+            if marked().all(|(row, _)| can_be_moved(row)) {
+                let message = format!(
+                    "the column `{}` has words and marks: is it a role's? Say --label-columns {labels} \
+                     if it is, --label-columns {} if not; none of the table is read",
+                    word.quoted(),
+                    labels + 1,
+                );
+                pasted.unread(&word.at, message);
+                return None;
+            }
+            break;
+        }
+        labels += 1;
+    }
+    Some(labels)
+}

@@ -1,0 +1,149 @@
+//! Role tables as people write them: spreadsheets' exports and Markdown pages, as rows, columns and
+//! marks with their places. Knows no model. What cannot be read with certainty grants nothing and is told.
+
+mod delimited;
+mod header;
+mod mark;
+mod markdown;
+mod shape;
+pub(super) mod slug;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::problem::{Position, Problem};
+use super::yaml::Word;
+
+/// A mark of a role's cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Yes,
+    No,
+    /// Why it is neither.
+    Unread(&'static str),
+}
+
+/// A cell of a role's column.
+#[derive(Debug)]
+pub(super) struct PastedCell {
+    pub(super) column: usize,
+    pub(super) word: Word,
+    pub(super) mark: Mark,
+    /// Its own gate, in the long form; otherwise the row's.
+    pub(super) gate: Option<String>,
+}
+
+/// A row that stands for a permission.
+#[derive(Debug)]
+pub(super) struct PastedRow {
+    pub(super) at: Position,
+    /// `None`: its table has no sections.
+    pub(super) section: Option<String>,
+    /// `None`: its table has no labels but names permissions.
+    pub(super) label: Option<String>,
+    /// The permission, where the table names it.
+    pub(super) permission: Option<Word>,
+    /// `None`: its table has no gates.
+    pub(super) gate: Option<String>,
+    pub(super) note: String,
+    pub(super) cells: Vec<PastedCell>,
+}
+
+/// All tables of a text, as one.
+#[derive(Debug, Default)]
+pub(super) struct Pasted {
+    /// The headers of the role columns.
+    pub(super) columns: Vec<Word>,
+    pub(super) rows: Vec<PastedRow>,
+    /// What was not read, and what was taken instead.
+    pub(super) unread: Vec<Problem>,
+    /// What was read in one of several ways.
+    pub(super) notes: Vec<Problem>,
+    known: HashMap<String, usize>,
+}
+
+impl Pasted {
+    /// The index of the column with this header; equal up to case and white space is the same.
+    fn column(&mut self, header: &Word) -> usize {
+        let next = self.columns.len();
+        let index = *self.known.entry(folded(&header.text)).or_insert(next);
+        if index == next {
+            self.columns.push(header.clone());
+        }
+        index
+    }
+
+    pub(super) fn unread(&mut self, at: &Position, message: impl Into<String>) {
+        self.unread.push(Problem { at: at.clone(), message: message.into() });
+    }
+
+    pub(super) fn note(&mut self, at: &Position, message: impl Into<String>) {
+        self.notes.push(Problem { at: at.clone(), message: message.into() });
+    }
+}
+
+/// How to read a text where it can be read in several ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// How many leading columns hold sections and labels; `None`: it must be plain from the table.
+    pub label_columns: Option<usize>,
+    /// Whether `x` grants; `None`: it does unless its table has other ticks too.
+    pub x_grants: Option<bool>,
+}
+
+/// A table before anybody knows what its columns are.
+#[derive(Debug)]
+struct Grid {
+    /// The heading that it stands under.
+    heading: String,
+    header: Vec<Word>,
+    rows: Vec<Vec<Field>>,
+    is_markdown: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Field {
+    word: Word,
+    is_bold: bool,
+}
+
+/// Reads a text. The name of its file tells Markdown from CSV, or else the text does.
+pub(super) fn read(file: &str, text: &str, reading: Reading) -> Pasted {
+    let mut pasted = Pasted::default();
+    let grids = if is_markdown(file, text) {
+        markdown::grids(file, text, &mut pasted)
+    } else {
+        delimited::grids(file, text, &mut pasted)
+    };
+    if grids.is_empty() {
+        let what = "no table was found: expected CSV with a header row, or a Markdown table";
+        pasted.unread(&Position::start(file), what);
+    }
+    let are_several = grids.len() > 1;
+    for mut grid in grids {
+        if !are_several {
+            // The only table's heading is the page's title, not a part of it.
+            grid.heading.clear();
+        }
+        shape::read(&grid, reading, &mut pasted);
+    }
+    pasted
+}
+
+fn is_markdown(file: &str, text: &str) -> bool {
+    let extension = Path::new(file).extension().and_then(|ext| ext.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "md" | "markdown" | "mdx" => true,
+        "csv" | "tsv" => false,
+        _ => {
+            let lines = || text.lines().filter(|line| !line.trim().is_empty());
+            lines().any(|line| line.starts_with('|') || markdown::is_alignment(line))
+                || lines().filter(|line| markdown::has_pipe(line)).count() * 2 > lines().count()
+        }
+    }
+}
+
+/// A text as it is compared: without regard to case and to how much white space there is.
+pub(super) fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
