@@ -4,12 +4,68 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bailiwick::model::form::{Cell, Model};
+use bailiwick::model::form::{Cell, Model, NameId, Row, TypeId};
 use bailiwick::model::{self, SourceFiles};
 
-const PLATFORMS: [(&str, &str, usize, usize); 2] = [
-    ("energyhub", include_str!("golden/energyhub.txt"), 45, 195),
-    ("virta", include_str!("golden/virta.txt"), 87, 367),
+/// A table of a platform: its model, matrix and file, the copy, and how many rows and granted cells it has.
+struct Platform {
+    model: &'static str,
+    matrix: &'static str,
+    file: &'static str,
+    golden: &'static str,
+    rows: usize,
+    granted: usize,
+}
+
+const PLATFORMS: [Platform; 6] = [
+    Platform {
+        model: "powerhub",
+        matrix: "roles",
+        file: "permissions.csv",
+        golden: include_str!("golden/powerhub.txt"),
+        rows: 7,
+        granted: 13,
+    },
+    Platform {
+        model: "energyhub",
+        matrix: "roles",
+        file: "permissions.csv",
+        golden: include_str!("golden/energyhub.txt"),
+        rows: 45,
+        granted: 195,
+    },
+    Platform {
+        model: "chargeplatform",
+        matrix: "tenant",
+        file: "tenant.csv",
+        golden: include_str!("golden/chargeplatform_tenant.txt"),
+        rows: 75,
+        granted: 187,
+    },
+    Platform {
+        model: "chargeplatform",
+        matrix: "account",
+        file: "account.csv",
+        golden: include_str!("golden/chargeplatform_account.txt"),
+        rows: 42,
+        granted: 133,
+    },
+    Platform {
+        model: "zaptec",
+        matrix: "roles",
+        file: "permissions.csv",
+        golden: include_str!("golden/zaptec.txt"),
+        rows: 23,
+        granted: 32,
+    },
+    Platform {
+        model: "virta",
+        matrix: "roles",
+        file: "permissions.csv",
+        golden: include_str!("golden/virta.txt"),
+        rows: 87,
+        granted: 367,
+    },
 ];
 
 fn files(platform: &str) -> SourceFiles {
@@ -21,9 +77,9 @@ fn compiled(files: &SourceFiles) -> Model {
     model::load(files, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// The model's one matrix in the form of the golden files.
-fn printed(model: &Model) -> String {
-    let [matrix] = model.matrices.as_slice() else { panic!("expected one matrix") };
+/// A matrix in the form of the golden files.
+fn printed(model: &Model, matrix: &str) -> String {
+    let matrix = model.matrices.iter().find(|m| m.name == matrix).unwrap();
     let labels: Vec<&str> = matrix.columns.iter().map(|column| column.label.as_str()).collect();
     let mut text = format!("columns {}\n", labels.join(" "));
     for row in &matrix.rows {
@@ -49,31 +105,50 @@ fn first_difference<'t>(golden: &'t str, printed: &'t str) -> Option<(&'t str, &
 
 #[test]
 fn each_model_has_the_cells_of_its_table() {
-    for (platform, golden, rows, granted) in PLATFORMS {
-        let printed = printed(&compiled(&files(platform)));
-        assert_eq!(first_difference(golden, &printed), None, "{platform}: golden, then model");
-        assert_eq!(golden.lines().count(), 1 + rows, "{platform}");
+    for Platform { model, matrix, golden, rows, granted, .. } in &PLATFORMS {
+        let printed = printed(&compiled(&files(model)), matrix);
+        assert_eq!(first_difference(golden, &printed), None, "{model}: golden, then model");
+        assert_eq!(golden.lines().count(), 1 + rows, "{model}");
         let bits = golden.lines().skip(1).filter_map(|line| line.split(' ').nth(1));
-        assert_eq!(bits.flat_map(str::chars).filter(|c| *c == '1').count(), granted, "{platform}");
+        assert_eq!(bits.flat_map(str::chars).filter(|c| *c == '1').count(), *granted, "{model}");
     }
 }
 
-/// In a column that both platforms have and no parameter decides.
+/// On Go each role of an installation has what the same role has on a charger: four cells more (ZA-03).
+#[test]
+fn a_product_adds_its_cells() {
+    let model = compiled(&files("zaptec"));
+    let of = |name: &str| {
+        let matrix = model.matrices.iter().find(|matrix| matrix.name == name).unwrap();
+        let cells = |row: &Row| -> Vec<(NameId, TypeId, NameId)> {
+            let given =
+                row.cells.iter().zip(&matrix.columns).filter(|(cell, _)| **cell != Cell::No);
+            given.map(|(_, column)| (column.role, column.bound, row.permission)).collect()
+        };
+        matrix.rows.iter().flat_map(cells).collect::<BTreeSet<_>>()
+    };
+    let (roles, go) = (of("roles"), of("go"));
+    assert_eq!((roles.len(), roles.union(&go).count()), (32, 36));
+}
+
+/// In a column that no parameter decides.
 #[test]
 fn a_flipped_cell_is_seen_in_every_row() {
-    for (platform, golden, ..) in PLATFORMS {
-        let mut files = files(platform);
-        let table = files.get("permissions.csv").unwrap().to_owned();
+    for Platform { model, matrix, file, golden, .. } in &PLATFORMS {
+        let mut files = files(model);
+        let table = files.get(file).unwrap().to_owned();
         let lines: Vec<&str> = table.lines().collect();
-        let column = lines[0].split(',').position(|header| header == "technician").unwrap();
+        let header: Vec<&str> = lines[0].split(',').collect();
+        let flippable = ["technician", "viewer", "support_agent", "driver", "charger_user"];
+        let column = header.iter().position(|label| flippable.contains(label)).unwrap();
         for i in 1..lines.len() {
             let mut fields: Vec<&str> = lines[i].split(',').collect();
             fields[column] = if fields[column] == "x" { "-" } else { "x" };
             let flipped = fields.join(",");
             let mut changed = lines.clone();
             changed[i] = &flipped;
-            files.insert("permissions.csv", changed.join("\n"));
-            let printed = printed(&compiled(&files));
+            files.insert(*file, changed.join("\n"));
+            let printed = printed(&compiled(&files), matrix);
             let (_, line) = first_difference(golden, &printed).expect(&flipped);
             assert!(line.starts_with(fields[1]), "{line}: after {flipped}");
         }
