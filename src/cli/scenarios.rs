@@ -122,7 +122,11 @@ impl World {
 
     fn judge_refused(&self, tuple: &Placed<Tuple>) -> Result<(), String> {
         match self.write(tuple) {
-            Err(WriteError::NotAdmitted { .. } | WriteError::Hierarchy { .. }) => Ok(()),
+            Err(
+                WriteError::NotAdmitted { .. }
+                | WriteError::Hierarchy { .. }
+                | WriteError::Constraint { .. },
+            ) => Ok(()),
             Err(error) => Err(format!(
                 "`{}` was refused for no reason of the model: {error}",
                 tuple.value.key

@@ -363,7 +363,9 @@ fn model_check_finds_every_problem_with_its_place() {
     assert!(text.lines().last().unwrap().starts_with("problems: "), "{text}");
 
     assert_exit(&run(&["model", "check", "no/such/directory"]), 1);
-    for model in ["models/energyhub", "models/virta", "tests/models/everything"] {
+    let platforms = ["powerhub", "energyhub", "chargeplatform", "zaptec", "virta"];
+    let models = platforms.map(|name| format!("models/{name}"));
+    for model in models.iter().map(String::as_str).chain(["tests/models/everything"]) {
         assert_exit(&run(&["model", "check", repository(model).to_str().unwrap()]), 0);
     }
 }

@@ -201,8 +201,7 @@ fn every_command_has_a_section() {
     assert_eq!(sections, commands.len(), "a section of no command");
 }
 
-/// These run on and are shown elsewhere; importing has a test of its own, and so have changes of roles,
-/// which the demo's model delegates to nobody.
+/// These run on and are shown elsewhere; importing has a test of its own.
 const NOT_RUN: [&str; 3] = ["serve", "demo", "import"];
 /// The help of these names directories of a real installation.
 const HELP_NOT_RUN: [&str; 2] = ["backup", "restore"];

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bailiwick::model::admission::admit;
-use bailiwick::model::form::{EdgeDef, Model};
+use bailiwick::model::form::{ConstraintRule, EdgeDef, Model};
 use bailiwick::model::names::{Object, Subject};
 use bailiwick::model::scenario::{Expect, Question, Scenario, Scenarios};
 use bailiwick::model::tuple::Tuple;
@@ -60,6 +60,23 @@ fn hierarchy_refuses(model: &Model, stored: &[&Tuple], tuple: &Tuple) -> bool {
     false
 }
 
+/// Whether the subject has another of the roles there of which it may have one.
+fn exclusion_refuses(model: &Model, stored: &[&Tuple], tuple: &Tuple) -> bool {
+    let key = &tuple.key;
+    let of = |role: &str| model.name_id(role);
+    model.constraints.iter().any(|constraint| {
+        let ConstraintRule::Exclusive(roles) = &constraint.rule else { return false };
+        let counts = |role: &str| of(role).is_some_and(|role| roles.contains(&role));
+        let same = |t: &&&Tuple| t.key.scope == key.scope && t.key.subject == key.subject;
+        model.type_id(key.scope.type_name()) == Some(constraint.at)
+            && counts(key.role.as_str())
+            && stored
+                .iter()
+                .filter(same)
+                .any(|t| t.key.role != key.role && counts(t.key.role.as_str()))
+    })
+}
+
 /// Whether the model knows everything that the question names.
 fn is_known(model: &Model, question: &Question) -> bool {
     let is_subject = |text: &str| match Subject::parse(text) {
@@ -94,7 +111,10 @@ fn faults(model: &Model, scenario: &Scenario) -> Vec<String> {
     }
     for placed in &scenario.refused {
         let tuple = &placed.value;
-        if admit(model, tuple).is_ok() && !hierarchy_refuses(model, &stored, tuple) {
+        let is_refused = admit(model, tuple).is_err()
+            || hierarchy_refuses(model, &stored, tuple)
+            || exclusion_refuses(model, &stored, tuple);
+        if !is_refused {
             faults.push(format!("{}: `{}` is not refused", placed.at, tuple.key));
         }
     }

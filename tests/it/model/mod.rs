@@ -6,6 +6,7 @@ mod conditions;
 mod delegation;
 mod directory;
 pub(crate) mod faults;
+mod faults_in_matrices;
 mod fixpoint;
 mod hostile;
 mod limits;

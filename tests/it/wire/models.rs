@@ -182,7 +182,7 @@ async fn delegation_and_constraints_are_shown() {
     let few = &constraints[2];
     assert_eq!(
         (few.at.as_str(), few.roles.as_slice(), few.count),
-        ("folder", &["approver".to_owned()][..], 2)
+        ("safe", &["auditor".to_owned()][..], 2)
     );
     let model = models.get_model(pb::GetModelRequest {}).await.unwrap().into_inner();
     let counts = model.counts.unwrap();
