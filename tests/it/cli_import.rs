@@ -323,7 +323,16 @@ fn chunks_of_an_earlier_run_are_told_apart() {
     let stand_in = StandIn::start(Scripts {
         write: Box::new(|number, request| {
             let mut answer = commit(number, request);
-            answer.revision = if number < 2 { number as u64 + 5 } else { 8 };
+            answer.revision = match number {
+                0 => 5,
+                2 => 6,
+                _ => 8,
+            };
+            // After each of the two it is asked whether their tuples still stand.
+            if request.validate_only {
+                assert!(number == 1 || number == 3);
+                answer.changed = 0;
+            }
             Ok(answer)
         }),
         batch: Box::new(|_, _| Ok(pb::BatchCheckResponse { revision: 7, ..<_>::default() })),

@@ -130,6 +130,30 @@ fn an_import_that_stopped_is_run_again() {
 }
 
 #[test]
+fn what_was_created_once_and_is_gone_is_not_told_to_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path());
+    let create = ["--create", "--chunk", "10"];
+    assert_exit(&text(&served.endpoint, &create, &lines(0..20)), 0);
+    assert_exit(&text(&served.endpoint, &["--delete"], &lines(5..8)), 0);
+    let output = text(&served.endpoint, &create, &lines(0..20));
+    assert_exit(&output, 1);
+    let told = stdout(&output);
+    assert!(told.contains("20 had been created by an earlier run"), "{told}");
+    assert!(told.contains("3 of them have been removed or changed since"), "{told}");
+    assert_eq!(served.ok(&["export"]).lines().count(), 17);
+    let output =
+        text(&served.endpoint, &[&create[..], &["--output", "json"]].concat(), &lines(0..20));
+    assert_exit(&output, 1);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&report["committed_before"], &report["gone_since"]), (&json!(20), &json!(3)));
+    // As it says: without --create they are written.
+    assert_exit(&text(&served.endpoint, &[], &lines(0..20)), 0);
+    assert_eq!(served.ok(&["export"]).lines().count(), 20);
+    assert_exit(&text(&served.endpoint, &create, &lines(0..20)), 0);
+}
+
+#[test]
 fn what_is_there_is_not_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let served = served(dir.path());

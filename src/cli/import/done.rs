@@ -30,6 +30,8 @@ pub(super) struct Done {
     before: u64,
     /// How many tuples an earlier run had committed.
     known: u64,
+    /// How many of these are not there any more, or not just so.
+    gone: u64,
     /// How many were not stored, as their end has passed.
     ended: u64,
     revision: u64,
@@ -62,7 +64,7 @@ impl Done {
     pub(super) fn add(&mut self, chunk: &Chunk, answer: pb::WriteTuplesResponse) {
         let count = chunk.changes.len() as u64;
         self.through = chunk.last();
-        if answer.revision <= self.before {
+        if self.knows(&answer) {
             self.tuples += count;
             self.known += count;
             (self.revision, self.token) = (answer.revision, answer.token);
@@ -70,6 +72,16 @@ impl Done {
             self.commits += 1;
             self.could(chunk, answer);
         }
+    }
+
+    /// Whether an earlier run had committed a chunk that was answered so.
+    pub(super) fn knows(&self, answer: &pb::WriteTuplesResponse) -> bool {
+        answer.revision <= self.before
+    }
+
+    /// So many tuples of a chunk that an earlier run had committed are not there any more.
+    pub(super) fn miss(&mut self, gone: u64) {
+        self.gone += gone;
     }
 
     /// A chunk could be written.
@@ -166,7 +178,8 @@ impl Done {
         } else {
             writeln!(out, "{}", self.words(args, name))?;
         }
-        Ok(if self.problems == 0 { Exit::Done } else { Exit::Failed })
+        let is_done = self.problems == 0 && self.gone == 0;
+        Ok(if is_done { Exit::Done } else { Exit::Failed })
     }
 
     fn json(&self, args: &Args) -> Json {
@@ -175,6 +188,7 @@ impl Done {
             "changed": self.changed,
             "commits": self.commits,
             "committed_before": self.known,
+            "gone_since": self.gone,
             "problems": self.problems,
             "dry_run": args.dry_run,
             "revision": self.revision,
@@ -214,6 +228,13 @@ impl Done {
             let known = grouped(self.known);
             words
                 .push_str(&format!("\n{known} had been created by an earlier run of this command"));
+        }
+        if self.gone > 0 {
+            let gone = grouped(self.gone);
+            words.push_str(&format!(
+                "\n{gone} of them have been removed or changed since, and were left so; without --create they \
+                 are written"
+            ));
         }
         words
     }

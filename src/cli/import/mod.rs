@@ -148,7 +148,17 @@ async fn write_all(
             }
         };
         match answer {
-            Ok(answer) => done.add(&chunk, answer),
+            Ok(answer) => {
+                if done.knows(&answer) {
+                    // In once, which says nothing of now.
+                    let lacking = sender.lacking(&chunk, progress, err).await;
+                    let lacking = lacking.map_err(|refused| {
+                        done.stopped(args, &Why::Refused(&refused), Some(&chunk), next)
+                    })?;
+                    done.miss(lacking);
+                }
+                done.add(&chunk, answer);
+            }
             Err(refused) => {
                 return Err(done.stopped(args, &Why::Refused(&refused), Some(&chunk), next));
             }

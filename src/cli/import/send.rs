@@ -117,6 +117,25 @@ impl<'a> Sender<'a> {
         self.write(&request, progress, err).await
     }
 
+    /// How many tuples of a chunk are not stored just so at this moment.
+    pub(super) async fn lacking(
+        &self,
+        chunk: &Chunk,
+        progress: &Progress,
+        err: &mut Stream<'_>,
+    ) -> Result<u64, Refused> {
+        let touch = pb::Operation::Touch.into();
+        let changes = chunk.changes.iter().cloned();
+        let changes = changes.map(|change| pb::TupleChange { operation: touch, ..change });
+        let request = pb::WriteTuplesRequest {
+            changes: changes.collect(),
+            validate_only: true,
+            ..pb::WriteTuplesRequest::default()
+        };
+        // A touch of what is there just so changes nothing.
+        self.write(&request, progress, err).await.map(|answer| answer.changed)
+    }
+
     async fn write(
         &self,
         request: &pb::WriteTuplesRequest,
