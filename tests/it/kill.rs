@@ -59,7 +59,8 @@ fn commit(number: u64) -> pb::WriteTuplesRequest {
         tuple: Some(pb::Tuple {
             scope: format!("org:o{number}"),
             role: (*role).into(),
-            subject: format!("user:u{number}"),
+            // One role a person: the model's constraint.
+            subject: format!("user:{role}-{number}"),
             ..Default::default()
         }),
     };
@@ -170,6 +171,7 @@ fn a_hundred_kills_lose_nothing_answered_and_a_repeat_has_one_effect() {
                     })
                     .collect();
                 while acks.load(Ordering::SeqCst) < wanted {
+                    assert!(!tasks.iter().all(|task| task.is_finished()), "no write is taken");
                     tokio::task::yield_now().await;
                 }
                 child.kill().unwrap();
