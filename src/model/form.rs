@@ -189,6 +189,8 @@ pub struct EdgeDef {
     pub many: bool,
     /// Takes part in the rule that parent relations are acyclic together. False for every arrow.
     pub acyclic: bool,
+    /// The most acyclic edges of a chain through one of its tuples, by the types alone; `None`: no bound.
+    pub longest_chain: Option<usize>,
     /// Conditions that its tuples may carry.
     pub conditions: Vec<ConditionId>,
 }

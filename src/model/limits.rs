@@ -16,8 +16,8 @@ pub const COMMIT_BYTES_MAX: usize = 1 << 20;
 pub const PRECONDITIONS_MAX: usize = 100;
 /// Most tuples that one commit's preconditions may look at, together.
 pub const PRECONDITION_TUPLES_MAX: usize = 10_000;
-/// Most tuples that are looked at to know whether one commit's parents may stand: everybody waits for the
-/// writer, which looks at two million in about a second.
+/// Most tuples that are looked at to know whether one commit's parents may stand, where a type lies above
+/// itself: everybody waits for the writer, which looks at two million in about a second.
 pub const HIERARCHY_WALK_TUPLES_MAX: usize = 200_000;
 /// Most tuples that are looked at to know whether one commit keeps the constraints of the model.
 pub const CONSTRAINT_TUPLES_MAX: usize = 100_000;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bailiwick::index::{Snapshot, check_parents_within};
-use bailiwick::model::limits::{COMMIT_CHANGES_MAX, HIERARCHY_WALK_TUPLES_MAX};
+use bailiwick::model::limits::{COMMIT_CHANGES_MAX, DEPTH_MAX, HIERARCHY_WALK_TUPLES_MAX};
 use bailiwick::model::tuple::{Change, Time, TupleKey};
 
 use crate::support::{World, delete, model, touch};
@@ -176,6 +176,45 @@ fn a_commit_does_not_walk_all_that_lies_around_its_parents() {
     assert!(message.contains(&limit), "{message}");
     // What lies below nothing of it goes on as before.
     world.put(&["both:new#parent@org:hub", "org:over#admin@user:ana"]);
+}
+
+#[test]
+fn what_the_types_alone_allow_is_not_looked_at() {
+    let types = "user: {}\n  org: {}\n  site: { parents: [org] }\n  device: { parents: [site] }";
+    let text = format!(
+        "model: m\ntypes:\n  {types}\nroles: [ {{ at: [org], names: [admin], bound_by: [user] }} ]\n"
+    );
+    let mut snapshot = Snapshot::empty(Arc::new(model(&text)));
+    for at in 0..300 {
+        apply(&mut snapshot, &format!("device:d{at}#parent@site:s"));
+    }
+    apply(&mut snapshot, "site:s#parent@org:o");
+    let check = |snapshot: &Snapshot, limit| {
+        let key = TupleKey::parse("site:s#parent@org:o").unwrap();
+        check_parents_within(snapshot, [&key], Time(0), limit)
+    };
+    // One tuple: that the site has no second parent.
+    assert_eq!(check(&snapshot, 1), Ok(()));
+    apply(&mut snapshot, "site:s#parent@org:other");
+    assert!(check(&snapshot, 2).is_err(), "a second parent stands");
+}
+
+#[test]
+fn types_one_above_the_other_do_not_make_a_chain_longer_than_the_limit() {
+    let world = World::new(&tower(DEPTH_MAX + 1));
+    let edge = |at: usize| format!("t{at}:x#parent@t{}:x", at + 1);
+    let edges: Vec<String> = (0..DEPTH_MAX).map(edge).collect();
+    world.put(&edges.iter().map(String::as_str).collect::<Vec<_>>());
+    let message = refusal(&world, &[&edge(DEPTH_MAX)]);
+    assert!(message.contains("a chain of 33 parent edges"), "{message}");
+}
+
+/// A model of so many types, each below the next.
+fn tower(edges: usize) -> String {
+    let types: String =
+        (0..edges).map(|at| format!("  t{at}: {{ parents: [t{}] }}\n", at + 1)).collect();
+    let role = format!("{{ at: [t{edges}], names: [admin], bound_by: [user] }}");
+    format!("model: tower\ntypes:\n  user: {{}}\n{types}  t{edges}: {{}}\nroles: [ {role} ]\n")
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use super::ParameterValue;
+use super::{ParameterValue, chains};
 use super::draft::{BoundRole, Draft, Meaning};
 use super::hierarchy::{Edges, Hierarchy};
 use crate::model::form::{
@@ -76,6 +76,7 @@ pub(super) fn types(source: &[TypeSource], draft: &mut Draft) {
     for (id, entry) in declared {
         edges(id, &entry.edges, &mut passes, draft);
     }
+    chains::bound(&mut draft.types);
     let passes = |at, relation, target| passes.contains(&(at, relation, target));
     draft.hierarchy = Hierarchy::new(&draft.types, passes);
 }
@@ -115,6 +116,7 @@ fn edges(
                     is_parent: entry.is_parent,
                     many: false,
                     acyclic: false,
+                    longest_chain: None,
                     conditions: conditions.unwrap_or_default(),
                 },
             }),

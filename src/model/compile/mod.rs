@@ -2,6 +2,7 @@
 //! is a file of its own.
 
 mod build;
+mod chains;
 mod columns;
 mod condition;
 mod constraints;
