@@ -42,9 +42,8 @@ pub(super) struct History {
 struct Past {
     /// *Dense*: the revisions just before the published one, oldest first; of growing time.
     recent: VecDeque<Recent>,
-    /// The checksums of the revisions from `first_checksum` to the published one, in order.
-    checksums: VecDeque<u64>,
-    first_checksum: Revision,
+    /// Up to the published revision.
+    checksums: Checksums,
     /// Up to this revision too much has changed since.
     changed_too_much: Option<Revision>,
 }
@@ -65,16 +64,10 @@ impl Recent {
 }
 
 impl History {
-    /// Nothing is known but where the log stands.
-    pub(super) fn starting_at(head: Head) -> Self {
-        let checksums = VecDeque::from([head.checksum]);
-        let past = Past {
-            recent: VecDeque::new(),
-            checksums,
-            first_checksum: head.revision,
-            changed_too_much: None,
-        };
-        Self { began: head.revision, past: Mutex::new(past) }
+    /// Nothing is known but what was read from the log.
+    pub(super) fn starting_at(head: Revision, checksums: Checksums) -> Self {
+        let past = Past { recent: VecDeque::new(), checksums, changed_too_much: None };
+        Self { began: head, past: Mutex::new(past) }
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
@@ -90,7 +83,7 @@ impl History {
         for published in std::iter::once(old).chain(between) {
             past.recent.push_back(Recent { published: Arc::clone(published), superseded: now });
         }
-        past.checksums.extend(newest.iter().map(|published| published.head.checksum));
+        newest.iter().for_each(|published| past.checksums.note(published.head));
         let forgotten = past.forget(head, now);
         drop(past);
         // Outside of the lock: what only they held is freed here, which takes its time.
@@ -134,9 +127,33 @@ impl History {
         if revision == Revision(0) {
             return Some(0);
         }
-        let past = self.past();
-        let at = usize::try_from(revision.0.checked_sub(past.first_checksum.0)?).ok()?;
-        past.checksums.get(at).copied()
+        self.past().checksums.of(revision)
+    }
+}
+
+/// The checksums of revisions one after the other: the latest of the log, so many as are kept.
+#[derive(Debug)]
+pub(super) struct Checksums {
+    first: Revision,
+    known: VecDeque<u64>,
+}
+
+impl Checksums {
+    pub(super) fn starting_at(head: Head) -> Self {
+        Self { first: head.revision, known: VecDeque::from([head.checksum]) }
+    }
+
+    /// Takes note of the revision after the last.
+    pub(super) fn note(&mut self, head: Head) {
+        if self.known.len() >= HISTORY_CHECKSUMS_MAX && self.known.pop_front().is_some() {
+            self.first = self.first.next();
+        }
+        self.known.push_back(head.checksum);
+    }
+
+    fn of(&self, revision: Revision) -> Option<u64> {
+        let at = usize::try_from(revision.0.checked_sub(self.first.0)?).ok()?;
+        self.known.get(at).copied()
     }
 }
 
@@ -151,9 +168,6 @@ impl Past {
         };
         // Each of the three grows towards the front.
         let forgotten = self.recent.iter().enumerate().take_while(|at| is_past(*at)).count();
-        let unknown = self.checksums.len().saturating_sub(HISTORY_CHECKSUMS_MAX);
-        self.checksums.drain(..unknown);
-        self.first_checksum = Revision(self.first_checksum.0 + unknown as u64);
         let forgotten: Vec<_> = self.recent.drain(..forgotten).collect();
         if let Some(last) = forgotten.iter().rfind(|recent| changed_too_much(recent)) {
             self.changed_too_much = Some(last.published.head.revision);

@@ -240,12 +240,12 @@ impl Pdp {
         clock: Arc<dyn Clock>,
         upkeep: Upkeep,
     ) -> Result<Self, OpenError> {
-        let Recovered { published, keyed, replayed } =
+        let Recovered { published, keyed, checksums, replayed } =
             recover::recover(store.as_ref(), proposal, clock.as_ref())?;
         let in_use = LogInUse::default();
         let models = Arc::new(Models::new(&store, in_use.clone(), &published));
         let shared = Arc::new(Shared {
-            history: History::starting_at(published.head),
+            history: History::starting_at(published.head.revision, checksums),
             published: ArcSwap::from_pointee(published),
             waiting: Waiting::default(),
             pins: Pins::default(),

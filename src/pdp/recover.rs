@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::weight_of;
+use super::history::Checksums;
 use super::keys::KeyedCommits;
 use super::proposal::{Proposal, ProposalError};
 use super::replay::Draft;
@@ -24,6 +25,8 @@ pub(super) struct Recovered {
     pub(super) published: Published,
     /// The commits whose requests may be repeated.
     pub(super) keyed: KeyedCommits,
+    /// Of the revisions from the checkpoint on.
+    pub(super) checksums: Checksums,
     /// How many changes were replayed from the log.
     pub(super) replayed: u64,
 }
@@ -54,10 +57,11 @@ pub(super) fn recover(
         is_new,
         time: Time(i64::MIN),
         keyed: KeyedCommits::default(),
+        checksums: Checksums::starting_at(Head { revision: Revision(0), checksum: 0 }),
         replayed: 0,
     };
     replay.read(store)?;
-    let Replay { mut draft, mut time, mut keyed, replayed, .. } = replay;
+    let Replay { mut draft, mut time, mut keyed, mut checksums, replayed, .. } = replay;
     let mut head = store.head();
     let now = clock.now().max(time).max(store.noted_time());
     if is_new {
@@ -66,6 +70,7 @@ pub(super) fn recover(
         let commit = Commit { time: now, changes: Vec::new(), model, request: None };
         head = append(store, head, &commit)?;
         keyed.note(head, &commit);
+        checksums.note(head);
         model_since = Some(ModelSince { revision: head.revision, time: now });
         time = now;
     } else {
@@ -75,7 +80,7 @@ pub(super) fn recover(
     let (snapshot, files) = (draft.into_snapshot(), in_force.files);
     let work = Arc::default();
     let published = Published { snapshot, plan, files, model_since, head, time, changes: 0, work };
-    Ok(Recovered { published, keyed, replayed })
+    Ok(Recovered { published, keyed, checksums, replayed })
 }
 
 fn append(store: &dyn Store, head: Head, commit: &Commit) -> Result<Head, StoreError> {
@@ -121,6 +126,7 @@ struct Replay {
     is_new: bool,
     time: Time,
     keyed: KeyedCommits,
+    checksums: Checksums,
     /// Changes read from the log, beside the checkpoint.
     replayed: u64,
 }
@@ -136,12 +142,14 @@ impl Replay {
                 }
             }
             next = state.head.revision.next();
+            self.checksums = Checksums::starting_at(state.head);
             self.time = state.time;
         }
         for commit in store.read(next)? {
             let (head, commit) = commit?;
             self.replayed += weight_of(&commit);
             self.keyed.note(head, &commit);
+            self.checksums.note(head);
             for change in &commit.changes {
                 self.apply(change)?;
             }

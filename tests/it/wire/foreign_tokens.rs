@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::store::memory::MemoryStore;
+use pb::authorization_service_client::AuthorizationServiceClient;
 use prost::Message;
 use tonic::Code;
 
 use super::client::{Wire, ask, item, list, touch};
 use super::raw::{Connection, framed, with_field};
 use super::schema::{Method, Schema};
-use crate::support::SetClock;
-use crate::support::service::{Service, assert_refused, refusal};
+use crate::support::{SetClock, touch as stored};
+use crate::support::service::{Service, assert_refused, pdp, refusal};
 
 /// Every method that takes a token, with a request of it and the number of its `consistency`.
 fn readers() -> Vec<(&'static Method, Vec<u8>, u32)> {
@@ -129,4 +130,34 @@ async fn a_token_from_the_future_is_waited_for_and_then_refused() {
         assert_eq!(refusal(status).2["head_revision"], written.revision.to_string());
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_checksums_of_the_log_are_known_after_a_restart() {
+    let store = Arc::new(MemoryStore::new());
+    let before = pdp(Arc::clone(&store) as _, Arc::new(SetClock::default()));
+    let mut token = String::new();
+    for user in ["ana", "ben", "cyd"] {
+        let written = before.write(vec![stored(&format!("doc:d1#viewer@user:{user}"))]).await;
+        token = if token.is_empty() { written.unwrap().token.to_string() } else { token };
+    }
+    before.close();
+    let service = Service::start_on(store, Arc::new(SetClock::default())).await;
+    let mut client = AuthorizationServiceClient::new(service.channel().await);
+    let at_least = |token: &str| pb::CheckRequest {
+        consistency: Some(pb::Consistency {
+            requirement: Some(pb::consistency::Requirement::AtLeast(token.to_owned())),
+        }),
+        ..ask("user:ana doc.view doc:d1")
+    };
+    assert_eq!(client.check(at_least(&token)).await.unwrap().into_inner().revision, 4);
+    let mut forged = parts(&token);
+    forged[4] = forged[4].chars().rev().collect();
+    let status = client.check(at_least(&forged.join("."))).await.unwrap_err();
+    assert_refused(
+        &status,
+        Code::FailedPrecondition,
+        "TOKEN_OTHER_HISTORY",
+        "consistency.at_least",
+    );
 }
