@@ -15,7 +15,7 @@ use crate::engine::Plan;
 use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents_within};
 use crate::model::admission::admit;
 use crate::model::limits::{CONSTRAINT_TUPLES_MAX, HIERARCHY_WALK_TUPLES_MAX};
-use crate::model::tuple::{Change, Time, Tuple, TupleKey};
+use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
 
 /// What the group's commits make of the published state; nobody reads it before it is durable.
@@ -125,21 +125,14 @@ impl Pending {
         let pending = place.and_then(|place| {
             let request = self.commits.get(place)?.request?;
             let revision = self.base.revision.0.saturating_add(place as u64 + 1);
-            Some((request, Answer::Commit(place), revision))
+            Some((request, Answer::Commit(place), Revision(revision)))
         });
         let found = pending.or_else(|| {
             let commit = durable.find(key, self.time)?;
-            Some((commit.request, Answer::Durable(commit.head), commit.head.revision.0))
+            Some((commit.request, Answer::Durable(commit.head), commit.head.revision))
         });
-        match found {
-            None => Ok(None),
-            Some((first, _, revision)) if first.body != body => {
-                Err(WriteError::KeyReused { revision })
-            }
-            Some((first, answer, _)) => {
-                Ok(Some(Accepted { answer, changed: first.changed as usize }))
-            }
-        }
+        let Some((first, answer, revision)) = found else { return Ok(None) };
+        Ok(Some(Accepted { answer, changed: changed_by(&first, body, revision)? }))
     }
 
     /// The same of a delegated request, if the actor may.
@@ -234,6 +227,11 @@ impl Pending {
 }
 
 impl Judged {
+    /// Whether its answer is that of a commit of the group.
+    pub(super) fn is_commit(&self) -> bool {
+        matches!(self.outcome, Ok(Accepted { answer: Answer::Commit(_), .. }))
+    }
+
     /// What to answer once the group is durable; `heads` has where the log stood after each commit.
     pub(super) fn settled(self, base: Head, heads: &[Head]) -> Reply {
         let Accepted { answer, changed } = self.outcome?;
@@ -256,6 +254,18 @@ impl Judged {
             _ => Err(WriteError::Unavailable(cause.to_owned())),
         }
     }
+}
+
+/// How many changes the first request with this key made, if its repeat asks for the same.
+pub(super) fn changed_by(
+    first: &KeyedRequest,
+    body: Fingerprint,
+    at: Revision,
+) -> Result<usize, WriteError> {
+    if first.body != body {
+        return Err(WriteError::KeyReused { revision: at.0 });
+    }
+    Ok(first.changed as usize)
 }
 
 /// Why the store would refuse a commit of its own.

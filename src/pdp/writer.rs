@@ -1,6 +1,7 @@
 //! The one writer. Order, here and nowhere else: validate against the pending snapshot, make durable,
 //! publish, answer. Commits that arrive together are made durable by one sync.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,12 +10,13 @@ use tokio::sync::mpsc;
 use super::activate::{Activation, NextModel};
 use super::checkpoint::Checkpointer;
 use super::keys::KeyedCommits;
-use super::pending::{Judged, Pending, refused_by_store};
+use super::pending::{Judged, Pending, changed_by, refused_by_store};
 use super::proposal::ProposalError;
-use super::request::Job;
+use super::request::{Job, Reply};
 use super::{Published, Shared, WriteError};
 use crate::model::limits::GROUP_COMMITS_MAX;
-use crate::store::{Head, Store, StoreError};
+use crate::model::tuple::Time;
+use crate::store::{Fingerprint, Head, KeyedCommit, Store, StoreError};
 
 /// What the writer is asked to do, in this order.
 #[derive(Debug)]
@@ -32,10 +34,33 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     tasks: mpsc::Receiver<Task>,
     /// Set by the first failed sync; from then on nothing is written.
-    latched: Option<String>,
+    latched: Option<Latch>,
     /// Durable commits whose requests may be repeated; nobody else looks for them.
     keyed: KeyedCommits,
     checkpointer: Checkpointer,
+}
+
+/// Why nothing is written any more.
+#[derive(Debug)]
+struct Latch {
+    cause: String,
+    /// The keys of the commits that failed: they may be in.
+    doubtful: HashSet<Fingerprint>,
+}
+
+impl Latch {
+    /// What became of an earlier request is told as ever, as far as it is known.
+    fn answer(&self, job: &Job, durable: &KeyedCommits, now: Time) -> Reply {
+        if let Some((key, body)) = job.keyed {
+            if let Some(KeyedCommit { request, head, .. }) = durable.find(key, now) {
+                return Ok((*head, changed_by(request, body, head.revision)?));
+            }
+            if self.doubtful.contains(&key) {
+                return Err(WriteError::OutcomeUnknown(self.cause.clone()));
+            }
+        }
+        Err(WriteError::Unavailable(self.cause.clone()))
+    }
 }
 
 impl Writer {
@@ -78,14 +103,16 @@ impl Writer {
     }
 
     fn serve(&mut self, group: Vec<Job>) {
-        if let Some(cause) = &self.latched {
+        let published = self.shared.published.load_full();
+        if let Some(latch) = &self.latched {
+            let now = self.shared.now(published.time);
             for job in group {
+                let answer = latch.answer(&job, &self.keyed, now);
                 // Whoever does not wait any more needs no answer.
-                let _gone = job.reply.send(Err(WriteError::Unavailable(cause.clone())));
+                let _gone = job.reply.send(answer);
             }
             return;
         }
-        let published = self.shared.published.load_full();
         let mut pending = Pending::new(&published, self.shared.now(published.time));
         let judged: Vec<Judged> = group.iter().map(|job| pending.judge(job, &self.keyed)).collect();
         match self.make_durable(&published, pending) {
@@ -147,8 +174,8 @@ impl Writer {
 
     /// Validates the model against what is published, makes it durable and publishes it.
     fn put_in_force(&mut self, next: NextModel) -> Result<Head, ProposalError> {
-        if let Some(cause) = &self.latched {
-            return Err(ProposalError::Unavailable(cause.clone()));
+        if let Some(latch) = &self.latched {
+            return Err(ProposalError::Unavailable(latch.cause.clone()));
         }
         let published = self.shared.published.load_full();
         let time = self.shared.now(published.time);
@@ -170,16 +197,16 @@ impl Writer {
                 let refusal = ProposalError::from(error);
                 if refusal.is_of_the_store() {
                     tracing::error!(error = %refusal, "the store failed; nothing more is written");
-                    self.latch(refusal.to_string());
+                    self.latch(refusal.to_string(), HashSet::new());
                 }
                 Err(refusal)
             }
         }
     }
 
-    fn latch(&mut self, cause: String) {
+    fn latch(&mut self, cause: String, doubtful: HashSet<Fingerprint>) {
         self.shared.published.load().work.latched();
-        self.latched = Some(cause);
+        self.latched = Some(Latch { cause, doubtful });
     }
 
     /// The append failed. Only where nothing was written is the outcome known.
@@ -191,7 +218,10 @@ impl Writer {
             matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
         if !is_refused_alone {
             tracing::error!(error = %cause, "the store failed; nothing more is written");
-            self.latch(cause.clone());
+            let failed = group.iter().zip(&judged).filter(|(_, judged)| judged.is_commit());
+            let keys = failed.filter_map(|(job, _)| job.keyed).map(|(key, _)| key);
+            let doubtful = keys.filter(|_| !is_unwritten).collect();
+            self.latch(cause.clone(), doubtful);
         }
         for (job, judged) in group.into_iter().zip(judged) {
             let failed = if is_refused_alone {

@@ -202,8 +202,13 @@ impl<'a> Run<'a> {
         let outcomes = vec![sent.outcome()];
         let rest: Vec<_> = rest.into_iter().map(Sent::outcome).collect();
 
+        // Whoever is latched only tells what it knows already.
+        let is_latched = self.is_latched;
         let is_unknown = |outcomes: &[Outcome]| {
-            outcomes.iter().any(|outcome| matches!(outcome, Err(WriteError::OutcomeUnknown(_))))
+            !is_latched
+                && outcomes
+                    .iter()
+                    .any(|outcome| matches!(outcome, Err(WriteError::OutcomeUnknown(_))))
         };
         let unknown = (is_unknown(&outcomes), is_unknown(&rest));
         // What upkeep does meanwhile is seen at the next call.
@@ -229,6 +234,10 @@ impl<'a> Run<'a> {
             let (judged, by) = pending.judge(ask);
             let lost = if fate == Fate::Unknown { "unknown" } else { "unavailable" };
             let expected = match by {
+                // What is durable is told as ever, and what is in doubt as such.
+                By::Repeat(_) if self.is_latched => judged,
+                By::Nothing if self.is_latched && judged == Err("reused") => judged,
+                _ if self.is_latched && self.is_in_doubt(ask.key) => Err("unknown"),
                 _ if self.is_latched => Err("unavailable"),
                 _ if fate == Fate::Durable => judged,
                 By::Own => Err(lost),
@@ -259,6 +268,10 @@ impl<'a> Run<'a> {
             let known = first.token.get_or_insert_with(|| written.token.clone());
             assert_eq!(*known, written.token, "{}: {ask:?}: another token", self.name);
         }
+    }
+
+    fn is_in_doubt(&self, key: &str) -> bool {
+        !key.is_empty() && self.doubt.iter().any(|ask| ask.key == key)
     }
 
     /// Every read sees what was acknowledged, and nothing else.

@@ -12,7 +12,8 @@ pub(super) fn bound(types: &mut [TypeDef]) {
         for edge in def.edges.iter_mut().filter(|edge| edge.acyclic) {
             let above = edge.targets.iter().map(|to| length(&up, usize::from(to.0)));
             let above = above.max_by_key(|length| length.unwrap_or(usize::MAX)).flatten();
-            edge.longest_chain = above.zip(length(&down, at)).map(|(above, below)| above + 1 + below);
+            edge.longest_chain =
+                above.zip(length(&down, at)).map(|(above, below)| above + 1 + below);
         }
     }
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use super::{ParameterValue, chains};
 use super::draft::{BoundRole, Draft, Meaning};
 use super::hierarchy::{Edges, Hierarchy};
+use super::{ParameterValue, chains};
 use crate::model::form::{
     ConditionId, DefKind, EdgeDef, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm,
     TypeDef, TypeId,

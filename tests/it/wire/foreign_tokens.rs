@@ -12,8 +12,8 @@ use tonic::Code;
 use super::client::{Wire, ask, item, list, touch};
 use super::raw::{Connection, framed, with_field};
 use super::schema::{Method, Schema};
-use crate::support::{SetClock, touch as stored};
 use crate::support::service::{Service, assert_refused, pdp, refusal};
+use crate::support::{SetClock, touch as stored};
 
 /// Every method that takes a token, with a request of it and the number of its `consistency`.
 fn readers() -> Vec<(&'static Method, Vec<u8>, u32)> {
