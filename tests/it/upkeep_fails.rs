@@ -2,74 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use bailiwick::model::tuple::{Revision, Tuple, TupleKey};
+use bailiwick::model::tuple::{Tuple, TupleKey};
 use bailiwick::pdp::{Pdp, Upkeep, WriteChange};
-use bailiwick::store::memory::MemoryStore;
-use bailiwick::store::{
-    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored,
-};
+use bailiwick::store::StoreError;
 
+use crate::support::store::{HookedStore, Hooks};
 use crate::support::{SetClock, files_of, model};
 
-/// A store in memory whose checkpoints fail; half-way, so that it latches, if told so.
-#[derive(Debug)]
+/// Checkpoints fail; half-way, so that the store latches, if told so.
 struct FailingUpkeep {
-    inner: MemoryStore,
     latches: bool,
     has_latched: AtomicBool,
 }
 
-impl Store for FailingUpkeep {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-
+impl Hooks for FailingUpkeep {
     fn latched(&self) -> Option<String> {
         self.has_latched.load(Ordering::SeqCst).then(|| "no such luck".to_owned())
     }
 
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
-        self.inner.append(expected, group)
-    }
-
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
-        self.inner.read(from)
-    }
-
-    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
-        self.inner.wait_beyond(revision, timeout)
-    }
-
-    fn checkpoint(
-        &self,
-    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
-        self.inner.checkpoint()
-    }
-
-    fn write_checkpoint(
-        &self,
-        _: &CheckpointHead,
-        _: &mut dyn Iterator<Item = CheckpointEntry>,
-    ) -> Result<(), StoreError> {
+    fn before_checkpoint(&self) -> Result<(), StoreError> {
         self.has_latched.store(self.latches, Ordering::SeqCst);
         Err(StoreError::Unstorable { reason: "no such luck".into() })
-    }
-
-    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)
     }
 }
 
 /// Whether a service says that it writes no more, after one commit and the upkeep that follows it.
 fn says_latched(latches: bool) -> bool {
-    let inner = MemoryStore::new();
-    let store = Arc::new(FailingUpkeep { inner, latches, has_latched: AtomicBool::new(false) });
+    let failing = FailingUpkeep { latches, has_latched: AtomicBool::new(false) };
+    let store = Arc::new(HookedStore::new(failing));
     let model = model(
         "model: m\ntypes: { user: {}, org: {} }\nroles: [ { at: [org], names: [admin] } ]\n\
          permissions: { act: { at: [org], is: admin } }\n",

@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bailiwick::model::SourceFiles;
 use bailiwick::model::limits::MODEL_COMMIT_BYTES_MAX;
 use bailiwick::model::tuple::{Revision, Time};
 use bailiwick::pdp::{Pdp, Proposal, ProposalError, Upkeep, WriteError};
-use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::sled::SledStore;
-use bailiwick::store::{
-    CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored,
-};
+use bailiwick::store::{CheckpointHead, Store, StoreError};
 
 use super::{ADMINS, BOTH, SINGLE, all, model_of};
-use crate::support::store::HookedStore;
+use crate::support::store::{HookedStore, Hooks};
 use crate::support::{SetClock, World, files_of, proposal, touch};
 
 /// A model whose matrix has notes of so many bytes, in files that are not too large each.
@@ -124,11 +120,10 @@ fn a_closed_service_takes_no_model_and_lets_go_of_its_store() {
     assert_eq!(model_of(&pdp), "both");
 }
 
-/// A store whose log cannot be read, for this reason, from when a test says so; or only once something
-/// else has happened.
+/// A log that cannot be read, for this reason, from when a test says so; or only once something else has
+/// happened.
 #[derive(Default)]
 struct Unread {
-    inner: MemoryStore,
     error: Mutex<Option<StoreError>>,
     /// Done once, before the next read.
     first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -137,66 +132,26 @@ struct Unread {
     missed: AtomicU64,
 }
 
-impl std::fmt::Debug for Unread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Unread")
-    }
-}
-
-impl Store for Unread {
-    fn identity(&self) -> Identity {
-        self.inner.identity()
-    }
-
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-
-    fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
-        self.inner.append(expected, group)
-    }
-
-    fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
+impl Hooks for Unread {
+    fn before_read(&self) -> Result<(), StoreError> {
         if let Some(first) = self.first.lock().unwrap().take() {
             first();
         }
-        let read = match self.error.lock().unwrap().clone() {
-            Some(error) => Err(error),
-            None => self.inner.read(from),
-        };
-        let is_missed = matches!(read, Err(StoreError::Truncated { .. }));
-        self.missed.fetch_add(u64::from(is_missed), Ordering::SeqCst);
-        read
+        self.error.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
-    fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
-        self.inner.wait_beyond(revision, timeout)
+    fn missed_read(&self) {
+        self.missed.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn checkpoint(
-        &self,
-    ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError> {
-        self.inner.checkpoint()
-    }
-
-    fn write_checkpoint(
-        &self,
-        state: &CheckpointHead,
-        entries: &mut dyn Iterator<Item = CheckpointEntry>,
-    ) -> Result<(), StoreError> {
-        self.inner.write_checkpoint(state, entries)
-    }
-
-    fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)?;
+    fn after_truncate(&self) {
         self.cuts.fetch_add(1, Ordering::SeqCst);
-        Ok(())
     }
 }
 
 #[test]
 fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
-    let store = Arc::new(Unread::default());
+    let store = Arc::new(HookedStore::new(Unread::default()));
     let upkeep = Upkeep { checkpoint_changes: 2, log_kept_commits: 0 };
     let clock = Arc::new(SetClock::default());
     let sources = SourceFiles::from_iter([("model.yaml", BOTH)]);
@@ -207,26 +162,26 @@ fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
     runtime.block_on(pdp.write(vec![touch("org:a#admin@user:ana")])).unwrap();
     let (writer, cut) = (pdp.clone(), Arc::clone(&store));
     // The draft is made; before it reads what came since, much comes, and the log is cut more than once.
-    *store.first.lock().unwrap() = Some(Box::new(move || {
-        let before = cut.cuts.load(Ordering::SeqCst);
+    *store.hooks.first.lock().unwrap() = Some(Box::new(move || {
+        let before = cut.hooks.cuts.load(Ordering::SeqCst);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for i in 0..100_000 {
             let tuple = format!("org:a#admin@user:n{i}");
             runtime.block_on(writer.write(vec![touch(&tuple)])).unwrap();
-            if cut.cuts.load(Ordering::SeqCst) > before + 2 {
+            if cut.hooks.cuts.load(Ordering::SeqCst) > before + 2 {
                 return;
             }
         }
         panic!("the log was never cut");
     }));
     pdp.propose(proposal(ADMINS)).unwrap();
-    assert_eq!(store.missed.load(Ordering::SeqCst), 0);
+    assert_eq!(store.hooks.missed.load(Ordering::SeqCst), 0);
     assert_eq!(model_of(&pdp), "admins");
     // What it kept is let go again: a later checkpoint cuts up to its own revision.
     let first = store.inner.head().revision;
-    let cuts = store.cuts.load(Ordering::SeqCst);
+    let cuts = store.hooks.cuts.load(Ordering::SeqCst);
     let mut others = (0..).map(|i| touch(&format!("org:a#admin@user:e{i}")));
-    while store.cuts.load(Ordering::SeqCst) < cuts + 2 {
+    while store.hooks.cuts.load(Ordering::SeqCst) < cuts + 2 {
         runtime.block_on(pdp.write(others.by_ref().take(1).collect())).unwrap();
     }
     assert!(matches!(store.inner.read(first), Err(StoreError::Truncated { .. })));
@@ -235,15 +190,15 @@ fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
 
 #[test]
 fn a_log_that_is_cut_meanwhile_costs_time_and_a_damaged_one_the_proposal() {
-    let store = Arc::new(Unread::default());
+    let store = Arc::new(HookedStore::new(Unread::default()));
     let world = World::on(Arc::clone(&store) as Arc<dyn Store>, BOTH);
     world.put(&["org:a#admin@user:ana", "org:b#parent@org:a"]);
-    *store.error.lock().unwrap() = Some(StoreError::Truncated { asked: 3, oldest: 9 });
+    *store.hooks.error.lock().unwrap() = Some(StoreError::Truncated { asked: 3, oldest: 9 });
     world.pdp.propose(proposal(ADMINS)).unwrap();
     assert_eq!(all(&world.pdp), ["org:a#admin@user:ana", "org:b#parent@org:a"]);
     assert!(world.allows("user:ana see org:b"));
 
-    *store.error.lock().unwrap() = Some(StoreError::Corrupt { what: "commit 3".into() });
+    *store.hooks.error.lock().unwrap() = Some(StoreError::Corrupt { what: "commit 3".into() });
     let error = world.pdp.propose(proposal(BOTH)).unwrap_err();
     assert!(matches!(error, ProposalError::Unavailable(_)), "{error}");
     assert_eq!(model_of(&world.pdp), "admins");

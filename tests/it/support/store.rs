@@ -1,4 +1,4 @@
-//! A store in memory that does what a test says before each append: fail, wait, count.
+//! A store in memory that does what a test says around its calls: fail, wait, count.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,28 +9,54 @@ use bailiwick::store::{
     CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored,
 };
 
-type Hook = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+/// What happens around the calls of a [`HookedStore`]; by default nothing. An error is the call's.
+pub(crate) trait Hooks: Send + Sync {
+    fn latched(&self) -> Option<String> {
+        None
+    }
 
-pub(crate) struct HookedStore {
-    inner: MemoryStore,
-    before_append: Hook,
+    fn before_append(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn before_read(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn missed_read(&self) {}
+
+    fn before_checkpoint(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn after_truncate(&self) {}
 }
 
-impl HookedStore {
-    pub(crate) fn new(
-        before_append: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
-    ) -> Self {
-        Self { inner: MemoryStore::new(), before_append: Box::new(before_append) }
+/// What happens before each append.
+impl<F: Fn() -> Result<(), StoreError> + Send + Sync> Hooks for F {
+    fn before_append(&self) -> Result<(), StoreError> {
+        self()
     }
 }
 
-impl fmt::Debug for HookedStore {
+pub(crate) struct HookedStore<H> {
+    pub(crate) hooks: H,
+    pub(crate) inner: MemoryStore,
+}
+
+impl<H: Hooks> HookedStore<H> {
+    pub(crate) fn new(hooks: H) -> Self {
+        Self { hooks, inner: MemoryStore::new() }
+    }
+}
+
+impl<H> fmt::Debug for HookedStore<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HookedStore")
     }
 }
 
-impl Store for HookedStore {
+impl<H: Hooks> Store for HookedStore<H> {
     fn identity(&self) -> Identity {
         self.inner.identity()
     }
@@ -39,13 +65,21 @@ impl Store for HookedStore {
         self.inner.head()
     }
 
+    fn latched(&self) -> Option<String> {
+        self.hooks.latched()
+    }
+
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError> {
-        (self.before_append)()?;
+        self.hooks.before_append()?;
         self.inner.append(expected, group)
     }
 
     fn read(&self, from: Revision) -> Result<Stored<'_, (Head, Commit)>, StoreError> {
-        self.inner.read(from)
+        let read = self.hooks.before_read().and_then(|()| self.inner.read(from));
+        if matches!(read, Err(StoreError::Truncated { .. })) {
+            self.hooks.missed_read();
+        }
+        read
     }
 
     fn wait_beyond(&self, revision: Revision, timeout: Duration) -> Head {
@@ -63,10 +97,13 @@ impl Store for HookedStore {
         state: &CheckpointHead,
         entries: &mut dyn Iterator<Item = CheckpointEntry>,
     ) -> Result<(), StoreError> {
+        self.hooks.before_checkpoint()?;
         self.inner.write_checkpoint(state, entries)
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {
-        self.inner.truncate(before)
+        self.inner.truncate(before)?;
+        self.hooks.after_truncate();
+        Ok(())
     }
 }
