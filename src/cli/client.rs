@@ -12,6 +12,7 @@ use tonic_types::StatusExt;
 
 use super::CliError;
 use crate::api::status::code_name;
+use crate::model::limits::CLIENT_TIMEOUT_SECONDS_MAX;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,7 +23,8 @@ pub(super) struct ServiceArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
     pub(super) endpoint: String,
     /// How long to wait for the answer, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=CLIENT_TIMEOUT_SECONDS_MAX))]
     pub(super) timeout: u64,
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt;
 
 use super::CliError;
 use super::client::{ClientArgs, block_on, describe};
 use super::consistency::ConsistencyArgs;
 use super::retry::may_pass;
 use crate::api::pb::v1 as pb;
+use crate::api::status::Refusal;
 use crate::model::limits::LIST_RESUMES_MAX;
 
 /// Before a list goes on; twice as long each time that no entry has come since.
@@ -104,6 +106,13 @@ impl ListArgs {
     }
 }
 
+/// Whether the cursor will never be taken: the process that made it is gone, or its revision is.
+fn is_of_the_cursor(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let refusals = [Refusal::InvalidCursor, Refusal::CursorExpired, Refusal::CursorOfOtherRequest];
+    refusals.iter().any(|refusal| refusal.text() == reason)
+}
+
 /// Why a stream did not come to its end mark.
 enum Broken {
     Off(Status),
@@ -172,11 +181,12 @@ impl<R: ListRequest> Reader<'_, R> {
             return self.args.client.refused(status);
         }
         // What was printed stands; as JSON nothing is printed before the end.
-        CliError::Failed(format!(
-            "{}; {} entries were printed, the rest comes with --cursor {}",
-            describe(&status),
-            self.entries,
-            self.cursor
-        ))
+        let (why, entries) = (describe(&status), self.entries);
+        CliError::Failed(if is_of_the_cursor(&status) {
+            format!("{why}; {entries} entries were printed, which are not the whole list")
+        } else {
+            let cursor = &self.cursor;
+            format!("{why}; {entries} entries were printed, the rest comes with --cursor {cursor}")
+        })
     }
 }

@@ -49,7 +49,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use console::Stream;
 use console::{ColorWhen, Tone};
@@ -177,7 +177,8 @@ pub fn run(
     mut out: Stream<'_>,
     mut err: Stream<'_>,
 ) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
+    let matches = without_empty_variables(Cli::command()).try_get_matches_from(args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut out, &mut err),
     };
@@ -222,6 +223,16 @@ pub fn run(
             }
         }
     }
+}
+
+/// A variable that is set to nothing counts as not set: templates of manifests make such.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let is_empty =
+            arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if is_empty { arg.env(clap::builder::Resettable::Reset) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// What the model does not let somebody do is denied, as in an answer; all else is an error.

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::CliError;
+use super::input::object;
 use crate::api::convert::context_to_wire;
 use crate::api::pb::v1 as pb;
 use crate::model::suggest::did_you_mean;
@@ -72,8 +73,8 @@ pub(super) fn parse_context(texts: &[String]) -> Result<Option<prost_types::Stru
     let mut context = Context::new();
     for text in texts {
         if text.trim_start().starts_with('{') {
-            let object: Context = serde_json::from_str(text)
-                .map_err(|error| CliError::Usage(format!("--context: {error}")))?;
+            let object =
+                object(text).map_err(|what| CliError::Usage(format!("--context: {what}")))?;
             context.extend(object);
         } else if let Some((name, value)) = text.split_once('=') {
             let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));

@@ -233,6 +233,8 @@ pub const IMPORT_CHUNK_BYTES_MAX: usize = COMMIT_BYTES_MAX - (64 << 10);
 pub const BATCH_CHUNK_BYTES_MAX: usize = REQUEST_BYTES_MAX - (64 << 10);
 /// Largest answer to a chunk of a batch, in bytes: 10,000 errors of their longest fit.
 pub const BATCH_ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long a command can be told to wait for an answer, in seconds.
+pub const CLIENT_TIMEOUT_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// How often a command repeats a request that the service could not take, unless told otherwise.
 pub const CLIENT_RETRIES_DEFAULT: u32 = 10;
 /// How long a command waits before it repeats a request for the first time; each time twice as long.

@@ -34,6 +34,13 @@ pub(super) fn read(text: &str, report: &mut Report) -> Source {
     if let Some(node) = fields.need("model", "a model", report)
         && let Some(name) = node.text("the model's name", report)
     {
+        // It stands in single lines: of logs, of pages for probes.
+        if name.text.chars().any(char::is_control) {
+            report.push(
+                &name.at,
+                format!("`{}` is no name: it has control characters", name.quoted()),
+            );
+        }
         source.name.clone_from(&name.text);
     }
     if let Some(node) = fields.need("types", "a model", report) {

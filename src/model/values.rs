@@ -118,9 +118,14 @@ pub fn weight(value: &Json) -> u64 {
 fn integer(value: &Json) -> Option<i64> {
     match value {
         Json::Number(number) => number.as_i64().or_else(|| exact_integer(number.as_f64()?)),
-        Json::String(text) => text.parse().ok(),
+        Json::String(text) => decimal(text),
         _ => None,
     }
+}
+
+/// Digits, and a minus where the type has one; Rust alone takes a plus too.
+fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 /// The integer that this double stands for, if it is one and no other integer is rounded to it.
@@ -144,7 +149,7 @@ fn double(value: &Json) -> Option<f64> {
 
 fn unsigned(value: &Json) -> Option<u64> {
     match value {
-        Json::String(text) => text.parse().ok(),
+        Json::String(text) => decimal(text),
         Json::Number(number) => {
             number.as_u64().or_else(|| integer(value).and_then(|whole| u64::try_from(whole).ok()))
         }

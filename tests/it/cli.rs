@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use bailiwick::model::limits::CLIENT_TIMEOUT_SECONDS_MAX;
 use serde_json::Value;
 
 pub(crate) fn bailiwick(args: &[&str]) -> Command {
@@ -224,6 +225,7 @@ fn wrong_usage_is_64_and_never_a_denial() {
     let model = model.to_str().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
+    let too_long = (CLIENT_TIMEOUT_SECONDS_MAX + 1).to_string();
     for args in [
         &[][..],
         &["nonsense"],
@@ -232,6 +234,9 @@ fn wrong_usage_is_64_and_never_a_denial() {
         &["check", "user:ana", "doc.view", "doc:d1", "--output", "xml"],
         &["check", "user:ana", "doc.view", "doc:d1", "--with-tuple", "doc:d1"],
         &["check", "user:ana", "doc.view", "doc:d1", "--endpoint", "http://[half"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--context", "{\"a\":1,\"a\":2}"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--timeout", "0"],
+        &["check", "user:ana", "doc.view", "doc:d1", "--timeout", &too_long],
         &["write"],
         &["write", "--create", "doc:d1"],
         &["write", "--touch", "doc:d1#viewer@user:ana", "--expires-at", "tomorrow"],
@@ -255,6 +260,27 @@ fn wrong_usage_is_64_and_never_a_denial() {
         assert_exit(&output, 64);
         assert!(!stderr(&output).is_empty(), "{args:?} says nothing");
     }
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let mut empty = bailiwick(&["serve", "--help"]);
+    let help = stdout(&empty.output().unwrap());
+    let variables: Vec<&str> =
+        help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+    assert!(variables.len() >= 8, "{variables:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let (model, data) = (repository("models/virta"), dir.path().join("data"));
+    let args = ["serve", "--model", model.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let serve = |value: &str| {
+        // It ends where it would listen: other hosts could connect.
+        let mut command = bailiwick(&[&args[..], &["--listen", "0.0.0.0:0"]].concat());
+        command.envs(variables.iter().map(|name| (*name, value)));
+        stderr(&command.output().unwrap())
+    };
+    let said = serve("");
+    assert!(said.contains("--insecure-listen"), "{said}");
+    assert!(!serve("x").contains("--insecure-listen"));
 }
 
 #[test]

@@ -328,7 +328,7 @@ fn a_chunk_without_an_answer_ends_it_and_says_where() {
     assert_eq!(stdout(&output).lines().count(), 11, "what was answered is printed");
     let told = stderr(&output);
     let expected =
-        "error: lines 11 to 20 have no answer: RESOURCE_EXHAUSTED OVERLOADED: too much to do";
+        "error: no answer to lines 11 to 20: RESOURCE_EXHAUSTED OVERLOADED: too much to do";
     assert!(told.starts_with(expected) && told.contains("go on with --from-line 11,"), "{told}");
 
     let stand_in = StandIn::start(Scripts {
@@ -354,9 +354,7 @@ fn a_revision_that_is_no_longer_kept_ends_it_and_the_rest_is_asked_at_another() 
     let output = batch(&stand_in.endpoint, &["--chunk", "10"], questions(25));
     assert_exit(&output, 1);
     let told = stderr(&output);
-    assert!(
-        told.starts_with("error: lines 21 to 25 have no answer: OUT_OF_RANGE REVISION_EXPIRED")
-    );
+    assert!(told.starts_with("error: no answer to lines 21 to 25: OUT_OF_RANGE REVISION_EXPIRED"));
     assert!(told.contains("stand at revision "), "{told}");
     assert!(told.contains("--from-line 21 asks the rest at a newer one"), "{told}");
     let rest = batch(&stand_in.endpoint, &["--from-line", "21"], questions(25));

@@ -239,6 +239,25 @@ fn a_dry_run_of_the_real_service_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_knows_of_what_was_created_and_removed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path());
+    let create = ["--create", "--chunk", "1"];
+    assert_exit(&text(&served.endpoint, &create, &lines(0..2)), 0);
+    let dry = [&create[..], &["--dry-run"]].concat();
+    let said = text(&served.endpoint, &dry, &lines(0..3));
+    assert_exit(&said, 0);
+    assert!(stdout(&said).contains("2 had been created by an earlier run"), "{}", stdout(&said));
+    served.ok(&["write", "--delete", lines(0..1).trim()]);
+    let dry = text(&served.endpoint, &dry, &lines(0..2));
+    let done = text(&served.endpoint, &create, &lines(0..2));
+    for said in [dry, done] {
+        assert_exit(&said, 1);
+        assert!(stdout(&said).contains("1 of them have been removed"), "{}", stdout(&said));
+    }
+}
+
+#[test]
 fn many_tuples_and_large_ones_go_through() {
     let dir = tempfile::tempdir().unwrap();
     let served = served(dir.path());

@@ -17,8 +17,9 @@ use prost::Message;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::Code;
 use tonic::codegen::Bytes;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::support::service::{Service, pdp};
 use crate::support::{SetClock, delete, touch};
@@ -114,6 +115,8 @@ async fn a_list_begins_after_a_cursor() {
 enum End {
     Complete,
     Status(Code),
+    /// INVALID_CURSOR.
+    Gone,
 }
 
 /// A service whose lists break off: for each request how many entries it sends, and how it ends then.
@@ -170,9 +173,19 @@ impl Broken {
                 Code::Ok
             }
             End::Status(code) => code,
+            End::Gone => Code::InvalidArgument,
         };
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", i32::from(code).into());
+        if matches!(end, End::Gone) {
+            let info = ErrorDetails::with_error_info(
+                "INVALID_CURSOR",
+                "bailiwick",
+                std::collections::HashMap::new(),
+            );
+            let status = Status::with_error_details(code, "it is no cursor", info);
+            status.add_header(&mut trailers).unwrap();
+        }
         stream.send_trailers(trailers).unwrap();
     }
 
@@ -223,6 +236,12 @@ async fn a_list_that_cannot_go_on_says_where_it_stands() {
     assert_eq!(text, lines(2));
     assert!(error.contains("INTERNAL") && error.contains("--cursor after-2"), "{error}");
     assert_eq!(broken.asked().len(), 1);
+    // The process that made the cursor is gone: nothing goes on after it.
+    let (address, _) = Broken::serve(&[(2, End::Status(Code::Unavailable)), (0, End::Gone)]).await;
+    let (text, error) = printed(&run(address, &["read"]).await, 1);
+    assert_eq!(text, lines(2));
+    assert!(error.contains("INVALID_CURSOR") && error.contains("not the whole list"), "{error}");
+    assert!(!error.contains("--cursor"), "{error}");
     // It never ends.
     let (address, broken) = Broken::serve(&[(1, End::Status(Code::Unavailable)); 99]).await;
     let (text, error) = printed(&run(address, &["read"]).await, 1);

@@ -145,6 +145,7 @@ const COVERED: &[(&str, &[&str])] = &[
         "CONTEXTUAL_WALK_TUPLES_MAX",
         &["contextual.rs a_question_does_not_walk_all_that_lies_below_a_contextual_parent"],
     ),
+    ("CLIENT_TIMEOUT_SECONDS_MAX", &["cli.rs wrong_usage_is_64_and_never_a_denial"]),
     ("MODEL_PAGE_ENTRIES_MAX", &["wire/models.rs a_page_that_nobody_can_ask_for_is_refused"]),
     (
         "MODEL_PAGE_BYTES",

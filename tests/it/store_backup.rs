@@ -182,6 +182,21 @@ fn what_is_no_whole_store_is_not_restored_and_what_is_somebodys_stays() {
     assert!(e.contains("it holds no store"), "{e}");
     assert!(!path("new").exists());
 
+    // Neither is the other, or within it, by whatever name.
+    std::os::unix::fs::symlink(path("data"), path("link")).unwrap();
+    for (from, to, why) in [
+        ("data", "data", "is the directory that is to be copied"),
+        ("link", "data", "is the directory that is to be copied"),
+        ("data", "link", "is the directory that is to be copied"),
+        ("data", "data/backups/today", "lies within the other"),
+        ("link", "data/backup", "lies within the other"),
+    ] {
+        let e = copy(from, to, true).unwrap_err();
+        assert!(e.contains(why), "{e}");
+    }
+    assert!(!path("data/backups").exists());
+    assert_eq!(open(&path("data")).head().revision, Revision(30));
+
     // Cut off at whatever point: nobody opens it, and it can be repeated.
     copy("backup", "cut", false).unwrap();
     fs::create_dir(path("cut/copying")).unwrap();

@@ -282,7 +282,7 @@ impl<'a> Asker<'a> {
         } else {
             format!("go on with {next}, at the revision of then")
         };
-        CliError::Failed(format!("{} have no answer: {what}\n{next}", chunk.lines()))
+        CliError::Failed(format!("no answer to {}: {what}\n{next}", chunk.lines()))
     }
 }
 

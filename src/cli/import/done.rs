@@ -79,6 +79,11 @@ impl Done {
         answer.revision <= self.before
     }
 
+    /// Whether a chunk was answered with the revision that was the newest when this began.
+    pub(super) fn began_at(&self, answer: &pb::WriteTuplesResponse) -> bool {
+        answer.revision == self.before
+    }
+
     /// So many tuples of a chunk that an earlier run had committed are not there any more.
     pub(super) fn miss(&mut self, gone: u64) {
         self.gone += gone;
@@ -200,7 +205,10 @@ impl Done {
         let tuples = counted(self.tuples, "tuple");
         if args.dry_run {
             let problems = counted(self.problems as u64, "problem");
-            return format!("{tuples} of {name} could be written, {problems}; nothing was written");
+            let mut words =
+                format!("{tuples} of {name} could be written, {problems}; nothing was written");
+            self.tell_known(&mut words);
+            return words;
         }
         if self.tuples == 0 {
             return format!("there is no tuple in {name}; nothing was written");
@@ -224,6 +232,11 @@ impl Done {
                 grouped(ended)
             ));
         }
+        self.tell_known(&mut words);
+        words
+    }
+
+    fn tell_known(&self, words: &mut String) {
         if self.known > 0 {
             let known = grouped(self.known);
             words
@@ -232,11 +245,10 @@ impl Done {
         if self.gone > 0 {
             let gone = grouped(self.gone);
             words.push_str(&format!(
-                "\n{gone} of them have been removed or changed since, and were left so; without --create they \
+                "\n{gone} of them have been removed or changed since, and are left so; without --create they \
                  are written"
             ));
         }
-        words
     }
 }
 

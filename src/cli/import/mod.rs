@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use self::chunk::{Chunk, Cutter, Step};
 use self::done::{Done, Why};
-use self::send::Sender;
+use self::send::{Refused, Sender};
 use super::client::{ClientArgs, block_on};
 use super::console::{Stream, Tone};
 use super::input::{Format, InputArgs, in_background};
@@ -103,7 +103,7 @@ pub(super) fn run(
         let sender = Sender::connect(&args.client.service, args.retries, salt).await?;
         let steps = in_background(move |send| cutter.run(entries, send))?;
         if args.dry_run {
-            try_all(&sender, steps, &mut progress, err).await
+            try_all(args, &sender, steps, &mut progress, err).await
         } else {
             write_all(args, &sender, steps, &mut progress, err).await
         }
@@ -170,12 +170,14 @@ async fn write_all(
 
 /// The dry run: every line is read and every chunk tried, and each problem told.
 async fn try_all(
+    args: &Args,
     sender: &Sender<'_>,
     mut steps: mpsc::Receiver<Step>,
     progress: &mut Progress,
     err: &mut Stream<'_>,
 ) -> Result<Done, CliError> {
-    let mut done = Done::default();
+    let newest = if args.create { sender.head(progress, err).await? } else { 0 };
+    let mut done = Done::begin(args.from_line, newest);
     while let Some(step) = steps.recv().await {
         match step {
             Step::Failed(error) => return Err(error),
@@ -200,10 +202,18 @@ async fn try_chunk(
 ) -> Result<(), CliError> {
     while !chunk.changes.is_empty() {
         let refused = match sender.validate(&chunk, progress, err).await {
-            Ok(answer) => {
-                done.could(&chunk, answer);
-                return Ok(());
-            }
+            Ok(answer) => match gone_since(sender, &chunk, &answer, done, progress, err).await {
+                Ok(None) => {
+                    done.could(&chunk, answer);
+                    return Ok(());
+                }
+                Ok(Some(gone)) => {
+                    done.miss(gone);
+                    done.add(&chunk, answer);
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            },
             Err(refused) => refused,
         };
         let change = refused.change().filter(|change| *change < chunk.changes.len());
@@ -216,6 +226,26 @@ async fn try_chunk(
         tell_problem(done, line, &refused.words(Some(change)), progress, err)?;
     }
     Ok(())
+}
+
+/// How many tuples of a chunk that an earlier run created are not there any more; `None` of a chunk that
+/// could be created now.
+async fn gone_since(
+    sender: &Sender<'_>,
+    chunk: &Chunk,
+    answer: &pb::WriteTuplesResponse,
+    done: &Done,
+    progress: &Progress,
+    err: &mut Stream<'_>,
+) -> Result<Option<u64>, Refused> {
+    if !done.knows(answer) {
+        return Ok(None);
+    }
+    let lacking = sender.lacking(chunk, progress, err).await?;
+    // The newest revision answers for what could be created now, and for what the last commit created:
+    // of that, nothing is gone.
+    let could = done.began_at(answer) && lacking > 0;
+    Ok((!could).then_some(lacking))
 }
 
 fn tell_problem(

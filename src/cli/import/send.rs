@@ -41,11 +41,8 @@ impl Refused {
     pub(super) fn words(&self, change: Option<usize>) -> String {
         let words = client::describe(&self.status);
         let Some(change) = change else { return words };
-        words.replacen(&format!("changes[{change}].tuple."), "", 1).replacen(
-            &format!("changes[{change}]: "),
-            "",
-            1,
-        )
+        let places = ["].tuple.", "].tuple: ", "]: "].map(|end| format!("changes[{change}{end}"));
+        places.iter().fold(words, |words, place| words.replacen(place, "", 1))
     }
 }
 

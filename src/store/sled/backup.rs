@@ -34,6 +34,7 @@ pub struct Copied {
 /// `Locked`: a process has one of them open; `Refused`, `Corrupt`: `from` holds no whole store, or `to`
 /// holds one already, or something else; `Io`.
 pub(super) fn copy(from: &Path, to: &Path, replaces: bool) -> Result<Copied, StoreError> {
+    demand_apart(from, to)?;
     let sync = Syncer::default();
     let Some(source) = HeadFile::open(from, &sync)? else {
         return Err(refused(from, "it holds no store", "choose a directory that holds one"));
@@ -81,6 +82,26 @@ pub(super) fn copy(from: &Path, to: &Path, replaces: bool) -> Result<Copied, Sto
     sync_dir(to)?;
     drop(replaced);
     Ok(Copied { store_id: record.store_id.to_string(), head })
+}
+
+/// Demands that neither directory is the other or lies within it, whatever names lead to them.
+fn demand_apart(from: &Path, to: &Path) -> Result<(), StoreError> {
+    // Where `to` is yet to be made, what it will lie in tells.
+    let there = to.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let real_to = there.chain([Path::new(".")]).find_map(|path| {
+        let rest = to.strip_prefix(path).ok().unwrap_or(to);
+        Some(fs::canonicalize(path).ok()?.join(rest))
+    });
+    let (Some(real_to), Ok(real_from)) = (real_to, fs::canonicalize(from)) else { return Ok(()) };
+    let remedy = "choose a directory apart from it";
+    if real_from == real_to {
+        return Err(refused(to, "it is the directory that is to be copied", remedy));
+    }
+    if real_to.starts_with(&real_from) || real_from.starts_with(&real_to) {
+        let reason = format!("one of it and `{}` lies within the other", from.display());
+        return Err(refused(to, reason, remedy));
+    }
+    Ok(())
 }
 
 /// Demands that nothing in the directory is somebody's, beside a store that is to be replaced. Returns

@@ -116,6 +116,15 @@ rols: []
         problems: r#"model.yaml:3:1: `rols` is no key of a model; did you mean `roles`?"#,
     },
     Case {
+        what: "a name of two lines",
+        base: false,
+        yaml: r#"model: "m\nready"
+types: {}
+"#,
+        matrix: "",
+        problems: r#"model.yaml:1:8: `m\nready` is no name: it has control characters"#,
+    },
+    Case {
         what: "wrong kinds",
         base: false,
         yaml: r#"model: 7

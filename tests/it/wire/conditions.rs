@@ -75,7 +75,13 @@ type Texts = &'static [&'static str];
 /// A condition, its parameter, and the JSON of values for which it is yes, no, and not known.
 const TYPES: &[(&str, &str, Texts, Texts, Texts)] = &[
     ("flag", "flag", &["true"], &["false"], &["\"true\"", "1", "null"]),
-    ("hour", "hour", &["9", "9.0", "\"9\""], &["7", "\"20\""], &["9.5", "\"noon\"", "true", "[9]"]),
+    (
+        "hour",
+        "hour",
+        &["9", "9.0", "\"9\""],
+        &["7", "\"20\""],
+        &["9.5", "\"+9\"", "\"noon\"", "true", "[9]"],
+    ),
     (
         "large",
         "serial",
