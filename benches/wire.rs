@@ -73,6 +73,15 @@ impl AuthorizationService for Bare {
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
         Err(Status::unimplemented("bare"))
     }
+
+    type ListRolesStream = tokio_stream::Empty<Result<pb::ListRolesResponse, Status>>;
+
+    async fn list_roles(
+        &self,
+        _request: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<Self::ListRolesStream>, Status> {
+        Err(Status::unimplemented("bare"))
+    }
 }
 
 fn pdp() -> Pdp {

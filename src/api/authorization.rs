@@ -1,4 +1,4 @@
-//! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects.
+//! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects, ListRoles.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::guard::{Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
-use crate::engine::{CheckedContext, Decision, EngineError, Question};
+use crate::engine::{BoundRole, CheckedContext, Decision, EngineError, Question, RolesQuestion};
 use crate::model::limits::{BATCH_ITEMS_MAX, INLINE_STEPS_MAX};
 use crate::pdp::{CursorError, Listing, Place, Reading, Token};
 
@@ -79,7 +79,35 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
         let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
         let open = move || subjects(listing, request, context);
-        let finish = move |count| complete(before + count, &token);
+        let finish = move |count| {
+            use pb::list_subjects_response::Part;
+            let part = Part::Complete(complete(before + count, &token));
+            pb::ListSubjectsResponse { part: Some(part) }
+        };
+        let deadline = extensions.get::<Deadline>().copied();
+        let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
+        Ok(Response::new(stream.await?))
+    }
+
+    type ListRolesStream = Responses<pb::ListRolesResponse>;
+
+    async fn list_roles(
+        &self,
+        request: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<Self::ListRolesStream>, Status> {
+        let (_, extensions, mut request) = request.into_parts();
+        let cursor = take(&mut request.cursor);
+        let fingerprint = fingerprint("ListRoles", &request);
+        let context = checked("context", request.context.take())?;
+        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
+        let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let open = move || roles(listing, request, context);
+        let finish = move |count| {
+            use pb::list_roles_response::Part;
+            let part = Part::Complete(complete(before + count, &token));
+            pb::ListRolesResponse { part: Some(part) }
+        };
         let deadline = extensions.get::<Deadline>().copied();
         let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
         Ok(Response::new(stream.await?))
@@ -291,31 +319,58 @@ fn subjects(
     let Listing { reading, after, mut cursors } = listing;
     let pb::ListSubjectsRequest { permission, scope, subject_type, contextual_tuples, .. } =
         request;
-    let reading = match contextual_tuples.is_empty() {
-        true => reading,
-        false => reading.with_contextual(&contextual_from_wire(contextual_tuples)?)?,
-    };
+    let reading = with_tuples(reading, contextual_tuples)?;
     let mut list = reading.list_subjects(&permission, &scope, &subject_type, context)?;
     match after {
         None => {}
         Some(Place::Subject(name)) => list.go_on_after(&name),
-        Some(Place::Tuple(_)) => return Err(CursorError::OtherRequest.into()),
+        Some(Place::Tuple(_) | Place::Role { .. }) => return Err(CursorError::OtherRequest.into()),
     }
     let mut listed = move |subject: String| {
+        use pb::list_subjects_response::Part;
         let cursor = cursors.after_subject(&subject);
-        listed(subject, cursor)
+        let part = Part::Subject(pb::ListedSubject { subject, cursor });
+        pb::ListSubjectsResponse { part: Some(part) }
     };
     Ok(list.map(move |item| Ok(item?.map(&mut listed))))
 }
 
-fn listed(subject: String, cursor: String) -> pb::ListSubjectsResponse {
-    use pb::list_subjects_response::Part;
-    let part = Part::Subject(pb::ListedSubject { subject, cursor });
-    pb::ListSubjectsResponse { part: Some(part) }
+/// The list from where it begins, each entry with the cursor that stands after it.
+fn roles(
+    listing: Listing,
+    request: pb::ListRolesRequest,
+    context: CheckedContext,
+) -> Result<
+    impl Iterator<Item = Result<Option<pb::ListRolesResponse>, EngineError>> + use<>,
+    ApiError,
+> {
+    let Listing { reading, after, mut cursors } = listing;
+    let pb::ListRolesRequest { subject, scope, contextual_tuples, .. } = request;
+    let reading = with_tuples(reading, contextual_tuples)?;
+    let question = RolesQuestion::parse(reading.model(), &subject, &scope, context)?;
+    let mut list = reading.list_roles(question)?;
+    match after {
+        None => {}
+        Some(Place::Role { scope, role }) => list.go_on_after(&scope, &role),
+        Some(Place::Tuple(_) | Place::Subject(_)) => return Err(CursorError::OtherRequest.into()),
+    }
+    let mut listed = move |BoundRole { scope, role }: BoundRole| {
+        use pb::list_roles_response::Part;
+        let cursor = cursors.after_role(&scope, &role);
+        let part = Part::Role(pb::ListedRole { scope: scope.to_string(), role, cursor });
+        pb::ListRolesResponse { part: Some(part) }
+    };
+    Ok(list.map(move |item| Ok(item?.map(&mut listed))))
 }
 
-fn complete(count: u64, token: &Token) -> pb::ListSubjectsResponse {
-    use pb::list_subjects_response::Part;
-    let end = pb::ListComplete { count, revision: token.revision.0, token: token.to_string() };
-    pb::ListSubjectsResponse { part: Some(Part::Complete(end)) }
+/// The reading with the tuples that a list's request brings along; on a thread that may take its time.
+fn with_tuples(reading: Reading, tuples: Vec<pb::Tuple>) -> Result<Reading, ApiError> {
+    if tuples.is_empty() {
+        return Ok(reading);
+    }
+    Ok(reading.with_contextual(&contextual_from_wire(tuples)?)?)
+}
+
+fn complete(count: u64, token: &Token) -> pb::ListComplete {
+    pb::ListComplete { count, revision: token.revision.0, token: token.to_string() }
 }

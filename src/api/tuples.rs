@@ -87,7 +87,9 @@ fn tuples(
     match after {
         None => {}
         Some(Place::Tuple(position)) => list.go_on_after(position),
-        Some(Place::Subject(_)) => return Err(CursorError::OtherRequest.into()),
+        Some(Place::Subject(_) | Place::Role { .. }) => {
+            return Err(CursorError::OtherRequest.into());
+        }
     }
     Ok(std::iter::from_fn(move || {
         let item = list.next()?;

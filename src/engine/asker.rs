@@ -179,6 +179,12 @@ impl<'a> Eval<'a> {
         closure
     }
 
+    /// Takes over what an earlier evaluation for the same subject, at the same snapshot and moment and with
+    /// the same context, found of its groups. What was missing on the way to them is not told again.
+    pub(super) fn take_closure(&mut self, closure: Rc<Closure>) {
+        self.asker.closure = Some(closure);
+    }
+
     /// A value out of the closure: if it is unknown, what was missing for it matters now.
     pub(super) fn told(&mut self, value: Value) -> Value {
         if matches!(value, Value::Unknown(_)) {

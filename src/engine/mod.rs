@@ -13,6 +13,7 @@ mod fact;
 mod list;
 mod plan;
 mod question;
+mod roles;
 mod steps;
 mod value;
 mod view;
@@ -24,6 +25,7 @@ pub use delegated::{DelegatedQuestion, delegated};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};
+pub use roles::{BoundRole, RoleList, RolesQuestion};
 
 use crate::model::tuple::Tuple;
 

@@ -21,6 +21,8 @@ pub struct Plan {
     bounded: HashSet<(TypeId, NameId)>,
     /// Some definition asks linked subjects.
     has_links: bool,
+    /// Some role's tuples may carry a set that is not plain.
+    has_other_sets: bool,
 }
 
 impl Plan {
@@ -31,7 +33,18 @@ impl Plan {
         let mut plain_roles: Vec<NameId> = plain.iter().map(|(_, name)| *name).collect();
         plain_roles.sort_unstable();
         plain_roles.dedup();
-        Self { plain, plain_roles, bounded: bounded_names(model), has_links: has_links(model) }
+        Self {
+            plain_roles,
+            bounded: bounded_names(model),
+            has_links: has_links(model),
+            has_other_sets: has_other_sets(model, &plain),
+            plain,
+        }
+    }
+
+    /// Whether a role may be bound for sets that cannot be found from a subject upwards.
+    pub(super) fn has_other_sets(&self) -> bool {
+        self.has_other_sets
     }
 
     /// Whether a subject may have a value through another one.
@@ -71,6 +84,14 @@ fn has_links(model: &Model) -> bool {
         }
     }
     model.types.iter().flat_map(|def| def.defs.values()).any(|def| within(&def.expr))
+}
+
+fn has_other_sets(model: &Model, plain: &FxHashSet<(TypeId, NameId)>) -> bool {
+    let roles = model.types.iter().flat_map(|def| &def.roles);
+    roles.flat_map(|role| &role.bound_by).any(|form| match form {
+        SubjectForm::Set(at, name) => !plain.contains(&(*at, *name)),
+        SubjectForm::Object(_) | SubjectForm::All(_) => false,
+    })
 }
 
 fn is_here(expr: &Expr, name: NameId) -> bool {

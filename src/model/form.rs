@@ -174,6 +174,8 @@ pub struct RoleDef {
     pub bound_by: Vec<SubjectForm>,
     /// Conditions that its tuples may carry.
     pub conditions: Vec<ConditionId>,
+    /// That it counts for somebody by a tuple of this very scope: bound here, its own gate fulfilled.
+    pub bound_here: Expr,
 }
 
 /// A relation from a type to objects: a parent relation or an arrow. One per (type, relation).
@@ -183,6 +185,8 @@ pub struct EdgeDef {
     pub relation: NameId,
     /// The types it may lead to.
     pub targets: Vec<TypeId>,
+    /// Those of them whose roles count here too; empty for an arrow.
+    pub passing: Vec<TypeId>,
     /// A parent relation: part of the hierarchy (facts and depth follow it).
     pub is_parent: bool,
     /// More than one target is allowed.

@@ -255,8 +255,8 @@ const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(WAITING_READS_MAX * 2 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 2 <= WAITING_READS_MAX);
 const _: () = assert!(STREAMS_MAX < PINNED_REVISIONS_MAX);
-// A subject's text with all that stands around it in a cursor, four characters for three bytes.
-const _: () = assert!((NAME_BYTES_MAX + 1 + ID_BYTES_MAX + 100) * 4 / 3 < CURSOR_BYTES_MAX);
+// A role at a scope with all that stands around it in a cursor, four characters for three bytes.
+const _: () = assert!((2 * (NAME_BYTES_MAX + 1) + ID_BYTES_MAX + 100) * 4 / 3 < CURSOR_BYTES_MAX);
 // One connection alone cannot shed the requests of all others.
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! head   version, 1 | revision, 8 | now, 8 | fingerprint, 16      the same in all cursors of a list
-//! tail   entries before, 8 | 0 and a subject's text, or 1 and a place among the tuples
+//! tail   entries before, 8 | 0 and a subject's text, 1 and a place among the tuples, or 2 and `scope#role`
 //! seal   the first 16 bytes of HMAC-SHA256 of LABEL, head and tail
 //! ```
 
@@ -30,6 +30,7 @@ const HEAD_BYTES: usize = 33;
 const SEAL_BYTES: usize = 16;
 const SUBJECT: u8 = 0;
 const TUPLE: u8 = 1;
+const ROLE: u8 = 2;
 /// Fills, with the head, one block of the hash: what all cursors of a list share is hashed once.
 const LABEL: &[u8; 64 - HEAD_BYTES] = b"bailiwick: a cursor of one list";
 
@@ -61,6 +62,13 @@ pub enum Place {
     Subject(String),
     /// A tuple.
     Tuple(Position),
+    /// A role bound at a scope, by their texts.
+    Role {
+        /// The scope.
+        scope: String,
+        /// The role.
+        role: String,
+    },
 }
 
 /// Why a list cannot go on.
@@ -192,6 +200,11 @@ impl Cursors {
         self.next(SUBJECT, subject.as_bytes())
     }
 
+    /// The cursor that stands after the next entry, this role bound at this scope.
+    pub fn after_role(&mut self, scope: &str, role: &str) -> String {
+        self.next(ROLE, format!("{scope}#{role}").as_bytes())
+    }
+
     /// The cursor that stands after the next entry, the tuple at this place.
     pub fn after_tuple(&mut self, at: Position) -> String {
         self.next(TUPLE, &at.to_bytes())
@@ -267,6 +280,11 @@ impl Contents {
         let place = match rest.split_first()? {
             (&SUBJECT, text) => Place::Subject(str::from_utf8(text).ok()?.to_owned()),
             (&TUPLE, at) => Place::Tuple(Position::from_bytes(at)?),
+            (&ROLE, text) => {
+                // Neither a scope nor a role has a `#` in it.
+                let (scope, role) = str::from_utf8(text).ok()?.split_once('#')?;
+                Place::Role { scope: scope.to_owned(), role: role.to_owned() }
+            }
             _ => return None,
         };
         Some(Self {
@@ -312,6 +330,7 @@ mod tests {
             (Place::Subject("user:\u{e9}".into()), SUBJECT, "user:\u{e9}".as_bytes()),
             (Place::Subject(String::new()), SUBJECT, b""),
             (Place::Tuple(position), TUPLE, &position.to_bytes()),
+            (Place::Role { scope: "doc:d".into(), role: "r".into() }, ROLE, b"doc:d#r"),
         ] {
             let contents = contents(place);
             let text = written(&key, &contents, kind, bytes);
@@ -345,7 +364,8 @@ mod tests {
     fn what_a_later_version_might_seal_is_refused() {
         let key = SealKey::random().unwrap();
         let contents = contents(Place::Subject(String::new()));
-        for (kind, place) in [(SUBJECT, &[0xff][..]), (TUPLE, b"short"), (9, b"")] {
+        for (kind, place) in [(SUBJECT, &[0xff][..]), (TUPLE, b"short"), (ROLE, b"doc:d"), (9, b"")]
+        {
             let text = written(&key, &contents, kind, place);
             assert!(key.open(&text).is_err(), "kind {kind}");
         }

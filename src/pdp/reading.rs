@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FilterError, Published, Token};
 use crate::engine::{
     self, CheckedContext, ContextualError, Decision, DelegatedQuestion, EngineError, ListQuestion,
-    Question, QuestionError, Reason, SubjectList,
+    Question, QuestionError, Reason, RoleList, RolesQuestion, SubjectList,
 };
 use crate::index::{Binding, HierarchyError, Part, Position, Snapshot, SubjectKey};
 use crate::model::admission::{Misfit, form_of};
@@ -183,6 +183,16 @@ impl Reading {
         let question = ListQuestion::parse(self.model(), permission, scope, subject_type, context)?;
         let (snapshot, plan) = (self.snapshot().clone(), Arc::clone(&self.published.plan));
         Ok(SubjectList::new(snapshot, plan, question, self.now))
+    }
+
+    /// Where somebody is assigned, in byte order of scopes and roles, one by one. Computed as it is consumed
+    /// (blocking work: not on an async thread).
+    ///
+    /// # Errors
+    /// A limit was hit, and what lies beyond it would be listed.
+    pub fn list_roles(&self, question: RolesQuestion) -> Result<RoleList, EngineError> {
+        let (snapshot, plan) = (self.snapshot().clone(), Arc::clone(&self.published.plan));
+        RoleList::new(snapshot, plan, question, self.now)
     }
 
     /// The stored tuples that match, expired ones left out. Computed as it is consumed.

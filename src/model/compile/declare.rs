@@ -8,7 +8,7 @@ use super::draft::{BoundRole, Draft, Meaning};
 use super::hierarchy::{Edges, Hierarchy};
 use super::{ParameterValue, chains};
 use crate::model::form::{
-    ConditionId, DefKind, EdgeDef, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm,
+    ConditionId, DefKind, EdgeDef, Expr, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm,
     TypeDef, TypeId,
 };
 use crate::model::names::Object;
@@ -113,6 +113,7 @@ fn edges(
                 def: EdgeDef {
                     relation,
                     targets,
+                    passing: Vec::new(),
                     is_parent: entry.is_parent,
                     many: false,
                     acyclic: false,
@@ -123,7 +124,12 @@ fn edges(
         }
     }
     let Some(def) = draft.type_def_mut(at) else { return };
+    let passing = |edge: &EdgeDef| {
+        let targets = edge.targets.iter().copied();
+        targets.filter(|target| passes.contains(&(at, edge.relation, *target))).collect()
+    };
     def.edges.extend(open.into_iter().map(|edge| EdgeDef {
+        passing: passing(&edge.def),
         many: edge.many.unwrap_or(false),
         acyclic: edge.acyclic.unwrap_or(edge.def.is_parent),
         ..edge.def
@@ -286,7 +292,12 @@ fn bind(
         return None;
     }
     let roles = &mut draft.type_def_mut(at)?.roles;
-    roles.push(RoleDef { name: role, bound_by: Vec::new(), conditions: conditions.to_vec() });
+    roles.push(RoleDef {
+        name: role,
+        bound_by: Vec::new(),
+        conditions: conditions.to_vec(),
+        bound_here: Expr::Here(role),
+    });
     roles.len().checked_sub(1)
 }
 

@@ -208,6 +208,14 @@ fn roles(defs: &mut Defs, draft: &mut Draft) {
             draft.here.extend(gated.into_iter().map(|at| ((at, *role), helper)));
         }
     }
+    for (at, role) in draft.here.keys().copied().collect::<Vec<_>>() {
+        let bound_here = stand(&Expr::Here(role), at, draft);
+        let index = draft.roles.get(&(at, role)).map(|role| role.index);
+        let found = draft.type_def_mut(at).and_then(|def| def.roles.get_mut(index?));
+        if let Some(found) = found {
+            found.bound_here = bound_here;
+        }
+    }
     let mut lift = Lift::new(draft, defs);
     for (role, bound) in &bound {
         let place = bound

@@ -99,14 +99,19 @@ async fn requests_decisions_and_commits_are_counted_once() {
     };
     let mut listed = client.list_subjects(list).await.unwrap().into_inner();
     while listed.message().await.unwrap().is_some() {}
+    let roles = pb::ListRolesRequest { subject: "user:ana".into(), ..Default::default() };
+    let mut listed = client.list_roles(roles).await.unwrap().into_inner();
+    while listed.message().await.unwrap().is_some() {}
 
     let page = page(&observed).await;
     assert_eq!(requests(&page, CHECK, "OK", ""), 5.0);
     assert_eq!(requests(&page, CHECK, "INVALID_ARGUMENT", "UNKNOWN_PERMISSION"), 1.0);
     let batch = "bailiwick.v1.AuthorizationService/BatchCheck";
     assert_eq!(requests(&page, batch, "OK", ""), 1.0);
-    let list = "bailiwick.v1.AuthorizationService/ListSubjects";
-    assert_eq!(requests(&page, list, "OK", ""), 1.0);
+    for method in ["ListSubjects", "ListRoles"] {
+        let list = format!("bailiwick.v1.AuthorizationService/{method}");
+        assert_eq!(requests(&page, &list, "OK", ""), 1.0);
+    }
     let timed = page["bailiwick_request_duration_seconds"].samples.iter();
     let timed = timed.filter(|s| s.suffix == "_count" && s.labels["method"] == CHECK);
     assert_eq!(timed.map(|sample| sample.value).collect::<Vec<_>>(), [6.0]);

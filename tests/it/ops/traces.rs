@@ -189,6 +189,12 @@ async fn errors_show_on_the_span_and_faults_mark_it() {
     assert_eq!(list.name, format!("{SERVICE}/ListSubjects"));
     assert_eq!(attributes(&list.attributes)["rpc.grpc.status_code"], Value::IntValue(0));
     assert_ne!(list.trace_id, span.trace_id);
+    let roles = pb::ListRolesRequest { subject: "user:ana".into(), ..Default::default() };
+    let mut listed = client.list_roles(roles).await.unwrap().into_inner();
+    while listed.message().await.unwrap().is_some() {}
+    let list = collector.next().await;
+    assert_eq!(list.name, format!("{SERVICE}/ListRoles"));
+    assert_eq!(attributes(&list.attributes)["rpc.grpc.status_code"], Value::IntValue(0));
 }
 
 #[tokio::test]

@@ -124,4 +124,13 @@ impl AuthorizationService for Adapter {
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
         Err(Status::unimplemented("ListSubjects is in no script"))
     }
+
+    type ListRolesStream = Stream<pb::ListRolesResponse>;
+
+    async fn list_roles(
+        &self,
+        _: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<Self::ListRolesStream>, Status> {
+        Err(Status::unimplemented("ListRoles is in no script"))
+    }
 }

@@ -13,7 +13,7 @@ use bailiwick::store::memory::MemoryStore;
 use pb::consistency::Requirement;
 use tonic::Status;
 
-use super::client::{Wire, ask, item};
+use super::client::{Wire, ask, item, roles};
 use crate::support::SetClock;
 use crate::support::service::{Service, pdp};
 
@@ -83,12 +83,15 @@ impl Asked {
             ..Default::default()
         };
         let list = pb::ListSubjectsRequest { consistency: consistency.clone(), ..list() };
+        let roles =
+            pb::ListRolesRequest { consistency: consistency.clone(), ..roles("user:ana", "") };
         let read = pb::ReadTuplesRequest { consistency, ..Default::default() };
         let batch = self.wire.questions.batch_check(batch).await;
         vec![
             ("Check", self.wire.check(check).await.map(|answer| answer.revision)),
             ("BatchCheck", batch.map(|answer| answer.into_inner().revision)),
             ("ListSubjects", self.wire.list_entries(list).await.map(|(_, end)| end.revision)),
+            ("ListRoles", self.wire.role_entries(roles).await.map(|(_, end)| end.revision)),
             ("ReadTuples", self.wire.read_entries(read).await.map(|(_, end)| end.revision)),
         ]
     }

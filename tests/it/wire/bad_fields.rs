@@ -6,7 +6,7 @@ use bailiwick::model::limits::{CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX};
 use prost::Message;
 use tonic::Code;
 
-use super::client::{Wire, ask, item, list, touch, tuple};
+use super::client::{Wire, ask, item, list, roles, touch, tuple};
 use super::raw::{Answer, Connection, bytes_field, double_field, varint, with_field};
 use super::schema::{Kind, Method, Place, STRUCT, Schema};
 use crate::support::service::{assert_refused, refusal};
@@ -21,6 +21,7 @@ fn valid(method: &Method) -> Vec<u8> {
             pb::BatchCheckRequest { items, ..Default::default() }.encode_to_vec()
         }
         "ListSubjects" => list("doc.view", "doc:d1", "user").encode_to_vec(),
+        "ListRoles" => roles("user:ana", "doc:d1").encode_to_vec(),
         "WriteTuples" => {
             let changes = vec![touch("doc:d1#viewer@user:ana")];
             pb::WriteTuplesRequest { changes, ..Default::default() }.encode_to_vec()
@@ -188,6 +189,7 @@ async fn strings_that_must_be_there_are_missed_with_their_path() {
         ("Check", &["subject", "permission", "scope"][..]),
         ("BatchCheck", &["items[0].subject", "items[0].permission", "items[0].scope"]),
         ("ListSubjects", &["permission", "scope", "subject_type"]),
+        ("ListRoles", &["subject"]),
         (
             "WriteTuples",
             &["changes[0].tuple.scope", "changes[0].tuple.role", "changes[0].tuple.subject"],
@@ -212,7 +214,7 @@ async fn strings_that_must_be_there_are_missed_with_their_path() {
         assert_eq!(found, (Code::InvalidArgument, "INVALID_FIELD", place.path.as_str()));
         asked += 1;
     }
-    assert_eq!(asked, 33);
+    assert_eq!(asked, 34);
 }
 
 /// A `Struct` of one key with this value.

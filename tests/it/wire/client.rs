@@ -88,6 +88,36 @@ impl Wire {
         panic!("no end mark after {entries:?}");
     }
 
+    /// The entries of the list of roles, and its end mark.
+    pub(super) async fn role_entries(
+        &mut self,
+        request: pb::ListRolesRequest,
+    ) -> Result<(Vec<pb::ListedRole>, pb::ListComplete), Status> {
+        use pb::list_roles_response::Part;
+        let mut stream = self.questions.list_roles(request).await?.into_inner();
+        let mut entries = Vec::new();
+        while let Some(message) = stream.message().await? {
+            match message.part.unwrap() {
+                Part::Role(entry) => entries.push(entry),
+                Part::Complete(end) => {
+                    assert!(stream.message().await?.is_none(), "something follows the end mark");
+                    return Ok((entries, end));
+                }
+            }
+        }
+        panic!("no end mark after {entries:?}");
+    }
+
+    /// The list as `scope#role`, whose end mark counts its entries.
+    pub(super) async fn roles(
+        &mut self,
+        request: pb::ListRolesRequest,
+    ) -> Result<Vec<String>, Status> {
+        let (entries, end) = self.role_entries(request).await?;
+        assert_eq!(end.count, entries.len() as u64);
+        Ok(entries.into_iter().map(|entry| format!("{}#{}", entry.scope, entry.role)).collect())
+    }
+
     pub(super) async fn read(&mut self, filter: pb::TupleFilter) -> Result<Vec<pb::Tuple>, Status> {
         let request = pb::ReadTuplesRequest { filter: Some(filter), ..Default::default() };
         let (entries, end) = self.read_entries(request).await?;
@@ -158,4 +188,9 @@ pub(super) fn list(permission: &str, scope: &str, subject_type: &str) -> pb::Lis
         subject_type: subject_type.into(),
         ..Default::default()
     }
+}
+
+/// Wherever the subject is assigned, or what counts at a scope if one is named.
+pub(super) fn roles(subject: &str, scope: &str) -> pb::ListRolesRequest {
+    pb::ListRolesRequest { subject: subject.into(), scope: scope.into(), ..Default::default() }
 }

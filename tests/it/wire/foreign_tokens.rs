@@ -9,7 +9,7 @@ use pb::authorization_service_client::AuthorizationServiceClient;
 use prost::Message;
 use tonic::Code;
 
-use super::client::{Wire, ask, item, list, touch};
+use super::client::{Wire, ask, item, list, roles, touch};
 use super::raw::{Connection, framed, with_field};
 use super::schema::{Method, Schema};
 use crate::support::service::{Service, assert_refused, pdp, refusal};
@@ -32,11 +32,12 @@ fn readers() -> Vec<(&'static Method, Vec<u8>, u32)> {
                 pb::BatchCheckRequest { items, ..Default::default() }.encode_to_vec()
             }
             "ListSubjects" => list("doc.view", "doc:d1", "user").encode_to_vec(),
+            "ListRoles" => roles("user:ana", "").encode_to_vec(),
             _ => Vec::new(),
         };
         readers.push((method, request, u32::try_from(field.number()).unwrap()));
     }
-    assert!(readers.len() >= 4, "{readers:?}");
+    assert!(readers.len() >= 5, "{readers:?}");
     readers
 }
 

@@ -21,6 +21,7 @@ mod new_enemy;
 mod preconditions;
 mod questions;
 mod raw;
+mod roles;
 mod schema;
 mod terms;
 mod tokens;

@@ -67,6 +67,7 @@ fn methods(schema: &Schema) -> Vec<Method> {
         ("WriteTuples", 20),
         ("BatchCheck", 14),
         ("ListSubjects", 3),
+        ("ListRoles", 3),
         ("ReadTuples", 2),
     ] {
         let wanted = format!("/{name}");
@@ -343,7 +344,7 @@ async fn whatever_is_asked_the_service_answers_or_says_why_not() {
 }
 
 /// How many of a thousand requests must have ended so, for the others to mean anything.
-const ENOUGH: [(&str, &str, u64); 13] = [
+const ENOUGH: [(&str, &str, u64); 14] = [
     ("AuthorizationService/Check", "OK", 150),
     ("AuthorizationService/Check", "decision 1", 50),
     ("AuthorizationService/Check", "decision 2", 50),
@@ -352,6 +353,7 @@ const ENOUGH: [(&str, &str, u64); 13] = [
     ("AuthorizationService/BatchCheck", "OK", 40),
     ("AuthorizationService/BatchCheck", "decision 1", 20),
     ("AuthorizationService/ListSubjects", "OK", 10),
+    ("AuthorizationService/ListRoles", "OK", 10),
     ("TupleService/WriteTuples", "OK", 40),
     ("TupleService/WriteTuples", "TUPLE_EXISTS", 10),
     ("TupleService/ReadTuples", "OK", 5),
