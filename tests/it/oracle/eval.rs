@@ -176,7 +176,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The least fixpoint of this expression and of everything it depends on.
-    fn complete(&mut self, u: &Subject, expr: &Expr, s: &Object) -> Outcome {
+    pub(super) fn complete(&mut self, u: &Subject, expr: &Expr, s: &Object) -> Outcome {
         let depth = self.open.len();
         assert!(depth < NESTED_SOLVES_MAX, "a name depends on itself through except, at {s}");
         let mut marks = Marks::NONE;

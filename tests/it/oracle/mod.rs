@@ -13,5 +13,6 @@ mod others;
 mod readings;
 mod readings_of_others;
 mod report;
+mod roles;
 mod values;
 mod worlds;
