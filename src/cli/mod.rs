@@ -20,6 +20,7 @@ mod health;
 mod import;
 mod input;
 mod list_grantable_roles;
+mod list_roles;
 mod list_subjects;
 mod lists;
 mod logging;
@@ -136,6 +137,7 @@ enum Command {
     Check(check::Args),
     Batch(batch::Args),
     ListSubjects(list_subjects::Args),
+    ListRoles(list_roles::Args),
     Write(write::Args),
     Grant(grant::Args),
     Revoke(revoke::Args),
@@ -189,6 +191,7 @@ pub fn run(
         cli.command,
         Command::Read(_)
             | Command::ListSubjects(_)
+            | Command::ListRoles(_)
             | Command::ListGrantableRoles(_)
             | Command::Model(
                 ModelCommand::Matrix(_) | ModelCommand::Schema(_) | ModelCommand::Show(_)
@@ -265,6 +268,7 @@ fn dispatch(
         Command::Check(args) => check::run(args, out),
         Command::Batch(args) => batch::run(&args, out, err),
         Command::ListSubjects(args) => list_subjects::run(args, out),
+        Command::ListRoles(args) => list_roles::run(args, out),
         Command::Write(args) => write::run(&args, out),
         Command::Grant(args) => grant::run(&args, out),
         Command::Revoke(args) => revoke::run(&args, out),

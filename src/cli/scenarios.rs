@@ -7,8 +7,12 @@ use super::client::block_on;
 use super::render;
 use crate::api::convert::reason_to_wire;
 use crate::api::status::ApiError;
-use crate::engine::{CheckedContext, Decision, DelegatedQuestion, EngineError, QuestionError};
-use crate::model::scenario::{Delegated, Expect, Placed, Question, Scenario, Scenarios};
+use crate::engine::{
+    CheckedContext, Decision, DelegatedQuestion, EngineError, QuestionError, RolesQuestion,
+};
+use crate::model::scenario::{
+    Delegated, Expect, Placed, Question, RolesAsked, Scenario, Scenarios,
+};
 use crate::model::tuple::{Time, Tuple};
 use crate::model::{Position, Problems, SourceFiles, load};
 use crate::pdp::{Clock, Pdp, Reading, WriteChange, WriteError, stored_files};
@@ -115,6 +119,9 @@ impl World {
         for question in &scenario.delegated {
             note(&question.at, judge_delegated(&reading, question));
         }
+        for question in &scenario.roles {
+            note(&question.at, judge_roles(&reading, question));
+        }
         for tuple in &scenario.refused {
             note(&tuple.at, self.judge_refused(tuple));
         }
@@ -156,6 +163,29 @@ fn judge_delegated(reading: &Reading, asked: &Delegated) -> Result<(), String> {
         Err(error) => invalid(error),
     };
     compare(&words, (asked.expect, asked.reason.as_deref()), answer)
+}
+
+fn judge_roles(reading: &Reading, asked: &RolesAsked) -> Result<(), String> {
+    let RolesAsked { subject, scope, context, expect, .. } = asked;
+    let at = if scope.is_empty() { String::new() } else { format!(" at `{scope}`") };
+    let question = CheckedContext::new(context.clone())
+        .and_then(|context| RolesQuestion::parse(reading.model(), subject, scope, context));
+    let question = question.map_err(|error| error.to_string())?;
+    let list = reading.list_roles(question).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    for entry in list {
+        found.extend(entry.map_err(|error| error.to_string())?);
+    }
+    let found: Vec<_> = found.into_iter().map(|e| (e.scope.to_string(), e.role)).collect();
+    if found == *expect {
+        return Ok(());
+    }
+    let text = |roles: &[(String, String)]| {
+        let texts: Vec<_> = roles.iter().map(|(scope, role)| format!("`{scope}#{role}`")).collect();
+        if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+    };
+    let (wanted, got) = (text(expect), text(&found));
+    Err(format!("the roles of `{subject}`{at} must be {wanted}, and are {got}"))
 }
 
 /// An answer, its reason code, and for what is no plain answer some words. `None`: a limit was hit,

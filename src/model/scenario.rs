@@ -1,7 +1,7 @@
 //! `tests.yaml`: scenarios as plain data. Knows the shape of the file; whether its names exist in the
 //! model shows when a scenario runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::compile::ParameterValue;
 use super::files::{SourceFiles, TESTS_FILE};
@@ -31,6 +31,8 @@ pub struct Scenario {
     pub questions: Vec<Question>,
     /// Who is asked to be let give, take or change roles.
     pub delegated: Vec<Delegated>,
+    /// Whose roles are asked for.
+    pub roles: Vec<RolesAsked>,
     /// What must be refused.
     pub refused: Vec<Placed<Tuple>>,
 }
@@ -99,6 +101,21 @@ pub struct Delegated {
     pub context: Context,
 }
 
+/// A list of roles and what must be in it; the texts are as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolesAsked {
+    /// Where it stands.
+    pub at: Position,
+    /// Whose roles.
+    pub subject: String,
+    /// Where they must count; empty: wherever they are bound.
+    pub scope: String,
+    /// Every scope with a role that is bound there, in byte order.
+    pub expect: Vec<(String, String)>,
+    /// Values for conditions.
+    pub context: Context,
+}
+
 impl Scenarios {
     /// Reads `tests.yaml`; no file: no scenarios.
     ///
@@ -137,11 +154,13 @@ fn scenario(node: &Node, report: &mut Report) -> Option<Scenario> {
         facts(node, &mut tuples, report);
     }
     tuples.extend(tuple_list(&fields, "tuples", report));
-    let (mut questions, mut asked) = (Vec::new(), Vec::new());
+    let (mut questions, mut asked, mut roles) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(node) = fields.get("questions") {
         for item in node.list("a list of questions", report) {
             if is_delegated(item) {
                 asked.extend(delegated(item, report));
+            } else if is_of_roles(item) {
+                roles.extend(roles_asked(item, report));
             } else {
                 questions.extend(question(item, report));
             }
@@ -156,6 +175,7 @@ fn scenario(node: &Node, report: &mut Report) -> Option<Scenario> {
         tuples,
         questions,
         delegated: asked,
+        roles,
         refused: tuple_list(&fields, "refused", report),
     })
 }
@@ -290,13 +310,52 @@ fn expect(fields: &Fields<'_>, report: &mut Report) -> Option<Expect> {
     }
 }
 
+/// The value under a key, whatever else stands beside it.
+fn peek<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Kind::Map(entries) = &node.kind else { return None };
+    let is_it = |key_node: &Node| matches!(&key_node.kind, Kind::Text(word) if word.text == key);
+    entries.iter().find(|(key_node, _)| is_it(key_node)).map(|(_, value)| value)
+}
+
 /// An actor and a verb make a question a delegated one.
 fn is_delegated(node: &Node) -> bool {
-    let Kind::Map(entries) = &node.kind else { return false };
-    let has = |key: &str| {
-        entries.iter().any(|(k, _)| matches!(&k.kind, Kind::Text(word) if word.text == key))
-    };
-    has("actor") && has("verb")
+    peek(node, "actor").is_some() && peek(node, "verb").is_some()
+}
+
+/// Somebody whose roles are asked for makes a question one of roles, unless all else says otherwise.
+fn is_of_roles(node: &Node) -> bool {
+    let is_word = |node: &Node| matches!(node.kind, Kind::Text(_));
+    let is_question = peek(node, "ask").is_some() && peek(node, "expect").is_some_and(is_word);
+    peek(node, "roles_of").is_some() && !is_question
+}
+
+fn roles_asked(node: &Node, report: &mut Report) -> Option<RolesAsked> {
+    const WHAT: &str = "a question about roles";
+    const LIST: &str = "a list of roles `scope#role`";
+    let fields = node.fields(WHAT, &["expect", "roles_of", "scope", "context"], report);
+    let subject = fields.need("roles_of", WHAT, report);
+    let subject = subject.and_then(|node| node.text("a subject", report));
+    let scope = fields.get("scope").and_then(|node| node.text("an object", report));
+    let context = fields.get("context").map(|node| context(node, report));
+    let mut expect = BTreeSet::new();
+    for word in fields.need("expect", WHAT, report)?.words(LIST, "a role `scope#role`", report) {
+        let parts = word.text.split_once('#');
+        let parsed = parts.map(|(scope, role)| (Object::parse(scope), Name::parse(role)));
+        let Some((Ok(scope), Ok(role))) = parsed else {
+            report.push(&word.at, format!("`{}` is not a role `scope#role`", word.quoted()));
+            continue;
+        };
+        if !expect.insert((scope.to_string(), role.to_string())) {
+            report.push(&word.at, format!("`{}` is there twice", word.quoted()));
+        }
+    }
+    Some(RolesAsked {
+        at: node.at.clone(),
+        subject: subject?.text.clone(),
+        scope: scope.map(|word| word.text.clone()).unwrap_or_default(),
+        expect: expect.into_iter().collect(),
+        context: context.unwrap_or_default(),
+    })
 }
 
 fn delegated(node: &Node, report: &mut Report) -> Option<Delegated> {

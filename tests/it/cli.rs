@@ -1,5 +1,6 @@
 //! The built command: exit codes, what it prints for people and for programs, and the demo.
 
+mod roles;
 mod write;
 
 use std::io::{BufRead, BufReader, Write};
@@ -302,6 +303,7 @@ fn every_command_has_an_example_in_its_help() {
         &["check"],
         &["batch"],
         &["list-subjects"],
+        &["list-roles"],
         &["write"],
         &["read"],
         &["health"],

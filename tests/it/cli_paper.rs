@@ -14,12 +14,13 @@ fn is_there(program: &str) -> bool {
     found
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "demo",
     "check",
     "batch",
     "list-subjects",
+    "list-roles",
     "write",
     "read",
     "import",

@@ -53,6 +53,7 @@ async fn a_command_reads_at_least_or_exactly_what_a_token_says() {
     let new = pdp.write(vec![delete(ana)]).await.unwrap().token.to_string();
     let check = ["check", "user:ana", "doc.view", "doc:d1"];
     let list = ["list-subjects", "doc.view", "doc:d1"];
+    let roles = ["list-roles", "user:ana"];
     for (flag, token, exit, listed, read) in [
         ("--exactly", &old, 0, "user:ana\n", "doc:d1#viewer@user:ana\n"),
         ("--exactly", &new, 2, "", ""),
@@ -65,6 +66,9 @@ async fn a_command_reads_at_least_or_exactly_what_a_token_says() {
         assert!(text.contains(revision), "{text}");
         let output = run(service.address, &[&list[..], &fresh].concat()).await;
         assert_eq!(printed(&output, 0).0, listed);
+        let output = run(service.address, &[&roles[..], &fresh].concat()).await;
+        let bound = if listed.is_empty() { "" } else { "doc:d1#viewer\n" };
+        assert_eq!(printed(&output, 0).0, bound);
         let output = run(service.address, &[&["read"], &fresh[..]].concat()).await;
         assert_eq!(printed(&output, 0).0, read);
         let json = [&["read", "--output", "json"], &fresh[..]].concat();
@@ -72,7 +76,7 @@ async fn a_command_reads_at_least_or_exactly_what_a_token_says() {
         let value: Value = serde_json::from_str(&value).unwrap();
         assert_eq!(value["token"], if exit == 0 { old.as_str() } else { new.as_str() });
     }
-    for command in [&check[..], &list, &["read"]] {
+    for command in [&check[..], &list, &roles, &["read"]] {
         let args = [command, &["--at-least", "nonsense"]].concat();
         let (_, error) = printed(&run(service.address, &args).await, 1);
         assert!(error.contains("INVALID_ARGUMENT INVALID_TOKEN: consistency.at_least"), "{error}");
@@ -108,6 +112,16 @@ async fn a_list_begins_after_a_cursor() {
     let other = ["list-subjects", "doc.view", "doc:d2", "--cursor", &first.cursor];
     let (_, error) = printed(&run(service.address, &other).await, 1);
     assert!(error.contains("CURSOR_OF_OTHER_REQUEST"), "{error}");
+    let request = pb::ListRolesRequest { subject: "group:g#member".into(), ..Default::default() };
+    pdp.write(["a", "b"].map(|d| touch(&format!("doc:{d}#viewer@group:g#member"))).into())
+        .await
+        .unwrap();
+    let mut stream = client.list_roles(request).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap().part.unwrap();
+    let pb::list_roles_response::Part::Role(first) = first else { panic!("{first:?}") };
+    let list = ["list-roles", "group:g#member", "--cursor", &first.cursor];
+    let (text, _) = printed(&run(service.address, &list).await, 0);
+    assert_eq!(text, "doc:b#viewer\n");
 }
 
 /// How a stream of [`Broken`] ends.

@@ -143,7 +143,7 @@ fn every_directory_loads_and_its_scenarios_fit_it() {
             let name = format!("{}, {}", dir.display(), scenario.name);
             let loaded = model::load(&files, &scenario.parameters);
             let model = loaded.unwrap_or_else(|problems| panic!("{name}\n{problems}"));
-            let asked = scenario.questions.len() + scenario.delegated.len();
+            let asked = scenario.questions.len() + scenario.delegated.len() + scenario.roles.len();
             assert!(asked > 0, "{name} asks nothing");
             assert_eq!(faults(&model, &scenario), Vec::<String>::new(), "{name}");
         }

@@ -194,6 +194,10 @@ fn spots(model: bool) -> Vec<Spot> {
             (scenario("refused", tuple), "/scenarios/0/refused/0"),
             (scenario("questions", question), "/scenarios/0/questions/0"),
             (scenario("questions", delegated), "/scenarios/0/questions/0"),
+            (
+                scenario("questions", json!([{ "expect": ["org:a#r"], "roles_of": "user:u" }])),
+                "/scenarios/0/questions/0",
+            ),
         ]
     };
     list.into_iter().map(|(document, way)| Spot { document, way }).collect()
@@ -373,6 +377,10 @@ fn what_the_parser_refuses_for_its_shape_the_schema_refuses_and_nothing_that_loa
         "target": "user:t", "reason": "NOT_DELEGATED", "context": { "x": 1 },
     }] }] });
     agree(&Pair::tests(), &delegated);
+    let roles = json!({ "scenarios": [{ "name": "roles", "questions": [{
+        "expect": ["org:a#r", "org:b#r"], "roles_of": "user:u", "scope": "org:a", "context": { "x": 1 },
+    }, { "expect": null, "roles_of": "user:v" }] }] });
+    agree(&Pair::tests(), &roles);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn documented() -> SourceFiles {
 fn the_documented_scenario_holds() {
     let report = run_scenarios(&documented()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(report.failures, []);
-    assert_eq!(report.passed, 5);
+    assert_eq!(report.passed, 6);
 }
 
 #[test]

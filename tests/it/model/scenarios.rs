@@ -52,7 +52,7 @@ fn the_documented_scenario_is_read() {
     );
     assert_eq!(scenario.questions[3].reason.as_deref(), Some("MISSING_CONTEXT"));
     assert_eq!(scenario.refused[0].value.key.to_string(), "org:acme#owner@user:ana");
-    assert_eq!(scenario.refused[0].at.line, 16);
+    assert_eq!(scenario.refused[0].at.line, 17);
 }
 
 #[test]
@@ -75,6 +75,9 @@ fn faults_have_places() {
       - { expect: alow, ask: "user:a p org:a" }
       - { expect: deny, ask: "user:a p" }
       - { ask: "user:a p org:a", context: [] }
+      - { roles_of: "user:a", expect: ["org:a#r", "org:a", "org:a#r", "a#r"] }
+      - { roles_of: "user:a", expect: allow, target: "user:b" }
+      - { roles_of: "user:a", scope: "org:a" }
   - name: a
   - nmae: b
 "#;
@@ -92,9 +95,15 @@ tests.yaml:10:19: `alow`: expected `allow`, `deny` or `invalid`
 tests.yaml:11:30: `user:a p`: expected `SUBJECT PERMISSION SCOPE`
 tests.yaml:12:9: a question needs the key `expect`
 tests.yaml:12:43: expected a map of values, found a list
-tests.yaml:13:11: the scenario `a` is there twice
-tests.yaml:14:5: `nmae` is no key of a scenario; did you mean `name`?
-tests.yaml:14:5: a scenario needs the key `name`"
+tests.yaml:13:51: `org:a` is not a role `scope#role`
+tests.yaml:13:60: `org:a#r` is there twice
+tests.yaml:13:71: `a#r` is not a role `scope#role`
+tests.yaml:14:39: expected a list of roles `scope#role`, found the text `allow`
+tests.yaml:14:46: `target` is no key of a question about roles
+tests.yaml:15:9: a question about roles needs the key `expect`
+tests.yaml:16:11: the scenario `a` is there twice
+tests.yaml:17:5: `nmae` is no key of a scenario; did you mean `name`?
+tests.yaml:17:5: a scenario needs the key `name`"
     );
 }
 
