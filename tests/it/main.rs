@@ -31,6 +31,7 @@ mod layers;
 mod limits;
 mod limits_covered;
 mod linked;
+mod list_roles;
 mod matrix_documents;
 mod matrix_import;
 mod model;

@@ -72,6 +72,17 @@ pub(super) fn has_links(expr: &Expr) -> bool {
     }
 }
 
+/// Whether it asks this name at the scope where it stands.
+pub(super) fn refers_to(expr: &Expr, name: NameId) -> bool {
+    match expr {
+        Expr::Ref(asked) => *asked == name,
+        Expr::Any(terms) | Expr::All(terms) => terms.iter().any(|term| refers_to(term, name)),
+        Expr::Except(term, taken) => refers_to(term, name) || refers_to(taken, name),
+        Expr::As { expr: inner, .. } | Expr::OfTarget(inner) => refers_to(inner, name),
+        _ => false,
+    }
+}
+
 /// How many nodes it has.
 pub(super) fn nodes(expr: &Expr) -> usize {
     1 + match expr {

@@ -200,7 +200,7 @@ impl Draft {
         self.terms > MODEL_TERMS_MAX
     }
 
-    /// The helper that stands for `within(target)`; `lift` defines it wherever a role is held.
+    /// The helper that stands for `within(target)`; `lift` defines it wherever it is asked.
     pub(super) fn within(&mut self, at: &Position) -> NameId {
         if let Some((name, _)) = &self.within {
             return *name;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::build::{all, any, except, is_yes, linked, no, nodes, yes};
+use super::build::{all, any, except, is_yes, linked, no, nodes, refers_to, yes};
 use super::draft::Draft;
 use super::hierarchy::{Edges, Step};
 use super::rows::{Reach, RowPlan};
@@ -59,13 +59,20 @@ fn role_gate(at: TypeId, role: NameId, draft: &Draft) -> Expr {
     draft.gated.get(&(at, role)).map_or_else(yes, |gate| stand(gate, at, draft))
 }
 
-/// Defines `within(target)` at every type where a role is held: the target has some role here, and each
-/// that it may have the subject has for certain. Elsewhere it has no meaning, so it is no.
+/// Defines `within(target)` at every type where it is asked and a role is held: the target has some role
+/// here, and each that it may have the subject has for certain. Where no role is held it has no meaning,
+/// so it is no. All other definitions are there by now; where none asks it, it would only bring the roles
+/// under the right side of `except`, which some may not stand under.
 pub(super) fn within(defs: &mut Defs, draft: &mut Draft) {
     let Some((helper, place)) = draft.within.clone() else { return };
+    let asks = |at: TypeId| {
+        let mut all = draft.type_def(at).into_iter().flat_map(|def| def.defs.values());
+        all.any(|def| refers_to(&def.expr, helper))
+    };
+    let asked: BTreeSet<TypeId> = draft.type_ids().filter(|at| asks(*at)).collect();
     let mut held: BTreeMap<TypeId, Vec<NameId>> = BTreeMap::new();
     for ((at, name), meaning) in &draft.meanings {
-        if meaning.kind == DefKind::Role {
+        if meaning.kind == DefKind::Role && asked.contains(at) {
             held.entry(*at).or_default().push(*name);
         }
     }

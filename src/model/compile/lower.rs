@@ -7,7 +7,7 @@ use super::ParameterValue;
 use super::build::{all, any, is_yes};
 use super::delegation::{DelegationPlan, OpenDelegation};
 use super::draft::{Draft, Meaning};
-use super::lift::{Defs, Lift, stand, within};
+use super::lift::{Defs, Lift, stand};
 use super::resolve::Resolver;
 use super::rows::{Listed, MatrixPlan, RowPlan, check_pattern};
 use crate::model::form::{DefKind, Expr, Matrix, NameId, TypeId};
@@ -159,7 +159,6 @@ pub(super) fn define(
 ) -> Defs {
     let mut defs = Defs::default();
     roles(&mut defs, draft);
-    within(&mut defs, draft);
     let mut values: BTreeMap<(NameId, TypeId), (Vec<Expr>, DefKind, Position)> = BTreeMap::new();
     let mut lift = Lift::new(draft, &mut defs);
     for plan in &resolved.rows {

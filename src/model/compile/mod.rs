@@ -130,6 +130,7 @@ fn compile(
     if draft.report.is_empty() {
         let mut defs = lower::define(&resolved, &listed, &mut draft);
         delegation = delegation::define(resolved.delegation, &mut defs, &mut draft);
+        lift::within(&mut defs, &mut draft);
         fixpoint::check(&defs, &mut draft);
     }
     Compiled { draft, listed, matrices, delegation, constraints }

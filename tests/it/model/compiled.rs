@@ -429,7 +429,6 @@ names: { peer: { at: [site, desk], is: within(target) }, about: { at: [desk], is
         "desk about name: of target of target yes
 desk peer name: ref within
 org admin role: here admin
-org within helper: all(of target ref admin, any(ref admin, except(yes, of target ref admin)))
 site admin role: up parent admin
 site owner role: all(here owner, of target no)
 site owner/here helper: all(here owner, of target no)

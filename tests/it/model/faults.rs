@@ -388,7 +388,6 @@ names:
         problems: r#"model.yaml:12:3: `a@site` has an `as` under the right side of `except`: a@site -> kin@site -> friend@org
 model.yaml:13:3: `b@org` has an `as` under the right side of `except`: b@org -> helper@org -> friend@org
 model.yaml:14:24: `within@org` has an `as` under the right side of `except`: within@org -> helper@org -> friend@org
-model.yaml:14:24: `within@site` has an `as` under the right side of `except`: within@site -> helper@site -> helper@org -> friend@org
 model.yaml:16:3: `e@site` has an `as` under the right side of `except`: e@site -> helper@org -> friend@org"#,
     },
     Case {

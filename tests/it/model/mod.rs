@@ -12,3 +12,4 @@ mod hostile;
 mod limits;
 mod scenarios;
 mod support;
+mod within;
