@@ -56,16 +56,15 @@ fn a_circle_of_parents_is_climbed_once() {
 #[test]
 fn groups_that_cost_too_much_to_look_at_are_an_error_unless_they_play_no_part() {
     let world = World::new(MODEL);
-    let values = vec!["no"; 4_000];
+    // What a condition counts for is what it may cost, whatever its values are.
+    let values = vec!["no"];
     let member = |i: usize| {
         let context = [("l".to_owned(), values.clone().into())].into_iter().collect();
         let condition = TupleCondition { name: Name::parse("dear").unwrap(), context };
         let tuple = tuple(&format!("group:g{i:03}#member@user:ana"));
         WriteChange::Touch(Tuple { condition: Some(condition), ..tuple })
     };
-    for chunk in (0..700).collect::<Vec<_>>().chunks(20) {
-        world.write(chunk.iter().map(|i| member(*i)).collect()).unwrap();
-    }
+    world.write((0..700).map(member).collect()).unwrap();
     world.put(&["doc:d#reader@user:ana", "doc:e#reader@group:g699#member"]);
     let over = Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX });
     assert_eq!(list(&world, "user:ana", ""), over);
