@@ -15,6 +15,7 @@ use super::value::{Value, Why};
 use super::view::View;
 use crate::index::{Binding, ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{FEATURE, Model, NameId, RoleDef, SubjectForm};
+use crate::model::limits::CHECK_STEPS_MAX;
 use crate::model::names::{Object, Subject};
 use crate::model::tuple::Time;
 
@@ -82,7 +83,8 @@ impl RoleList {
     /// held from above, all tuples that bind a set. With one it costs what stands above that scope.
     ///
     /// # Errors
-    /// The subject is in more groups than one question may look at, or more edges lead up from the scope.
+    /// The subject is in more groups than one question may look at, or there are more edges and roles above
+    /// the scope.
     pub fn new(
         snapshot: Snapshot,
         plan: Arc<Plan>,
@@ -160,10 +162,9 @@ impl Iterator for RoleList {
     }
 }
 
+/// Only limits cut a search short; each has its error.
 fn error(why: Why) -> EngineError {
-    // Only limits cut a search short; each has its error.
-    limit(why)
-        .unwrap_or(EngineError::StepsExceeded { limit: crate::model::limits::CHECK_STEPS_MAX })
+    limit(why).unwrap_or(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX })
 }
 
 fn role_at<'a>(view: &View<'a>, scope: ObjectId, role: NameId) -> Option<&'a RoleDef> {
@@ -244,6 +245,7 @@ fn above(eval: &mut Eval<'_>, scope: Option<ObjectId>) -> Result<Places, Why> {
         }
         let Some(def) = view.type_of(at).and_then(|of| view.model().type_def(of)) else { continue };
         for role in &def.roles {
+            eval.look()?;
             if view.snapshot.all_bound(at, role.name).next().is_some() {
                 found.insert((at, role.name));
             }

@@ -90,3 +90,23 @@ fn what_is_listed_before_a_limit_stands_and_the_error_ends_the_list() {
     let last = list.by_ref().find_map(Result::err);
     assert_eq!((last, list.next()), (Some(deep), None));
 }
+
+#[test]
+fn more_above_a_scope_than_a_question_may_look_at_is_an_error() {
+    // A condition that counts for thousands of steps stands on every edge.
+    let world = World::new(&MODEL.replace("many: true }", "many: true, conditions: [dear] }"));
+    let edge = |i: usize| {
+        let context = [("l".to_owned(), vec!["no"].into())].into_iter().collect();
+        let condition = TupleCondition { name: Name::parse("dear").unwrap(), context };
+        let tuple = tuple(&format!("org:a#parent@org:p{i:03}"));
+        WriteChange::Touch(Tuple { condition: Some(condition), ..tuple })
+    };
+    world.put(&["org:p001#admin@user:ana", "org:a#admin@user:ana"]);
+    world.write((0..3).map(edge).collect()).unwrap();
+    let few = vec!["org:a#admin".to_owned(), "org:p001#admin".into()];
+    assert_eq!(list(&world, "user:ana", "org:a"), Ok(few.clone()));
+    world.write((3..700).map(edge).collect()).unwrap();
+    let over = Err(EngineError::StepsExceeded { limit: CHECK_STEPS_MAX });
+    assert_eq!(list(&world, "user:ana", "org:a"), over);
+    assert_eq!(list(&world, "user:ana", ""), Ok(few));
+}
