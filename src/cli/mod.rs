@@ -26,6 +26,7 @@ mod lists;
 mod logging;
 mod man;
 mod model_check;
+mod model_diff;
 mod model_import_matrix;
 mod model_matrix;
 mod model_schema;
@@ -166,6 +167,7 @@ Example:
 #[derive(Debug, Subcommand)]
 enum ModelCommand {
     Check(model_check::Args),
+    Diff(model_diff::Args),
     Test(model_test::Args),
     Matrix(model_matrix::Args),
     ImportMatrix(model_import_matrix::Args),
@@ -282,6 +284,7 @@ fn dispatch(
         Command::Backup(args) => backup::back_up(&args, out),
         Command::Restore(args) => backup::restore(&args, out),
         Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
+        Command::Model(ModelCommand::Diff(args)) => model_diff::run(&args, out),
         Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
         Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),
         Command::Model(ModelCommand::ImportMatrix(args)) => model_import_matrix::run(&args, out),

@@ -18,7 +18,7 @@ pub(super) fn load_in(dir: &Path, files: &SourceFiles) -> Result<Model, CliError
     load(files, &BTreeMap::new()).map_err(|problems| unsound(dir, &problems))
 }
 
-fn unsound(dir: &Path, problems: &Problems) -> CliError {
+pub(super) fn unsound(dir: &Path, problems: &Problems) -> CliError {
     let (count, text) = (problems.count(), in_dir(dir, problems));
     CliError::Failed(format!("the model has problems: {count}\n{text}"))
 }

@@ -5,6 +5,7 @@ pub mod address;
 pub mod admission;
 mod compile;
 mod delegation_table;
+pub mod diff;
 pub mod document;
 mod expression;
 mod files;
@@ -29,7 +30,7 @@ pub mod tuple;
 pub mod values;
 mod yaml;
 
-pub use compile::{ParameterValue, load};
+pub use compile::{ParameterValue, Written, load, load_written};
 pub use files::{MODEL_FILE, ReadError, SourceFiles, TESTS_FILE, read_file};
 pub use pasted::Reading;
 pub use problem::{Position, Problem, Problems};

@@ -35,6 +35,7 @@ mod list_roles;
 mod matrix_documents;
 mod matrix_import;
 mod model;
+mod model_diff;
 mod model_in_force;
 mod models_load;
 mod ops;

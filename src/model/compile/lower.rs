@@ -65,12 +65,12 @@ pub(super) fn declare<'s>(
 
 /// What every expression of the model says.
 pub(super) struct Resolved<'s> {
-    rows: Vec<RowPlan>,
+    pub(super) rows: Vec<RowPlan>,
     pub(super) matrices: Vec<Matrix>,
     pub(super) delegation: DelegationPlan,
     entries: Vec<(Entry<'s>, Rc<Expr>)>,
     /// The gates at the scope asked, by permission; all of them must hold.
-    asked: HashMap<NameId, Vec<Rc<Expr>>>,
+    pub(super) asked: HashMap<NameId, Vec<Rc<Expr>>>,
 }
 
 pub(super) fn resolve<'s>(

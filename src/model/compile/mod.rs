@@ -20,6 +20,7 @@ mod resolve;
 mod rows;
 mod signatures;
 mod typing;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -28,6 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::draft::Draft;
 use self::rows::Listed;
+pub use self::written::Written;
 use super::files::{MODEL_FILE, SourceFiles};
 use super::form::{Constraint, DefKind, Delegation, Matrix, Model, NameId, Permission};
 use super::problem::{Position, Problems, Report};
@@ -57,14 +59,33 @@ pub fn load(
     files: &SourceFiles,
     overrides: &BTreeMap<String, ParameterValue>,
 ) -> Result<Model, Problems> {
+    loaded(files, overrides, false).map(|(model, _)| model)
+}
+
+/// The same with what the author wrote, for comparing models. Costs what the cells are more.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_written(
+    files: &SourceFiles,
+    overrides: &BTreeMap<String, ParameterValue>,
+) -> Result<(Model, Written), Problems> {
+    loaded(files, overrides, true)
+}
+
+fn loaded(
+    files: &SourceFiles,
+    overrides: &BTreeMap<String, ParameterValue>,
+    wants_written: bool,
+) -> Result<(Model, Written), Problems> {
     let mut report = Report::default();
     let Some(text) = files.get(MODEL_FILE) else {
         report.push(&Position::start(MODEL_FILE), format!("there is no file `{MODEL_FILE}`"));
         return report.finish(None);
     };
     let source = read::read(text, &mut report);
-    let Compiled { draft, listed, matrices, delegation, constraints } =
-        compile(&source, files, overrides, report);
+    let Compiled { draft, listed, matrices, delegation, constraints, written } =
+        compile(&source, files, overrides, report, wants_written);
     let Draft { report, names, types, facts, conditions, type_ids, .. } = draft;
     let mut permissions = BTreeMap::new();
     for (id, Listed { section, at, .. }) in listed {
@@ -89,7 +110,7 @@ pub fn load(
         name_ids: names.ids,
         type_ids,
     };
-    report.finish(Some(model))
+    report.finish(Some((model, written)))
 }
 
 struct Compiled {
@@ -98,6 +119,7 @@ struct Compiled {
     matrices: Vec<Matrix>,
     delegation: Delegation,
     constraints: Vec<Constraint>,
+    written: Written,
 }
 
 fn compile(
@@ -105,6 +127,7 @@ fn compile(
     files: &SourceFiles,
     overrides: &BTreeMap<String, ParameterValue>,
     report: Report,
+    wants_written: bool,
 ) -> Compiled {
     let mut draft = Draft::new();
     draft.report = report;
@@ -127,13 +150,17 @@ fn compile(
     let matrices = std::mem::take(&mut resolved.matrices);
     // What is missing would show as cycles and empty definitions: no second message for one fault.
     let mut delegation = Delegation::default();
+    let mut written = Written::default();
     if draft.report.is_empty() {
+        if wants_written {
+            written = written::written(source, &resolved, &listed, &draft);
+        }
         let mut defs = lower::define(&resolved, &listed, &mut draft);
         delegation = delegation::define(resolved.delegation, &mut defs, &mut draft);
         lift::within(&mut defs, &mut draft);
         fixpoint::check(&defs, &mut draft);
     }
-    Compiled { draft, listed, matrices, delegation, constraints }
+    Compiled { draft, listed, matrices, delegation, constraints, written }
 }
 
 /// The files that the model is made of. `tests.yaml` and files that neither a matrix nor the
