@@ -179,7 +179,11 @@ fn key_from_wire(path: &str, wire: &pb::Tuple) -> Result<TupleKey, ApiError> {
     })
 }
 
-fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
+/// A tuple as the model has it; `path` is where it stands, for errors.
+///
+/// # Errors
+/// A field is malformed.
+pub fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
     let at = |field| format!("{path}.{field}");
     let key = key_from_wire(path, &wire)?;
     let expires_at = wire.expires_at.map(|end| time_from_wire(&at("expires_at"), &end));

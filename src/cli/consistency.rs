@@ -4,7 +4,7 @@ use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::consistency::Requirement;
 
 /// How fresh the answer must be; without a flag, the newest revision.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ConsistencyArgs {
     /// Answer at least as fresh as this token says; waits for it if need be
     #[arg(long, value_name = "TOKEN", conflicts_with = "exactly")]

@@ -65,6 +65,11 @@ pub(super) trait ListRequest: Clone {
 }
 
 impl ListArgs {
+    /// The whole list, of the newest revision.
+    pub(super) fn whole(client: ClientArgs) -> Self {
+        Self { cursor: None, consistency: ConsistencyArgs::default(), client }
+    }
+
     pub(super) fn is_json(&self) -> bool {
         self.client.is_json()
     }

@@ -39,6 +39,7 @@ mod render;
 mod replace;
 mod retry;
 mod revoke;
+mod room;
 mod scenarios;
 mod serve;
 mod settings;
@@ -284,7 +285,7 @@ fn dispatch(
         Command::Backup(args) => backup::back_up(&args, out),
         Command::Restore(args) => backup::restore(&args, out),
         Command::Model(ModelCommand::Check(args)) => model_check::run(&args, out),
-        Command::Model(ModelCommand::Diff(args)) => model_diff::run(&args, out),
+        Command::Model(ModelCommand::Diff(args)) => model_diff::run(&args, out, err),
         Command::Model(ModelCommand::Test(args)) => model_test::run(&args, out),
         Command::Model(ModelCommand::Matrix(args)) => model_matrix::run(&args, out),
         Command::Model(ModelCommand::ImportMatrix(args)) => model_import_matrix::run(&args, out),

@@ -95,11 +95,22 @@ pub(super) fn may(
     context: &Context,
     now: Time,
 ) -> Result<bool, EngineError> {
+    known(view, plan, (subject, permission, scope), context, now).map(|known| known == Some(true))
+}
+
+/// Whether a subject may; `None`: that is not known.
+pub(super) fn known(
+    view: &View<'_>,
+    plan: &Plan,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    context: &Context,
+    now: Time,
+) -> Result<Option<bool>, EngineError> {
     let mut eval = Eval::new(view, plan, subject, context, now);
     match ask(&mut eval, permission, scope) {
-        Value::Yes => Ok(true),
-        Value::No => Ok(false),
-        Value::Unknown(why) => limit(why).map_or(Ok(false), Err),
+        Value::Yes => Ok(Some(true)),
+        Value::No => Ok(Some(false)),
+        Value::Unknown(why) => limit(why).map_or(Ok(None), Err),
     }
 }
 

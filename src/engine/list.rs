@@ -71,24 +71,14 @@ impl SubjectList {
         let applies = def.is_some_and(|def| def.kind == DefKind::Permission);
         let mut view = View::new(&snapshot);
         let scope = if applies { view.object(&question.scope) } else { None };
-        let mut gathering = Gathering {
-            view: &view,
-            plan: &plan,
-            now,
-            wanted: question.subject_type,
-            found: HashSet::new(),
-            seen: HashSet::new(),
-            everyone: false,
-            links: BTreeSet::new(),
-            all_of_another: false,
+        let Gathered { everyone, mut found } = match scope {
+            Some(scope) => {
+                let place = (question.permission, scope);
+                gather(&view, &plan, place, question.subject_type, now)
+            }
+            None => Gathered::default(),
         };
-        if let Some(scope) = scope {
-            gathering.name(question.permission, scope);
-            gathering.follow_links();
-        }
-        let Gathering { everyone, found, .. } = gathering;
         let text = |id: ObjectId| view.text_of(id).map(|text| (Arc::clone(text), id));
-        let mut found = found;
         if everyone {
             found.extend(snapshot.objects_of(question.subject_type).map(|(id, _)| id));
             // The scope may be a subject of its own permission, and known to the question alone.
@@ -173,6 +163,39 @@ impl Iterator for SubjectList {
 
 /// A name at an object.
 type Place = (NameId, ObjectId);
+
+/// Those of a type who may have a name at an object.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// It can hold without a binding, or is bound to all of the type: anybody may have it.
+    pub(super) everyone: bool,
+    /// All others who may have it are among these.
+    pub(super) found: HashSet<ObjectId>,
+}
+
+/// Gathers those who may have a name at an object, at this moment. Costs the tuples that the name leads to.
+pub(super) fn gather(
+    view: &View<'_>,
+    plan: &Plan,
+    (name, at): Place,
+    wanted: TypeId,
+    now: Time,
+) -> Gathered {
+    let mut gathering = Gathering {
+        view,
+        plan,
+        now,
+        wanted,
+        found: HashSet::new(),
+        seen: HashSet::new(),
+        everyone: false,
+        links: BTreeSet::new(),
+        all_of_another: false,
+    };
+    gathering.name(name, at);
+    gathering.follow_links();
+    Gathered { everyone: gathering.everyone, found: gathering.found }
+}
 
 /// A walk over all that the permission leads to. Gathers a superset of those who may.
 struct Gathering<'a> {

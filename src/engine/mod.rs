@@ -5,6 +5,7 @@ mod anywhere;
 mod asker;
 mod check;
 mod closure;
+pub mod compare;
 mod condition;
 mod contextual;
 mod delegated;

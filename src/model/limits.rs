@@ -243,6 +243,15 @@ pub const CLIENT_BACKOFF_MILLIS: u64 = 100;
 pub const CLIENT_BACKOFF_MILLIS_MAX: u64 = 5_000;
 /// How many problems a dry run tells before it gives up.
 pub const DRY_RUN_PROBLEMS_MAX: usize = 100;
+/// Most lines that a comparison of models tells of tuples, unless told otherwise.
+pub const DIFF_LINES_DEFAULT: u64 = 10_000;
+/// Most questions that a comparison of models asks, unless told otherwise.
+pub const DIFF_QUESTIONS_DEFAULT: u64 = 10_000_000;
+/// How many permissions a note of a comparison of models names; it counts the others.
+pub const DIFF_NOTED_MAX: usize = 10;
+/// Most parent edges that a comparison of models leaves out because they break the rules of the hierarchy:
+/// each costs a look at all of them.
+pub const DIFF_MISPLACED_MAX: usize = 100;
 
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX <= MODEL_COMMIT_BYTES_MAX);

@@ -190,6 +190,13 @@ const COVERED: &[(&str, &[&str])] = &[
         &["cli_batch.rs chunks_hold_as_many_questions_and_bytes_as_a_request_may"],
     ),
     ("BATCH_ANSWER_BYTES_MAX", &["cli_batch.rs an_answer_may_be_larger_than_a_request"]),
+    ("DIFF_LINES_DEFAULT", &["model_diff/effect.rs a_bound_that_is_met_is_said_everywhere"]),
+    ("DIFF_QUESTIONS_DEFAULT", &["model_diff/effect.rs a_bound_that_is_met_is_said_everywhere"]),
+    ("DIFF_NOTED_MAX", &["model_diff/effect.rs a_note_names_some_and_counts_the_others"]),
+    (
+        "DIFF_MISPLACED_MAX",
+        &["model_diff/effect.rs parents_that_do_not_fit_are_left_out_up_to_a_bound"],
+    ),
     ("DRY_RUN_PROBLEMS_MAX", &["cli_import.rs a_dry_run_gives_up_where_nothing_is_right"]),
     (
         "IDEMPOTENCY_KEYS_MAX",

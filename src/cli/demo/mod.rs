@@ -2,7 +2,6 @@
 //! what it decides; and lines to paste. Leaves nothing behind.
 
 mod platforms;
-mod room;
 mod tour;
 
 use std::io::{self, Write};
@@ -12,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::platforms::{PLATFORMS, Platform};
-use self::room::Room;
 use super::console::Stream;
 use super::opened::{load_files, sled_opener};
+use super::room::Room;
 use super::serve::runtime;
 use super::{CliError, Exit, logging};
 use crate::model::SourceFiles;
@@ -39,7 +38,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
     logging::start("warn")?;
-    let room = Room::new()?;
+    let room = Room::new("demo")?;
     let runtime = runtime()?;
     let shown = runtime.block_on(show(args, &room, out));
     // The stores close before their directory goes.

@@ -3,7 +3,7 @@
 use bailiwick::model::diff::What;
 use serde_json::Value;
 
-use super::{Files, diff, dump, files, of, put, side, with};
+use super::{Files, diff, dump, files, of, put, side, small, with};
 use crate::cli::{assert_exit, run, stderr, stdout};
 
 const PLATFORMS: [&str; 5] = [
@@ -137,17 +137,6 @@ fn a_line_that_means_something_is_never_missed() {
         }
     }
     assert!(tried > 200 && meant > 100, "{tried} tried, {meant} meant something");
-}
-
-fn small(rest: &str) -> Files {
-    let types = "model: base
-types:
-  user: {}
-  group: {}
-  org: { parents: [org] }
-  doc: { parents: [org] }
-";
-    Files::from([("model.yaml".to_owned(), format!("{types}{rest}"))])
 }
 
 #[test]

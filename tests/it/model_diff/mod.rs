@@ -1,6 +1,7 @@
 //! `bailiwick model diff`: nothing that changed is missed, and what only looks different is no difference.
 
 mod changed;
+mod effect;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +51,18 @@ fn of(changes: &[Change], what: What) -> Vec<String> {
     };
     let of = changes.iter().filter(|change| change.what == what);
     of.map(|change| format!("{} {}", sign(change), change.name)).collect()
+}
+
+/// A model of one file: a few types, and the rest.
+pub(crate) fn small(rest: &str) -> Files {
+    let types = "model: base
+types:
+  user: {}
+  group: {}
+  org: { parents: [org] }
+  doc: { parents: [org] }
+";
+    Files::from([("model.yaml".to_owned(), format!("{types}{rest}"))])
 }
 
 /// Writes the files into a directory.

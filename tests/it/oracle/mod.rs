@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a run says its seed and what it counted")]
 
 mod agree;
+mod compared;
 mod coverage;
 mod eval;
 mod facts;

@@ -1,10 +1,10 @@
-//! A directory of the demo's own, gone when the demo is. Knows nothing of what lies in it.
+//! A directory of a command's own, gone when the command is. Knows nothing of what lies in it.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::CliError;
+use super::CliError;
 
 /// How many names are tried before it is somebody else's fault.
 const TRIES: u32 = 1_000;
@@ -16,10 +16,11 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new() -> Result<Self, CliError> {
+    /// Makes one for this command.
+    pub(super) fn new(command: &str) -> Result<Self, CliError> {
         let parent = std::env::temp_dir();
         for number in 0..TRIES {
-            let path = parent.join(format!("bailiwick-demo-{}-{number}", std::process::id()));
+            let path = parent.join(format!("bailiwick-{command}-{}-{number}", std::process::id()));
             // Never one that is there already: another user could have put it there.
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path }),
