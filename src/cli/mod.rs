@@ -1,7 +1,7 @@
 //! Layer 6: the command, one file per sub-command. Parses, calls the service or the library, prints.
 //! Decides nothing about authorization.
 //!
-//! Exit codes: 0 allowed or done, 1 error, 2 denied, 64 wrong usage.
+//! Exit codes: 0 allowed or done, 1 error, 2 denied (of `model diff`: there is a difference), 64 wrong usage.
 
 mod backup;
 mod batch;
@@ -63,7 +63,7 @@ pub use scenarios::{Failure, TestReport, run_scenarios};
 pub enum Exit {
     /// Allowed, or done.
     Done,
-    /// The answer is no.
+    /// The answer is no: denied, or not the same.
     Denied,
     /// Done, and what was found is not good.
     Failed,
@@ -152,7 +152,7 @@ enum Command {
     Export(export::Args),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
-    /// Check, test and print a model directory; show the model in force
+    /// Check, test, compare and print model directories; show the model in force
     #[command(
         subcommand,
         after_help = "\

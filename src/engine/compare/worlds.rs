@@ -151,7 +151,22 @@ fn hang(
         apply(snapshots, &Change::Delete(key.clone()))?;
         left_out.push(LeftOut { key, refuses, reason: first() });
     }
+    if misplaced > 0 {
+        for snapshot in snapshots {
+            *snapshot = anew(snapshot)?;
+        }
+    }
     Ok(())
+}
+
+/// The same tuples in a snapshot that never had others: it knows no object that only these named.
+fn anew(snapshot: &Snapshot) -> Result<Snapshot, WorldError> {
+    let mut next = Snapshot::empty(Arc::clone(snapshot.model()));
+    for (_, binding) in snapshot.after(Part::All, None) {
+        let tuple = snapshot.tuple(&binding).ok_or(WorldError::IndexFull)?;
+        next.apply(&Change::Put(tuple)).map_err(|_| WorldError::IndexFull)?;
+    }
+    Ok(next)
 }
 
 fn misplaced_edge(

@@ -19,7 +19,7 @@ use super::models::{MATRIX_FILE, ModelText};
 use super::values::Value;
 use super::worlds::{NOW, World};
 
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 40;
 const NOBODY: &str = "nobody-knows";
 
 fn side(text: &ModelText) -> Option<Side> {
@@ -121,7 +121,8 @@ fn party(party: &Party, is_scope: bool, same: bool) -> String {
 
 #[test]
 fn just_those_who_gain_or_lose_are_told() {
-    let seed = fastrand::u64(..u64::MAX / 2);
+    let asked = std::env::var("BAILIWICK_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = asked.unwrap_or_else(|| fastrand::u64(..u64::MAX / 2));
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
     let (mut gains, mut losses, mut unnamed, mut refused, mut pairs) = (0, 0, 0, 0, 0);
