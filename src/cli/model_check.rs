@@ -51,7 +51,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, CliError> {
 
 /// How many cells grant, and how many of these under a gate: a lost gate column shows here.
 fn cells(model: &Model) -> (usize, usize) {
-    let all = || model.matrices.iter().flat_map(|m| &m.rows).flat_map(|row| &row.cells);
-    let gated = all().filter(|cell| matches!(cell, Cell::If(_))).count();
-    (all().filter(|cell| **cell != Cell::No).count(), gated)
+    let rows = || model.matrices.iter().flat_map(|m| &m.rows);
+    let granted = || rows().flat_map(|row| row.cells.granted());
+    let gated = granted().filter(|(_, cell)| matches!(cell, Cell::If(_))).count();
+    (granted().count(), gated)
 }

@@ -76,12 +76,9 @@ impl Eval<'_> {
         scopes: TypeId,
         subject: SubjectKey,
     ) -> Result<Vec<ObjectId>, Why> {
-        let (snapshot, now) = (self.view.snapshot, self.now);
-        let roles = self.view.model().type_def(scopes);
-        let bound = roles
-            .into_iter()
-            .flat_map(|def| &def.roles)
-            .flat_map(|role| snapshot.scopes_in(subject, role.name));
+        let (snapshot, now, plan) = (self.view.snapshot, self.now, self.plan);
+        let roles = snapshot.roles_of(subject, plan.roles_of(scopes));
+        let bound = roles.into_iter().flat_map(|role| snapshot.scopes_in(subject, role));
         let mut found = Vec::new();
         for binding in bound {
             self.look()?;

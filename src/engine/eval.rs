@@ -236,6 +236,7 @@ impl<'a> Eval<'a> {
     fn node(&mut self, expr: &'a Expr, at: ObjectId, depth: usize) -> Value {
         match expr {
             Expr::Here(role) => self.here(*role, at, depth),
+            Expr::HereAny(roles) => self.here_any(roles, at, depth),
             Expr::Ref(name) => self.goal(*name, at, depth),
             Expr::Up { relation, name } => self.up(*relation, *name, at, depth),
             Expr::UpAll { relation, name } => self.up_all(*relation, *name, at, depth),
@@ -337,7 +338,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).
-    fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
+    pub(super) fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
         let direct = self.bindings(at, role, self.asker.subject);
         let all = self
             .asker
@@ -367,7 +368,7 @@ impl<'a> Eval<'a> {
     /// The part of here() that comes through subject sets. If fewer sets are bound here than the subject
     /// is in, those bound are looked at, else those it is in: neither a large group list here nor a
     /// subject in many groups makes it slow.
-    fn sets(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
+    pub(super) fn sets(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
         let (snapshot, now) = (self.view.snapshot, self.now);
         let count = snapshot.sets_bound_count(at, role);
         if count == 0 {

@@ -267,6 +267,7 @@ impl Gathering<'_> {
     fn expr(&mut self, expr: &Expr, at: ObjectId, type_id: TypeId, waiting: &mut Vec<Place>) {
         match expr {
             Expr::Here(role) => self.here(*role, at, waiting),
+            Expr::HereAny(roles) => roles.iter().for_each(|role| self.here(*role, at, waiting)),
             Expr::Ref(name) => waiting.push((*name, at)),
             Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
                 let bound = self.view.snapshot.all_bound(at, *relation);

@@ -11,6 +11,7 @@ mod contextual;
 mod delegated;
 mod eval;
 mod fact;
+mod here_any;
 mod list;
 mod plan;
 mod question;

@@ -19,10 +19,19 @@ pub struct Plan {
     /// The names in `plain`.
     plain_roles: Vec<NameId>,
     bounded: HashSet<(TypeId, NameId)>,
+    /// By type, which subject sets its roles' tuples may carry.
+    sets: Vec<Option<BoundSets>>,
+    /// By type, its roles in the order of their ids.
+    roles: Vec<Vec<NameId>>,
     /// Some definition asks linked subjects.
     has_links: bool,
-    /// Some role's tuples may carry a set that is not plain.
-    has_other_sets: bool,
+}
+
+/// The subject sets that the roles of a type admit, of which there are some.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoundSets {
+    /// Each of them is plain.
+    pub(super) are_plain: bool,
 }
 
 impl Plan {
@@ -33,18 +42,35 @@ impl Plan {
         let mut plain_roles: Vec<NameId> = plain.iter().map(|(_, name)| *name).collect();
         plain_roles.sort_unstable();
         plain_roles.dedup();
+        let sets = model.types.iter().map(|def| bound_sets(def, &plain)).collect();
+        let roles = model.types.iter().map(|def| {
+            let mut roles: Vec<NameId> = def.roles.iter().map(|role| role.name).collect();
+            roles.sort_unstable();
+            roles
+        });
         Self {
+            plain,
             plain_roles,
             bounded: bounded_names(model),
+            sets,
+            roles: roles.collect(),
             has_links: has_links(model),
-            has_other_sets: has_other_sets(model, &plain),
-            plain,
         }
     }
 
     /// Whether a role may be bound for sets that cannot be found from a subject upwards.
     pub(super) fn has_other_sets(&self) -> bool {
-        self.has_other_sets
+        self.sets.iter().flatten().any(|sets| !sets.are_plain)
+    }
+
+    /// The subject sets that may be bound on a type; `None` if there are none.
+    pub(super) fn sets_bound_on(&self, at: TypeId) -> Option<BoundSets> {
+        self.sets.get(usize::from(at.0)).copied().flatten()
+    }
+
+    /// The roles that are bound on a type, in the order of their ids.
+    pub(super) fn roles_of(&self, at: TypeId) -> &[NameId] {
+        self.roles.get(usize::from(at.0)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a subject may have a value through another one.
@@ -73,6 +99,16 @@ fn types(model: &Model) -> impl Iterator<Item = (TypeId, &TypeDef)> {
     (0u16..).map(TypeId).zip(&model.types)
 }
 
+fn bound_sets(def: &TypeDef, plain: &FxHashSet<(TypeId, NameId)>) -> Option<BoundSets> {
+    let forms = def.roles.iter().flat_map(|role| &role.bound_by);
+    let mut sets = forms.filter_map(|form| match form {
+        SubjectForm::Set(at, name) => Some(plain.contains(&(*at, *name))),
+        SubjectForm::Object(_) | SubjectForm::All(_) => None,
+    });
+    let first = sets.next()?;
+    Some(BoundSets { are_plain: first && sets.all(|is_plain| is_plain) })
+}
+
 fn has_links(model: &Model) -> bool {
     fn within(expr: &Expr) -> bool {
         match expr {
@@ -84,14 +120,6 @@ fn has_links(model: &Model) -> bool {
         }
     }
     model.types.iter().flat_map(|def| def.defs.values()).any(|def| within(&def.expr))
-}
-
-fn has_other_sets(model: &Model, plain: &FxHashSet<(TypeId, NameId)>) -> bool {
-    let roles = model.types.iter().flat_map(|def| &def.roles);
-    roles.flat_map(|role| &role.bound_by).any(|form| match form {
-        SubjectForm::Set(at, name) => !plain.contains(&(*at, *name)),
-        SubjectForm::Object(_) | SubjectForm::All(_) => false,
-    })
 }
 
 fn is_here(expr: &Expr, name: NameId) -> bool {
@@ -162,16 +190,18 @@ fn bounded_names(model: &Model) -> HashSet<(TypeId, NameId)> {
 fn bounded(model: &Model, names: &HashSet<(TypeId, NameId)>, at: TypeId, expr: &Expr) -> bool {
     let holds =
         |at: TypeId, name: NameId| model.def(at, name).is_none() || names.contains(&(at, name));
-    match expr {
-        Expr::Here(role) => {
-            let sets = model.type_def(at).and_then(|def| def.role(*role));
-            sets.is_none_or(|role| {
-                role.bound_by.iter().all(|form| match form {
-                    SubjectForm::Set(t, n) => holds(*t, *n),
-                    SubjectForm::Object(_) | SubjectForm::All(_) => true,
-                })
+    let here = |role: &NameId| {
+        let sets = model.type_def(at).and_then(|def| def.role(*role));
+        sets.is_none_or(|role| {
+            role.bound_by.iter().all(|form| match form {
+                SubjectForm::Set(t, n) => holds(*t, *n),
+                SubjectForm::Object(_) | SubjectForm::All(_) => true,
             })
-        }
+        })
+    };
+    match expr {
+        Expr::Here(role) => here(role),
+        Expr::HereAny(roles) => roles.iter().all(here),
         Expr::Ref(name) => holds(at, *name),
         Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
             let edge = model.type_def(at).and_then(|def| def.edge(*relation));

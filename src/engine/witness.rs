@@ -53,6 +53,7 @@ impl<'a> Eval<'a> {
     ) -> Option<Grant> {
         match expr {
             Expr::Here(role) => self.binding_tuple(*role, at),
+            Expr::HereAny(roles) => self.binding_tuple_in(roles, at),
             Expr::Ref(name) => self.witness_of_name(*name, at, seen),
             Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
                 for (binding, target) in self.targets(*relation, at) {
@@ -146,6 +147,19 @@ impl<'a> Eval<'a> {
             }
         }
         None
+    }
+
+    /// The same for some of these roles. The subject's own tuples come first, whatever their role.
+    fn binding_tuple_in(&mut self, roles: &'a [NameId], at: ObjectId) -> Option<Grant> {
+        let (snapshot, now) = (self.view.snapshot, self.now);
+        for key in self.matching_keys() {
+            for binding in snapshot.bound_in(at, roles, key).flatten().filter(|b| b.is_live(now)) {
+                if self.matches(key, 0) == Value::Yes && self.condition_of(&binding) == Value::Yes {
+                    return self.grant(binding.role, &binding);
+                }
+            }
+        }
+        roles.iter().find_map(|role| self.binding_tuple(*role, at))
     }
 
     fn grant(&self, role: NameId, binding: &Binding<'_>) -> Option<Grant> {

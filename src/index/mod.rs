@@ -11,6 +11,7 @@ mod objects;
 mod overlay;
 mod part;
 mod position;
+mod roles;
 mod snapshot;
 mod sources;
 

@@ -124,8 +124,29 @@ impl Snapshot {
         local.chain(ranged.into_iter().flatten())
     }
 
+    /// Whether every tuple is of one source.
+    pub(super) fn has_one_source(&self) -> bool {
+        self.sources.is_one()
+    }
+
+    /// The first stored tuple at or after a place in the order of subjects.
+    pub(super) fn stored_from(&self, from: BySubject) -> Option<(BySubject, Option<&Details>)> {
+        let (key, details) = self.by_subject.range(from..).next()?;
+        Some((*key, details.as_deref()))
+    }
+
+    /// Those that lie over the stored ones, between two places in the order of subjects.
+    pub(super) fn over_by_subject(
+        &self,
+        low: BySubject,
+        high: BySubject,
+    ) -> impl Iterator<Item = Binding<'_>> {
+        let over = self.over.as_ref().map(|over| over.by_subject(&low, &high)).unwrap_or_default();
+        over.iter().map(|(key, details)| subject_binding(key, details.as_deref()))
+    }
+
     /// Whether a tuple that lies over the stored ones stands in this one's place.
-    fn is_replaced(&self, key: &ByScope) -> bool {
+    pub(super) fn is_replaced(&self, key: &ByScope) -> bool {
         self.over.as_ref().is_some_and(|over| over.replaces(key))
     }
 
@@ -207,9 +228,7 @@ impl Snapshot {
         let from_low = self.by_subject.range(low..).take_while(move |(key, _)| **key <= high);
         let stored = from_low.filter(|(key, _)| !self.is_replaced(&by_scope(key)));
         let stored = stored.map(|(key, details)| subject_binding(key, details.as_deref()));
-        let over = self.over.as_ref().map(|over| over.by_subject(&low, &high)).unwrap_or_default();
-        let over = over.iter().map(|(key, details)| subject_binding(key, details.as_deref()));
-        stored.chain(over)
+        stored.chain(self.over_by_subject(low, high))
     }
 
     /// The stored tuples of this part after this position, in the part's own order, with their

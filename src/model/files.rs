@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::limits::{MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX};
+use super::limits::{
+    MATRIX_FILE_BYTES_MAX, MODEL_DIRECTORY_BYTES_MAX, MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX,
+};
 
 /// The name of the file that every model has.
 pub const MODEL_FILE: &str = "model.yaml";
@@ -28,15 +30,23 @@ pub enum ReadError {
         error: io::Error,
     },
     /// A file is too large to be part of a model.
-    #[error("`{}` is larger than {MODEL_FILE_BYTES_MAX} bytes", path.display())]
+    #[error("`{}` is larger than {limit} bytes", path.display())]
     TooLarge {
         /// Which one.
         path: PathBuf,
+        /// The most that it may have.
+        limit: usize,
     },
     /// A file is not text.
     #[error("`{}` is not UTF-8 text", path.display())]
     NotText {
         /// Which one.
+        path: PathBuf,
+    },
+    /// The files together are too large.
+    #[error("the files of `{}` have more than {MODEL_DIRECTORY_BYTES_MAX} bytes together", path.display())]
+    TooLargeTogether {
+        /// The directory.
         path: PathBuf,
     },
     /// There are more files than a model may have.
@@ -89,6 +99,10 @@ impl SourceFiles {
                     return Err(ReadError::TooMany { path: dir.to_owned() });
                 }
                 self.insert(name, read_file(&path)?);
+                let bytes: usize = self.0.values().map(String::len).sum();
+                if bytes > MODEL_DIRECTORY_BYTES_MAX {
+                    return Err(ReadError::TooLargeTogether { path: dir.to_owned() });
+                }
             }
         }
         Ok(())
@@ -130,11 +144,13 @@ pub fn read_file(path: &Path) -> Result<String, ReadError> {
     }
     let file = fs::File::open(path).map_err(io_error)?;
     let mut bytes = Vec::new();
+    let is_csv = path.extension().is_some_and(|extension| extension == "csv");
+    let limit = if is_csv { MATRIX_FILE_BYTES_MAX } else { MODEL_FILE_BYTES_MAX };
     // One byte more than allowed tells a file of the limit from a larger one.
-    let limit = u64::try_from(MODEL_FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(io_error)?;
-    if bytes.len() > MODEL_FILE_BYTES_MAX {
-        return Err(ReadError::TooLarge { path: path.to_owned() });
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(io_error)?;
+    if bytes.len() > limit {
+        return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
     String::from_utf8(bytes).map_err(|_| ReadError::NotText { path: path.to_owned() })
 }

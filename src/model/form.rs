@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::names::{Name, Object};
 
+pub use super::cells::{Cell, Cells};
+
 /// A type of this model, as an index into [`Model::types`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(pub u16);
@@ -35,6 +37,9 @@ pub const HAS: NameId = NameId(0);
 pub enum Expr {
     /// The role is bound at this very scope.
     Here(NameId),
+    /// Some of these roles, two or more, is bound at this very scope: the greatest value of `Here` over
+    /// them. In order, and none twice.
+    HereAny(Box<[NameId]>),
     /// Another name's value at this scope; no where the scope's type lacks the name.
     Ref(NameId),
     /// The greatest value of `name` over the objects that `relation` leads to.
@@ -228,12 +233,14 @@ pub struct TypeDef {
     pub name: Option<Name>,
     /// Its parent relations and arrows.
     pub edges: Vec<EdgeDef>,
-    /// The roles that are bound on it.
+    /// The roles that are bound on it, in the author's order.
     pub roles: Vec<RoleDef>,
     /// The facts that it declares.
     pub facts: Vec<FactId>,
     /// Every name with a meaning here.
     pub defs: HashMap<NameId, Def>,
+    /// Where each of `roles` stands.
+    pub(super) role_places: HashMap<NameId, usize>,
 }
 
 /// A permission, as GetModel and the matrix show it.
@@ -275,18 +282,7 @@ pub struct Row {
     /// The permission.
     pub permission: NameId,
     /// A cell per column.
-    pub cells: Vec<Cell>,
-}
-
-/// A cell of a matrix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cell {
-    /// Not granted.
-    No,
-    /// Granted.
-    Yes,
-    /// Granted if the gate holds: its text as the author wrote it.
-    If(String),
+    pub cells: Cells,
 }
 
 /// What a verb of delegation does to the target's tuples.
@@ -489,7 +485,13 @@ impl TypeDef {
     /// The role of this name, if it is bound on this type.
     #[must_use]
     pub fn role(&self, name: NameId) -> Option<&RoleDef> {
-        self.roles.iter().find(|role| role.name == name)
+        self.roles.get(*self.role_places.get(&name)?)
+    }
+
+    /// Adds a role that is not there yet.
+    pub(super) fn add_role(&mut self, role: RoleDef) {
+        self.role_places.insert(role.name, self.roles.len());
+        self.roles.push(role);
     }
 
     /// The relation of this name.

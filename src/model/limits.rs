@@ -137,8 +137,13 @@ pub const PROBLEMS_SHOWN_MAX: usize = 500;
 /// How often a watched model directory is looked at, in seconds. What has changed is proposed once
 /// two looks in a row have found the same.
 pub const MODEL_WATCH_SECONDS: u64 = 1;
-/// Largest file of a model directory, in bytes.
+/// Largest file of a model directory but its matrices, in bytes.
 pub const MODEL_FILE_BYTES_MAX: usize = 4 << 20;
+/// Largest matrix file, in bytes. The largest role lists of clouds, 2,500 roles with 13,000 permissions,
+/// take 6 to 8 MB in the long form; with the largest `model.yaml` it still fits one commit.
+pub const MATRIX_FILE_BYTES_MAX: usize = MODEL_COMMIT_BYTES_MAX - MODEL_FILE_BYTES_MAX - (64 << 10);
+/// Largest model directory, in bytes of the files that are read of it.
+pub const MODEL_DIRECTORY_BYTES_MAX: usize = 64 << 20;
 /// Most files of a model directory.
 pub const MODEL_FILES_MAX: usize = 256;
 /// Deepest nesting of lists and maps in a YAML file of a model, in levels; no model comes near it.
@@ -149,8 +154,11 @@ pub const YAML_INDENT_BYTES_MAX: usize = 160;
 /// Longest name that is made of one section or label of a table, in bytes; a longer one is cut and
 /// marked.
 pub const SLUG_PART_BYTES_MAX: usize = 60;
-/// Most role columns of a matrix.
-pub const MATRIX_COLUMNS_MAX: usize = 1_024;
+/// Most role columns of a matrix; a cloud has some 2,500 roles.
+pub const MATRIX_COLUMNS_MAX: usize = 4_096;
+/// Most cells that a matrix file writes: its lines in the long form; in the wide form role columns times
+/// rows, blanks too. While it is read a cell takes about 100 bytes.
+pub const MATRIX_CELLS_MAX: usize = 2_000_000;
 /// Most verbs of delegation.
 pub const DELEGATED_VERBS_MAX: usize = 64;
 /// Most lines of a delegation table.
@@ -256,6 +264,7 @@ pub const DIFF_MISPLACED_MAX: usize = 100;
 const _: () = assert!(COMMIT_BYTES_MAX <= REQUEST_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX <= MODEL_COMMIT_BYTES_MAX);
 const _: () = assert!(MODEL_PAGE_ENTRIES_DEFAULT <= MODEL_PAGE_ENTRIES_MAX);
+const _: () = assert!(MATRIX_COLUMNS_MAX <= u16::MAX as usize);
 const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
 const _: () = assert!(CONTEXT_DEPTH_MAX < STORED_CONTEXT_DEPTH_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);

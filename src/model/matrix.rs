@@ -1,25 +1,33 @@
 //! Renders a matrix of a compiled model as it decides. Knows no files; the matrix as its author wrote it
 //! is [`document`](super::document)'s.
 
+use std::borrow::Cow;
+
 use super::form::{Cell, Matrix, Model};
 
 /// The matrix as CSV: a header, then a row per permission. A cell is `yes`, `no` or `if <gate>`.
 #[must_use]
 pub fn render(model: &Model, matrix: &Matrix) -> String {
-    let header = std::iter::once("permission".to_owned());
-    let header = header.chain(matrix.columns.iter().map(|column| column.label.clone())).collect();
-    let mut lines: Vec<Vec<String>> = vec![header];
+    // Line by line: of a role list of cloud size all cells at once would take gigabytes.
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = matrix.columns.iter().map(|column| column.label.as_str());
+    // Writing to memory cannot fail, and every line is as long as the header.
+    let _ = writer.write_record(std::iter::once("permission").chain(header));
     for row in &matrix.rows {
-        let permission = std::iter::once(model.name_of(row.permission).to_owned());
-        lines.push(permission.chain(row.cells.iter().map(cell)).collect());
+        let permission = Cow::Borrowed(model.name_of(row.permission));
+        let line = std::iter::once(permission).chain(row.cells.iter().map(cell));
+        for field in line {
+            let _ = writer.write_field(field.as_bytes());
+        }
+        let _ = writer.write_record(None::<&[u8]>);
     }
-    super::document::records(&lines)
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
-fn cell(cell: &Cell) -> String {
+fn cell(cell: &Cell) -> Cow<'_, str> {
     match cell {
-        Cell::No => "no".to_owned(),
-        Cell::Yes => "yes".to_owned(),
-        Cell::If(gate) => format!("if {gate}"),
+        Cell::No => "no".into(),
+        Cell::Yes => "yes".into(),
+        Cell::If(gate) => format!("if {gate}").into(),
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod admission;
+mod cells;
 mod compile;
 mod delegation_table;
 pub mod diff;

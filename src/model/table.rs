@@ -2,9 +2,11 @@
 //! columns' headers, not what roles and permissions exist.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::files::SourceFiles;
-use super::limits::{MATRIX_COLUMNS_MAX, MODEL_FILE_BYTES_MAX, PERMISSIONS_MAX};
+use super::limits::{MATRIX_CELLS_MAX, MATRIX_COLUMNS_MAX, MATRIX_FILE_BYTES_MAX, PERMISSIONS_MAX};
 use super::names::quoted;
 use super::problem::{Position, Report};
 use super::suggest::{did_you_mean, nearest};
@@ -31,8 +33,16 @@ pub(super) struct TableRow {
     pub(super) gate: Option<Word>,
     /// Lines of the row, in the long form, have different gates.
     pub(super) mixed_gates: bool,
-    /// What was written, by the index of the column; a column not mentioned is blank.
+    /// What was written, in the order of columns; a column not mentioned is blank.
     pub(super) cells: Vec<TableCell>,
+}
+
+impl TableRow {
+    /// What was written in this column.
+    pub(super) fn cell(&self, column: usize) -> Option<&TableCell> {
+        let at = self.cells.binary_search_by_key(&column, |cell| cell.column).ok()?;
+        self.cells.get(at)
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +50,7 @@ pub(super) struct TableCell {
     pub(super) column: usize,
     pub(super) value: Word,
     /// Of the whole row in the wide form.
-    pub(super) gate: Option<Word>,
+    pub(super) gate: Option<Rc<Word>>,
 }
 
 impl Table {
@@ -58,39 +68,156 @@ pub(super) type Line = Vec<Word>;
 /// Reads a matrix' text; what cannot be read is reported and left out.
 pub(super) fn read(file: &str, text: &str, report: &mut Report) -> Table {
     let start = Position::start(file);
-    if text.len() > MODEL_FILE_BYTES_MAX {
-        report.push(&start, format!("the file is larger than {MODEL_FILE_BYTES_MAX} bytes"));
+    if text.len() > MATRIX_FILE_BYTES_MAX {
+        report.push(&start, format!("the file is larger than {MATRIX_FILE_BYTES_MAX} bytes"));
         return Table::default();
     }
-    let mut lines = lines(file, text, b',', report).into_iter();
-    let Some(header) = lines.next() else {
+    let mut reading = None;
+    let mut is_empty = true;
+    each_line(file, text, b',', report, |line, report| {
+        is_empty = false;
+        match &mut reading {
+            None => match Reading::begin(&line, &start, report) {
+                Some(begun) => reading = Some(begun),
+                None => return ControlFlow::Break(()),
+            },
+            Some(reading) => return reading.line(&line, &start, report),
+        }
+        ControlFlow::Continue(())
+    });
+    if is_empty {
         report.push(&start, "the matrix is empty: a header row was expected");
-        return Table::default();
-    };
-    let Some(header) = Header::read(&header, report) else { return Table::default() };
-    let mut table = Table { columns: header.roles.clone(), rows: Vec::new() };
-    if table.columns.len() > MATRIX_COLUMNS_MAX {
-        report.push(&start, format!("a matrix has at most {MATRIX_COLUMNS_MAX} role columns"));
-        return Table::default();
     }
-    let mut seen = HashMap::new();
-    for line in lines {
-        if line.len() != header.width {
-            let at = line.first().map_or(&start, |field| &field.at);
-            let message =
-                format!("expected {} fields as in the header, found {}", header.width, line.len());
+    reading.map(|reading| reading.finish(report)).unwrap_or_default()
+}
+
+/// A table while its lines are read, one after the other: no more than the table is held.
+struct Reading {
+    header: Header,
+    table: Table,
+    /// The rows by permission, and in the long form the columns by role.
+    rows: HashMap<String, usize>,
+    columns: HashMap<String, usize>,
+    cells: usize,
+}
+
+impl Reading {
+    fn begin(line: &Line, start: &Position, report: &mut Report) -> Option<Self> {
+        let header = Header::read(line, report)?;
+        if header.roles.len() > MATRIX_COLUMNS_MAX {
+            let message = format!("a matrix has at most {MATRIX_COLUMNS_MAX} role columns");
+            report.push(start, message);
+            return None;
+        }
+        let table = Table { columns: header.roles.clone(), rows: Vec::new() };
+        let (rows, columns) = (HashMap::new(), HashMap::new());
+        Some(Self { header, table, rows, columns, cells: 0 })
+    }
+
+    fn line(&mut self, line: &Line, start: &Position, report: &mut Report) -> ControlFlow<()> {
+        let width = self.header.width;
+        if line.len() != width {
+            let at = line.first().map_or(start, |field| &field.at);
+            let message = format!("expected {width} fields as in the header, found {}", line.len());
             report.push(at, message);
         }
-        if table.rows.len() >= PERMISSIONS_MAX {
-            report.push(&start, format!("a matrix has at most {PERMISSIONS_MAX} rows"));
-            break;
+        if self.table.rows.len() >= PERMISSIONS_MAX && self.is_new(line) {
+            report.push(start, format!("a matrix has at most {PERMISSIONS_MAX} rows"));
+            return ControlFlow::Break(());
         }
-        match header.role {
-            Some(role) => header.long_row(&line, role, &mut table, &mut seen, report),
-            None => header.wide_row(&line, &mut table, &mut seen, report),
+        self.cells += if self.header.role.is_some() { 1 } else { self.header.roles.len() };
+        if self.cells > MATRIX_CELLS_MAX {
+            report.push(start, format!("a matrix file has at most {MATRIX_CELLS_MAX} cells"));
+            return ControlFlow::Break(());
         }
+        match self.header.role {
+            Some(role) => self.long_row(line, role, report),
+            None => self.wide_row(line, report),
+        }
+        ControlFlow::Continue(())
     }
-    table
+
+    /// Whether the line begins a row.
+    fn is_new(&self, line: &Line) -> bool {
+        let permission = line.get(self.header.permission);
+        permission.is_none_or(|word| !self.rows.contains_key(&word.text))
+    }
+
+    fn wide_row(&mut self, line: &Line, report: &mut Report) {
+        let Some(permission) = line.get(self.header.permission) else { return };
+        if let Some(row) = self.rows.insert(permission.text.clone(), self.table.rows.len()) {
+            let first = self.table.rows.get(row).map_or(0, |row| row.permission.at.line);
+            let quoted = permission.quoted();
+            let message = format!("the permission `{quoted}` has a row already, on line {first}");
+            report.push(&permission.at, message);
+            return;
+        }
+        let gate = self.header.gate_of(line).map(Rc::new);
+        let fields = self.header.role_fields.iter().enumerate();
+        let cells = fields.filter_map(|(column, field)| {
+            let value = line.get(*field)?.clone();
+            Some(TableCell { column, value, gate: gate.clone() })
+        });
+        let cells = cells.collect();
+        self.table.rows.push(self.header.row(line, permission, cells));
+    }
+
+    fn long_row(&mut self, line: &Line, role: usize, report: &mut Report) {
+        let (Some(permission), Some(role)) = (line.get(self.header.permission), line.get(role))
+        else {
+            return;
+        };
+        let column = match self.columns.get(&role.text) {
+            Some(column) => *column,
+            None if self.table.columns.len() >= MATRIX_COLUMNS_MAX => {
+                report.push(&role.at, format!("a matrix has at most {MATRIX_COLUMNS_MAX} roles"));
+                return;
+            }
+            None => {
+                self.table.columns.push(role.clone());
+                self.columns.insert(role.text.clone(), self.columns.len());
+                self.columns.len() - 1
+            }
+        };
+        let row = match self.rows.get(&permission.text) {
+            Some(row) => *row,
+            None => {
+                self.rows.insert(permission.text.clone(), self.table.rows.len());
+                self.table.rows.push(self.header.row(line, permission, Vec::new()));
+                self.table.rows.len() - 1
+            }
+        };
+        let Some(row) = self.table.rows.get_mut(row) else { return };
+        let gate = self.header.gate_of(line);
+        let text = |gate: Option<&Word>| gate.map(|word| word.text.clone());
+        row.mixed_gates |= text(row.gate.as_ref()) != text(gate.as_ref());
+        // Only its place is ever told, as that of the line.
+        let value = Word::on_line("yes", &permission.at);
+        row.cells.push(TableCell { column, value, gate: gate.map(Rc::new) });
+    }
+
+    /// The table, its cells in the order of columns. Of a cell that is there twice the first stays.
+    fn finish(mut self, report: &mut Report) -> Table {
+        for row in &mut self.table.rows {
+            row.cells.sort_by_key(|cell| cell.column);
+            let mut twice = Vec::new();
+            row.cells.dedup_by(|later, first| {
+                let same = later.column == first.column;
+                if same {
+                    twice.push((later.value.at.clone(), first.column, first.value.at.line));
+                }
+                same
+            });
+            for (at, column, first) in twice {
+                let role = self.table.columns.get(column).map(Word::quoted).unwrap_or_default();
+                let permission = row.permission.quoted();
+                let message =
+                    format!("`{permission}`, `{role}` is granted already, on line {first}");
+                report.push(&at, message);
+            }
+        }
+        self.table
+    }
 }
 
 /// Where in a line each thing stands.
@@ -170,84 +297,32 @@ impl Header {
             cells,
         }
     }
-
-    fn wide_row(
-        &self,
-        line: &Line,
-        table: &mut Table,
-        seen: &mut HashMap<String, usize>,
-        report: &mut Report,
-    ) {
-        let Some(permission) = line.get(self.permission) else { return };
-        if let Some(row) = seen.insert(permission.text.clone(), table.rows.len()) {
-            let first = table.rows.get(row).map_or(0, |row| row.permission.at.line);
-            let quoted = permission.quoted();
-            let message = format!("the permission `{quoted}` has a row already, on line {first}");
-            report.push(&permission.at, message);
-            return;
-        }
-        let gate = self.gate_of(line);
-        let fields = self.role_fields.iter().enumerate();
-        let cells = fields.filter_map(|(column, field)| {
-            let value = line.get(*field)?.clone();
-            Some(TableCell { column, value, gate: gate.clone() })
-        });
-        let cells = cells.collect();
-        table.rows.push(self.row(line, permission, cells));
-    }
-
-    fn long_row(
-        &self,
-        line: &Line,
-        role: usize,
-        table: &mut Table,
-        seen: &mut HashMap<String, usize>,
-        report: &mut Report,
-    ) {
-        let (Some(permission), Some(role)) = (line.get(self.permission), line.get(role)) else {
-            return;
-        };
-        let column = match table.columns.iter().position(|word| word.text == role.text) {
-            Some(column) => column,
-            None if table.columns.len() >= MATRIX_COLUMNS_MAX => {
-                report.push(&role.at, format!("a matrix has at most {MATRIX_COLUMNS_MAX} roles"));
-                return;
-            }
-            None => {
-                table.columns.push(role.clone());
-                table.columns.len() - 1
-            }
-        };
-        let gate = self.gate_of(line);
-        let row = *seen.entry(permission.text.clone()).or_insert(table.rows.len());
-        if row == table.rows.len() {
-            table.rows.push(self.row(line, permission, Vec::new()));
-        }
-        let Some(row) = table.rows.get_mut(row) else { return };
-        let text = |gate: &Option<Word>| gate.as_ref().map(|word| word.text.clone());
-        row.mixed_gates |= text(&row.gate) != text(&gate);
-        if let Some(cell) = row.cells.iter().find(|cell| cell.column == column) {
-            let permission_at = permission.at.clone();
-            let (permission, role) = (permission.quoted(), role.quoted());
-            let first = cell.value.at.line;
-            let message = format!("`{permission}`, `{role}` is granted already, on line {first}");
-            report.push(&permission_at, message);
-            return;
-        }
-        let value = Word::on_line("yes", &role.at);
-        row.cells.push(TableCell { column, value, gate });
-    }
 }
 
 /// The lines of a CSV text with the places of their fields; blank lines are left out.
 pub(super) fn lines(file: &str, text: &str, separator: u8, report: &mut Report) -> Vec<Line> {
+    let mut lines = Vec::new();
+    each_line(file, text, separator, report, |line, _| {
+        lines.push(line);
+        ControlFlow::Continue(())
+    });
+    lines
+}
+
+/// Hands on one such line after the other, until the reader has enough.
+fn each_line(
+    file: &str,
+    text: &str,
+    separator: u8,
+    report: &mut Report,
+    mut read: impl FnMut(Line, &mut Report) -> ControlFlow<()>,
+) {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(separator)
         .from_reader(text.as_bytes());
     let mut places = Places::new(file, text, separator);
-    let mut lines = Vec::new();
     for record in reader.records() {
         let record = match record {
             Ok(record) => record,
@@ -267,15 +342,15 @@ pub(super) fn lines(file: &str, text: &str, separator: u8, report: &mut Report) 
             Word::on_line(field.trim(), &place.right(blank))
         });
         let line: Line = fields.collect();
-        if line.iter().any(|field| !field.text.is_empty()) {
-            lines.push(line);
+        let is_blank = line.iter().all(|field| field.text.is_empty());
+        if !is_blank && read(line, report).is_break() {
+            break;
         }
     }
     if let Some(at) = places.unclosed {
         // The reader takes all that follows for this one field.
         report.push(&at, "the quote that begins this field is not closed");
     }
-    lines
 }
 
 /// Follows the raw text, to tell where each field begins: the reader gives only the record's.

@@ -1,6 +1,8 @@
 //! YAML text as a tree with positions, and typed getters that report what does not fit. The only file
 //! that knows the YAML library. Knows no model: callers say what they expect.
 
+use std::cell::Cell;
+
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
 use super::isolate::on_own_stack;
@@ -96,7 +98,7 @@ fn load(start: &Position, text: &str) -> Result<Node, (Position, String)> {
         return Err((at, "a second document; one was expected".to_owned()));
     }
     let lines: Vec<&str> = text.lines().collect();
-    Reader { start, lines }.node(&document, 0)
+    Reader { start, lines, reached: Cell::new((0, 0, 0)) }.node(&document, 0)
 }
 
 fn position(start: &Position, marker: saphyr::Marker) -> Position {
@@ -110,6 +112,8 @@ fn position(start: &Position, marker: saphyr::Marker) -> Position {
 struct Reader<'a> {
     start: &'a Position,
     lines: Vec<&'a str>,
+    /// Where the last scalar began: line, character and byte.
+    reached: Cell<(u32, usize, usize)>,
 }
 
 impl Reader<'_> {
@@ -155,9 +159,17 @@ impl Reader<'_> {
 
     /// Past the quote, if the scalar is quoted.
     fn first_character(&self, at: &Position) -> Position {
+        let column = usize::try_from(at.column).unwrap_or(usize::MAX).saturating_sub(1);
         let line = usize::try_from(at.line).ok().and_then(|n| self.lines.get(n.checked_sub(1)?));
-        let column = usize::try_from(at.column).ok().and_then(|n| n.checked_sub(1));
-        let first = line.zip(column).and_then(|(line, column)| line.chars().nth(column));
+        // Scalars come in the order of the text: from the last one on, or a long line costs its square.
+        let (last, from, byte) = self.reached.get();
+        let (from, byte) = if last == at.line && from <= column { (from, byte) } else { (0, 0) };
+        let rest = line.and_then(|line| line.get(byte..)).unwrap_or_default();
+        let found = rest.char_indices().nth(column - from);
+        if let Some((further, _)) = found {
+            self.reached.set((at.line, column, byte + further));
+        }
+        let first = found.map(|(_, c)| c);
         if matches!(first, Some('"' | '\'')) { at.right(1) } else { at.clone() }
     }
 }

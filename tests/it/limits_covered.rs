@@ -63,6 +63,9 @@ const COVERED: &[(&str, &[&str])] = &[
     ("YAML_INDENT_BYTES_MAX", &[YAML]),
     ("SLUG_PART_BYTES_MAX", &["src/model/pasted/slug.rs every_label_has_a_name_that_is_one"]),
     ("MATRIX_COLUMNS_MAX", &[PERMISSIONS]),
+    ("MATRIX_CELLS_MAX", &["model/limits.rs a_matrix_file_writes_so_many_cells"]),
+    ("MATRIX_FILE_BYTES_MAX", &[LARGE_FILES]),
+    ("MODEL_DIRECTORY_BYTES_MAX", &[LARGE_FILES]),
     ("PERMISSIONS_MAX", &[PERMISSIONS]),
     ("DELEGATED_VERBS_MAX", &[DELEGATION]),
     ("DELEGATION_LINES_MAX", &[DELEGATION]),
@@ -249,6 +252,8 @@ const TRAILERS: &str =
 const PATIENCE: &str = "wire/limits.rs the_services_patience_is_what_the_limits_say";
 const SLOW_READERS: &str = "wire/hostile.rs lists_that_nobody_reads_lose_their_place";
 const YAML: &str = "model/limits.rs yaml_nests_so_deep_and_begins_its_lines_so_far_right";
+const LARGE_FILES: &str =
+    "model/directory.rs a_matrix_may_be_larger_than_other_files_but_not_all_of_them_together";
 const PERMISSIONS: &str =
     "model/limits.rs a_model_has_so_many_permissions_and_a_matrix_so_many_rows_and_columns";
 const DELEGATION: &str = "model/delegation.rs delegation_and_constraints_are_bounded";

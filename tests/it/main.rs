@@ -20,6 +20,7 @@ mod cli_import_served;
 mod cli_paper;
 mod cli_reads;
 mod cli_restart;
+mod cloud;
 mod constraints;
 mod contextual;
 mod delegation;

@@ -88,7 +88,7 @@ fn printed(model: &Model, matrix: &str) -> String {
         let gate = |cell: &Cell| match cell {
             Cell::No => None,
             Cell::Yes => Some("-".to_owned()),
-            Cell::If(gate) => Some(gate.clone()),
+            Cell::If(gate) => Some(gate.to_string()),
         };
         let gates: BTreeSet<String> = row.cells.iter().filter_map(gate).collect();
         let gates: Vec<String> = gates.into_iter().collect();

@@ -33,6 +33,17 @@ pub(super) fn any(terms: impl IntoIterator<Item = Expr>) -> Expr {
     single(kept, Expr::Any)
 }
 
+/// Some of these roles is bound here.
+pub(super) fn here_any(mut roles: Vec<NameId>) -> Expr {
+    roles.sort_unstable();
+    roles.dedup();
+    match roles.as_slice() {
+        [] => no(),
+        [only] => Expr::Here(*only),
+        _ => Expr::HereAny(roles.into()),
+    }
+}
+
 /// The least: a no decides, a yes takes nothing.
 pub(super) fn all(terms: impl IntoIterator<Item = Expr>) -> Expr {
     let mut kept = Vec::new();
@@ -83,12 +94,13 @@ pub(super) fn refers_to(expr: &Expr, name: NameId) -> bool {
     }
 }
 
-/// How many nodes it has.
+/// How many nodes it has; a role of a set is one too.
 pub(super) fn nodes(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Any(terms) | Expr::All(terms) => terms.iter().map(nodes).sum(),
         Expr::Except(term, taken) => nodes(term) + nodes(taken),
         Expr::As { expr: inner, .. } | Expr::OfTarget(inner) => nodes(inner),
+        Expr::HereAny(roles) => roles.len(),
         _ => 0,
     }
 }

@@ -291,14 +291,14 @@ fn bind(
         draft.report.push(&word.at, format!("the role `{name}` is a relation of `{on}` too"));
         return None;
     }
-    let roles = &mut draft.type_def_mut(at)?.roles;
-    roles.push(RoleDef {
+    let def = draft.type_def_mut(at)?;
+    def.add_role(RoleDef {
         name: role,
         bound_by: Vec::new(),
         conditions: conditions.to_vec(),
         bound_here: Expr::Here(role),
     });
-    roles.len().checked_sub(1)
+    def.roles.len().checked_sub(1)
 }
 
 /// Gives each role its meaning: where it is bound, and below as far as roles pass.

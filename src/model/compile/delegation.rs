@@ -341,7 +341,7 @@ fn finish_row(
         let (bound, role) = cell.actor;
         let gate = cell.gate.as_ref();
         let expr = gate.map_or_else(|| Rc::new(yes()), |word| resolver.cell(word));
-        let role_gate = resolver.draft.gated.get(&cell.actor);
+        let role_gate = resolver.draft.gated.get(&cell.actor).map(Rc::as_ref);
         let all = || asked.iter().map(|(gate, _)| &**gate).chain([&*expr]).chain(role_gate);
         let shown = if !cell.given || all().any(is_no) {
             Cell::No
@@ -352,7 +352,7 @@ fn finish_row(
             let texts = gate.iter().map(|word| word.text.as_str()).chain(texts);
             let roles = resolver.draft.roles.get(&cell.actor);
             let roles = roles.into_iter().flat_map(|role| role.gates.iter());
-            Cell::If(joined(texts.chain(roles.map(|word| word.text.as_str()))))
+            Cell::If(joined(texts.chain(roles.map(|word| word.text.as_str()))).into())
         };
         if shown != Cell::No {
             grants.push(Grant { role, bound, gate: expr });

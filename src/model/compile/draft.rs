@@ -94,7 +94,7 @@ pub(super) struct Draft {
     /// Every role at the type it is bound on.
     pub(super) roles: BTreeMap<(TypeId, NameId), BoundRole>,
     /// The gate of a role at the type it is bound on; yes where it has none.
-    pub(super) gated: HashMap<(TypeId, NameId), Expr>,
+    pub(super) gated: HashMap<(TypeId, NameId), Rc<Expr>>,
     /// The helper that stands for `here(role)` where the role has a gate.
     pub(super) here: HashMap<(TypeId, NameId), NameId>,
     pub(super) meanings: BTreeMap<(TypeId, NameId), Meaning>,
@@ -193,6 +193,11 @@ impl Draft {
             self.report.push(at, format!("the model compiles into over {MODEL_TERMS_MAX} terms"));
         }
         fits
+    }
+
+    /// Whether there is room for so many terms, which are spent once they are made; if not, that is said.
+    pub(super) fn can_spend(&mut self, terms: usize, at: &Position) -> bool {
+        self.terms.saturating_add(terms) <= MODEL_TERMS_MAX || self.spend(terms, at)
     }
 
     /// It will not grow any more; a problem says so.

@@ -12,6 +12,8 @@ use crate::model::names::quoted;
 /// What may depend on itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Node {
+    /// Who is bound to any role at the scopes of a type.
+    Anyone(TypeId),
     /// A name's value at the scopes of a type.
     Value(TypeId, NameId),
     /// Who is bound to a role at the scopes of a type.
@@ -77,8 +79,10 @@ impl Graph {
                 let mut walk = Walk { graph: &mut graph, types, at, from, of_another: false };
                 walk.expr(&value.expr, false);
             }
+            let anyone = graph.id(Node::Anyone(at));
             for role in &def.roles {
                 let from = graph.id(Node::Bound(at, role.name));
+                graph.edge(anyone, Node::Bound(at, role.name), Step::Other, false);
                 for form in &role.bound_by {
                     if let SubjectForm::Set(of, name) = form {
                         graph.edge(from, Node::Value(*of, *name), Step::Other, false);
@@ -217,19 +221,20 @@ impl Graph {
     /// A path as a message shows it, each name once where it follows itself.
     fn path_shown(&self, path: &[usize], draft: &Draft) -> Vec<String> {
         let nodes = path.iter().filter_map(|node| self.nodes.get(*node));
-        let mut shown: Vec<String> = nodes.map(|node| self.shown(*node, draft)).collect();
+        let mut shown: Vec<String> = nodes.filter_map(|node| self.shown(*node, draft)).collect();
         shown.dedup();
         shown
     }
 
-    fn shown(&self, node: Node, draft: &Draft) -> String {
-        let (Node::Value(at, name) | Node::Bound(at, name)) = node;
+    /// `None`: it has no name, and stands for those that follow it.
+    fn shown(&self, node: Node, draft: &Draft) -> Option<String> {
+        let (Node::Value(at, name) | Node::Bound(at, name)) = node else { return None };
         let text = draft.names.text(name);
         // A helper is shown as the name it helps.
         let is_helper = draft.names.get(text) != Some(name);
         let base =
             if is_helper { text.rsplit_once('/').map_or(text, |(base, _)| base) } else { text };
-        format!("{}@{}", quoted(base), draft.type_name(at))
+        Some(format!("{}@{}", quoted(base), draft.type_name(at)))
     }
 
     /// A shortest path within a component, both ends included.
@@ -302,6 +307,11 @@ impl Walk<'_> {
             Expr::Here(role) => {
                 self.graph.edge(self.from, Node::Bound(self.at, *role), Step::Other, negative);
             }
+            Expr::HereAny(roles) => {
+                for role in roles {
+                    self.graph.edge(self.from, Node::Bound(self.at, *role), Step::Other, negative);
+                }
+            }
             Expr::Ref(name) => self.value(self.at, *name, Step::Ref, negative),
             Expr::Up { relation, name } => self.up(*relation, *name, false, negative),
             Expr::UpAll { relation, name } => self.up(*relation, *name, true, negative),
@@ -315,13 +325,7 @@ impl Walk<'_> {
             Expr::Anywhere { scopes, name } => {
                 self.value(*scopes, *name, Step::Other, negative);
                 // Which scopes are looked at depends on who is bound there.
-                let roles: Vec<NameId> = self
-                    .def(*scopes)
-                    .map(|def| def.roles.iter().map(|role| role.name).collect())
-                    .unwrap_or_default();
-                for role in roles {
-                    self.graph.edge(self.from, Node::Bound(*scopes, role), Step::Other, negative);
-                }
+                self.graph.edge(self.from, Node::Anyone(*scopes), Step::Other, negative);
             }
             Expr::As { expr: inner, .. } => {
                 self.graph.linked.insert(self.from);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::build::{all, any, except, is_yes, linked, no, nodes, refers_to, yes};
+use super::build::{all, any, except, here_any, is_yes, linked, no, nodes, refers_to, yes};
 use super::draft::Draft;
 use super::hierarchy::{Edges, Step};
 use super::rows::{Reach, RowPlan};
@@ -269,37 +269,51 @@ struct Level {
     asked: HashSet<TypeId>,
 }
 
+/// Roles of a row under the same gates: their cells', and their own.
+struct Together {
+    cell: Rc<Expr>,
+    role_gate: Option<Rc<Expr>>,
+    roles: Vec<NameId>,
+}
+
 /// The roles of a row bound at this very scope. Those under the same gates stand together, so that
 /// they can be answered as one set.
-fn local(plan: &RowPlan, at: TypeId, draft: &Draft) -> Expr {
-    let mut groups: Vec<(Rc<Expr>, Expr, Vec<NameId>)> = Vec::new();
+fn local(plan: &RowPlan, at: TypeId, draft: &mut Draft) -> Expr {
+    let mut groups: Vec<Together> = Vec::new();
+    let mut known: HashMap<(*const Expr, Option<*const Expr>), usize> = HashMap::new();
     for grant in plan.grants.iter().filter(|grant| grant.bound == at) {
-        let gate = role_gate(at, grant.role, draft);
-        let group =
-            groups.iter_mut().find(|(cell, role, _)| same(cell, &grant.gate) && *role == gate);
-        match group {
-            Some((_, _, roles)) if roles.contains(&grant.role) => {}
-            Some((_, _, roles)) => roles.push(grant.role),
-            None => groups.push((grant.gate.clone(), gate, vec![grant.role])),
+        let role_gate = draft.gated.get(&(at, grant.role)).cloned();
+        let key = (Rc::as_ptr(&grant.gate), role_gate.as_ref().map(Rc::as_ptr));
+        let group = *known.entry(key).or_insert(groups.len());
+        if group == groups.len() {
+            let cell = Rc::clone(&grant.gate);
+            groups.push(Together { cell, role_gate, roles: Vec::new() });
+        }
+        if let Some(group) = groups.get_mut(group) {
+            group.roles.push(grant.role);
         }
     }
-    if groups.is_empty() {
+    let Some(shared) = groups.first().map(|group| Rc::clone(&group.cell)) else {
+        return no();
+    };
+    // The row's own gate is said once, around the roles.
+    let is_shared = groups.iter().all(|group| Rc::ptr_eq(&group.cell, &shared));
+    // Long gates times many roles are refused before they are made.
+    let size = |gate: &Option<Rc<Expr>>| gate.as_ref().map_or(0, |gate| nodes(gate));
+    let gates = groups
+        .iter()
+        .map(|group| size(&group.role_gate) + if is_shared { 0 } else { nodes(&group.cell) });
+    if !draft.can_spend(gates.sum(), &plan.place) {
         return no();
     }
-    // The row's own gate is said once, around the roles.
-    let shared = groups.first().map(|(cell, ..)| cell.clone()).unwrap_or_else(|| Rc::new(yes()));
-    let is_shared = groups.iter().all(|(cell, ..)| same(cell, &shared));
-    let terms = groups.into_iter().map(|(cell, role_gate, roles)| {
-        let roles = any(roles.into_iter().map(Expr::Here));
-        let cell = if is_shared || is_yes(&cell) { yes() } else { stand(&cell, at, draft) };
-        all([roles, role_gate, cell])
+    let draft = &*draft;
+    let terms = groups.into_iter().map(|group| {
+        let cell =
+            if is_shared || is_yes(&group.cell) { yes() } else { stand(&group.cell, at, draft) };
+        let role_gate = group.role_gate.map_or_else(yes, |gate| stand(&gate, at, draft));
+        all([here_any(group.roles), role_gate, cell])
     });
     let roles = any(terms.collect::<Vec<_>>());
     let shared = if is_shared { stand(&shared, at, draft) } else { yes() };
     all([roles, stand(&plan.gate, at, draft), shared])
-}
-
-/// Equal gates of cells are mostly one and the same.
-fn same(one: &Rc<Expr>, other: &Rc<Expr>) -> bool {
-    Rc::ptr_eq(one, other) || one == other
 }

@@ -84,9 +84,13 @@ pub(super) fn resolve<'s>(
     let mut resolver = Resolver::new(&source.gates, draft);
     let gates = resolver.draft.roles.iter().filter(|(_, role)| !role.gates.is_empty());
     let gates: Vec<_> = gates.map(|(key, role)| (*key, Rc::clone(&role.gates))).collect();
+    // Roles with the same gates share them: that is how `lift` knows that they stand together.
+    let mut known: HashMap<Vec<String>, Rc<Expr>> = HashMap::new();
     for (key, words) in gates {
-        let gates: Vec<Expr> = words.iter().map(|word| (*resolver.text(word)).clone()).collect();
-        let gate = all(gates);
+        let texts = words.iter().map(|word| word.text.clone()).collect();
+        let gate = Rc::clone(known.entry(texts).or_insert_with(|| {
+            Rc::new(all(words.iter().map(|word| (*resolver.text(word)).clone())))
+        }));
         if !is_yes(&gate) {
             resolver.draft.gated.insert(key, gate);
         }

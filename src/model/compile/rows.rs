@@ -10,7 +10,7 @@ use super::columns::{PlanColumn, columns};
 use super::draft::{Draft, Meaning};
 use super::resolve::Resolver;
 use crate::model::files::SourceFiles;
-use crate::model::form::{Cell, Column, DefKind, Expr, Matrix, NameId, Row, TypeId};
+use crate::model::form::{Cell, Cells, Column, DefKind, Expr, Matrix, NameId, Row, TypeId};
 use crate::model::limits::{DEPTH_MAX, PERMISSIONS_MAX};
 use crate::model::names::quoted;
 use crate::model::pattern::{matches, specificity};
@@ -19,6 +19,9 @@ use crate::model::source::{MatrixSource, RowSource};
 use crate::model::suggest::did_you_mean;
 use crate::model::table::{self, Table, TableRow};
 use crate::model::yaml::Word;
+
+/// So many bytes of a gate's text that a cell shows count as a term.
+const GATE_TEXT_BYTES_PER_TERM: usize = 64;
 
 /// From which scopes a role counts. Levels are edges; none: any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub(super) struct RowPlan {
 pub(super) struct MatrixPlan<'s> {
     source: &'s MatrixSource,
     columns: Vec<PlanColumn>,
+    /// Which of `columns` a field of the file is; another matrix may read it.
+    by_field: Vec<Option<usize>>,
     rows: Vec<OpenRow>,
 }
 
@@ -106,8 +111,14 @@ pub(super) fn plan<'s>(
         let said = matrix.columns.iter().map(|(label, _)| &label.text);
         used.extend(read.chain(said).map(|label| (matrix.file.text.clone(), label.clone())));
         tables.push((matrix.file.text.clone(), table.columns.clone()));
+        let mut by_field = vec![None; table.columns.len()];
+        for (i, column) in columns.iter().enumerate() {
+            if let Some(place) = column.field.and_then(|field| by_field.get_mut(field)) {
+                *place = Some(i);
+            }
+        }
         let rows = rows(matrix, table, listed, draft);
-        plans.push(MatrixPlan { source: matrix, columns, rows });
+        plans.push(MatrixPlan { source: matrix, columns, by_field, rows });
     }
     for (file, columns) in tables {
         for word in columns {
@@ -293,23 +304,33 @@ pub(super) fn check_pattern<'a>(
 }
 
 impl MatrixPlan<'_> {
-    /// Resolves the gates: the plans of the rows, and the matrix as a document.
+    /// Resolves the gates: the plans of the rows, and the matrix as a document. Costs what is written,
+    /// however many columns there are.
     pub(super) fn finish(self, resolver: &mut Resolver<'_>) -> (Vec<RowPlan>, Matrix) {
+        let always = Rc::new(yes());
         let gate = self.source.gate.as_ref();
-        let gate = gate.map_or_else(|| Rc::new(yes()), |word| resolver.text(word));
+        let gate = gate.map_or_else(|| Rc::clone(&always), |word| resolver.text(word));
         let said = self.said(resolver.draft);
+        let none = BTreeMap::new();
         let (mut plans, mut rows) = (Vec::new(), Vec::new());
         for open in &self.rows {
-            let mut cells = Vec::new();
-            let mut grants = Vec::new();
-            for (i, column) in self.columns.iter().enumerate() {
-                let said = said.get(&(open.row.permission.text.as_str(), i)).copied();
-                let (cell, cell_gate) = self.cell(open, column, said, &gate, resolver);
+            let said = said.get(open.row.permission.text.as_str()).unwrap_or(&none);
+            let finishing = Finishing { open, said, matrix_gate: &gate, always: &always };
+            let (mut cells, mut grants) = (Vec::new(), Vec::new());
+            if let Some(word) = open.row.gate.as_ref().filter(|_| !self.columns.is_empty()) {
+                // Looked at though nothing may be granted: a fault there is a fault.
+                resolver.cell(word);
+            }
+            for i in self.written(open, said) {
+                let Some(column) = self.columns.get(i) else { continue };
+                let (cell, cell_gate) = self.cell(&finishing, (i, column), resolver);
                 if cell != Cell::No {
                     grants.push(Grant { role: column.role, bound: column.bound, gate: cell_gate });
                 }
-                cells.push(cell);
+                cells.push((i, cell));
             }
+            // The bound on columns keeps it from failing.
+            let cells = Cells::new(self.columns.len(), cells).unwrap_or_default();
             rows.push(Row { permission: open.permission, cells });
             plans.push(RowPlan {
                 permission: open.permission,
@@ -326,24 +347,33 @@ impl MatrixPlan<'_> {
         (plans, Matrix { name, columns: columns.collect(), rows })
     }
 
+    /// The columns that may have the row, in order: all else is no.
+    fn written(&self, open: &OpenRow, said: &Said<'_>) -> Vec<usize> {
+        // Columns that have every row stand first.
+        let whole = self.columns.iter().take_while(|column| column.field.is_none()).count();
+        let fields = open.row.cells.iter().filter_map(|cell| *self.by_field.get(cell.column)?);
+        let mut found: Vec<usize> = (0..whole).chain(fields).chain(said.keys().copied()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// A cell as shown, and its gate: the row's, or in the long form its own.
     fn cell(
         &self,
-        open: &OpenRow,
-        column: &PlanColumn,
-        said: Option<&Word>,
-        matrix_gate: &Expr,
+        row: &Finishing<'_>,
+        (i, column): (usize, &PlanColumn),
         resolver: &mut Resolver<'_>,
     ) -> (Cell, Rc<Expr>) {
-        let at_field = |field| open.row.cells.iter().find(|cell| cell.column == field);
-        let written = column.field.and_then(at_field);
-        let value = said.or(written.map(|cell| &cell.value));
+        let open = row.open;
+        let written = column.field.and_then(|field| open.row.cell(field));
+        let value = row.said.get(&i).copied().or(written.map(|cell| &cell.value));
         let given = value.map_or(column.field.is_none(), |word| {
             cell_value(word, resolver.draft).unwrap_or(false)
         });
-        let gate_word = written.map_or(open.row.gate.as_ref(), |cell| cell.gate.as_ref());
+        let gate_word = written.map_or(open.row.gate.as_ref(), |cell| cell.gate.as_deref());
         // The gate of a cell that is not given is looked at too: a fault there is a fault.
-        let gate = gate_word.map_or_else(|| Rc::new(yes()), |word| resolver.cell(word));
+        let gate = gate_word.map_or_else(|| Rc::clone(row.always), |word| resolver.cell(word));
         if !given {
             return (Cell::No, gate);
         }
@@ -356,6 +386,8 @@ impl MatrixPlan<'_> {
             resolver.draft.report.push(&open.row.permission.at, message);
         }
         let role_gate = resolver.draft.gated.get(&(column.bound, column.role));
+        let role_gate = role_gate.map(Rc::as_ref);
+        let matrix_gate = row.matrix_gate;
         let always = is_yes(matrix_gate) && is_yes(&gate) && role_gate.is_none_or(is_yes);
         let cell = if is_no(matrix_gate) || is_no(&gate) || role_gate.is_some_and(is_no) {
             Cell::No
@@ -363,14 +395,21 @@ impl MatrixPlan<'_> {
             Cell::Yes
         } else {
             let texts = self.source.gate.iter().chain(gate_word).map(|word| word.text.as_str());
-            Cell::If(joined(texts.chain(column.gate_texts.iter().map(String::as_str))))
+            let text = joined(texts.chain(column.gate_texts.iter().map(String::as_str)));
+            // Long texts times many columns: what is shown counts as the forms do.
+            let terms = text.len() / GATE_TEXT_BYTES_PER_TERM;
+            if resolver.draft.spend(terms, &open.row.permission.at) {
+                Cell::If(text.into())
+            } else {
+                Cell::No
+            }
         };
         (cell, gate)
     }
 
     /// The values of `cells:` by row and column.
-    fn said(&self, draft: &mut Draft) -> HashMap<(&'_ str, usize), &'_ Word> {
-        let mut said = HashMap::new();
+    fn said(&self, draft: &mut Draft) -> HashMap<&'_ str, Said<'_>> {
+        let mut said: HashMap<&str, Said<'_>> = HashMap::new();
         let rows: HashSet<&str> =
             self.rows.iter().map(|row| row.row.permission.text.as_str()).collect();
         for cell in &self.source.cells {
@@ -381,7 +420,7 @@ impl MatrixPlan<'_> {
             };
             match self.columns.iter().position(|column| column.label == cell.column.text) {
                 Some(column) => {
-                    said.insert((*row, column), &cell.value);
+                    said.entry(*row).or_default().insert(column, &cell.value);
                 }
                 None => {
                     let known = self.columns.iter().map(|column| column.label.as_str());
@@ -393,6 +432,18 @@ impl MatrixPlan<'_> {
         }
         said
     }
+}
+
+/// What `cells:` says of a row, by column.
+type Said<'s> = BTreeMap<usize, &'s Word>;
+
+/// A row while its cells are resolved.
+struct Finishing<'r> {
+    open: &'r OpenRow,
+    said: &'r Said<'r>,
+    matrix_gate: &'r Expr,
+    /// The gate of a cell without one, the same for all.
+    always: &'r Rc<Expr>,
 }
 
 pub(super) fn cell_value(word: &Word, draft: &mut Draft) -> Option<bool> {

@@ -72,7 +72,7 @@ pub(super) fn written(
     Written {
         cells,
         asked: asked.collect(),
-        role_gates: draft.gated.iter().map(|(key, gate)| (*key, gate.clone())).collect(),
+        role_gates: draft.gated.iter().map(|(key, gate)| (*key, gate.as_ref().clone())).collect(),
         passing,
         gates: gates.map(|(name, text)| (name.text.clone(), one_line(&text.text))).collect(),
         parameters: draft.parameters.iter().map(|(name, v)| (name.clone(), value(v))).collect(),
@@ -92,7 +92,8 @@ fn row(
         plan.at.clone()
     };
     for grant in &plan.grants {
-        let role_gate = draft.gated.get(&(grant.bound, grant.role)).cloned();
+        let role_gate =
+            draft.gated.get(&(grant.bound, grant.role)).map(|gate| gate.as_ref().clone());
         let gates = [plan.gate.as_ref().clone(), grant.gate.as_ref().clone()];
         let gate = all(gates.into_iter().chain(role_gate));
         if is_no(&gate) {

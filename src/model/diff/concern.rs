@@ -112,6 +112,13 @@ impl Walk {
                     self.bound_by(model, def, *role, open);
                 }
             }
+            Expr::HereAny(roles) => {
+                for role in roles {
+                    if let Some(def) = def {
+                        self.bound_by(model, def, *role, open);
+                    }
+                }
+            }
             Expr::Ref(name) => open.push((at, *name)),
             Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
                 if let Some(edge) = def.and_then(|def| def.edge(*relation)) {

@@ -39,6 +39,7 @@ fn render(expr: &Expr, words: &dyn Words) -> (String, Outer) {
     let one = |text: String| (text, Outer::One);
     match expr {
         Expr::Here(role) => one(words.here(*role)),
+        Expr::HereAny(_) => joined(std::slice::from_ref(expr), Outer::Or, words),
         Expr::Ref(name) => one(words.reference(*name)),
         Expr::Up { relation, name } => one(words.step("up", *relation, *name)),
         Expr::UpAll { relation, name } => one(words.step("up_all", *relation, *name)),
@@ -87,6 +88,9 @@ fn flatten(parts: &[Expr], outer: Outer, words: &dyn Words, texts: &mut Vec<Stri
         match (part, outer) {
             (Expr::Any(inner), Outer::Or) | (Expr::All(inner), Outer::And) => {
                 flatten(inner, outer, words, texts);
+            }
+            (Expr::HereAny(roles), Outer::Or) => {
+                texts.extend(roles.iter().map(|role| words.here(*role)));
             }
             (part, _) => texts.push(within(part, words)),
         }

@@ -1,7 +1,7 @@
 //! A document as a page with one table: nothing but elements and texts, which a browser shows and a
 //! screen reader reads with the headers of each cell. No script, no style, no link.
 
-use super::{Document, DocumentCell, DocumentRow};
+use super::{Document, DocumentRow, GrantedCell};
 
 pub(super) fn page(document: &Document) -> String {
     let has_label = document.rows.iter().any(|row| !row.label.is_empty());
@@ -34,7 +34,7 @@ pub(super) fn page(document: &Document) -> String {
             ));
         }
         for row in rows {
-            text.push_str(&line(row, has_label, has_gate));
+            text.push_str(&line(row, document.columns.len(), has_label, has_gate));
         }
         text.push_str("</tbody>\n");
     }
@@ -42,13 +42,13 @@ pub(super) fn page(document: &Document) -> String {
     text
 }
 
-fn line(row: &DocumentRow, has_label: bool, has_gate: bool) -> String {
+fn line(row: &DocumentRow, columns: usize, has_label: bool, has_gate: bool) -> String {
     let mut text = format!("<tr><th scope=\"row\">{}</th>", escaped(&row.permission));
     if has_label {
         text.push_str(&format!("<td>{}</td>", escaped(&row.label)));
     }
     let is_mixed = row.is_mixed();
-    for cell in &row.cells {
+    for cell in row.cells(columns) {
         text.push_str(&format!("<td>{}</td>", value(cell, is_mixed)));
     }
     if has_gate {
@@ -59,11 +59,13 @@ fn line(row: &DocumentRow, has_label: bool, has_gate: bool) -> String {
     text
 }
 
-fn value(cell: &DocumentCell, is_mixed: bool) -> String {
-    match (cell.is_granted, is_mixed && !cell.gate.is_empty()) {
-        (false, _) => "no".to_owned(),
-        (true, false) => "yes".to_owned(),
-        (true, true) => format!("yes, if {}", escaped(&cell.gate)),
+fn value(cell: Option<&GrantedCell>, is_mixed: bool) -> String {
+    match cell {
+        None => "no".to_owned(),
+        Some(cell) if is_mixed && !cell.gate.is_empty() => {
+            format!("yes, if {}", escaped(&cell.gate))
+        }
+        Some(_) => "yes".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 mod html;
 mod render;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::files::{MODEL_FILE, SourceFiles};
 use super::pattern::matches;
@@ -50,15 +50,15 @@ pub struct DocumentRow {
     pub label: String,
     /// The gate of the row; in the long form that of its first line. May be empty.
     pub gate: String,
-    /// A cell for each column.
-    pub cells: Vec<DocumentCell>,
+    /// The cells that grant, in the order of columns; the others do not.
+    pub granted: Vec<GrantedCell>,
 }
 
-/// A cell of a document.
+/// A cell of a document that grants: the column's role has the row's permission, if the gates hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentCell {
-    /// Whether the column's role has the row's permission, if the gates hold.
-    pub is_granted: bool,
+pub struct GrantedCell {
+    /// The index of its column.
+    pub column: usize,
     /// Its gate: the row's, or in the long form its own. May be empty.
     pub gate: String,
 }
@@ -86,15 +86,20 @@ impl Document {
     /// How many cells grant.
     #[must_use]
     pub fn granted(&self) -> usize {
-        let cells = self.rows.iter().flat_map(|row| &row.cells);
-        cells.filter(|cell| cell.is_granted).count()
+        self.rows.iter().map(|row| row.granted.len()).sum()
     }
 }
 
 impl DocumentRow {
     /// Some granted cells have other gates than the row: only the long form can say that.
     fn is_mixed(&self) -> bool {
-        self.cells.iter().any(|cell| cell.is_granted && cell.gate != self.gate)
+        self.granted.iter().any(|cell| cell.gate != self.gate)
+    }
+
+    /// What stands in each of so many columns: a cell that grants, or nothing.
+    fn cells(&self, columns: usize) -> impl Iterator<Item = Option<&GrantedCell>> {
+        let mut rest = self.granted.iter().peekable();
+        (0..columns).map(move |column| rest.next_if(|cell| cell.column == column))
     }
 }
 
@@ -155,7 +160,7 @@ impl Written {
             (Some(word), _) => self.value(&word.text),
             (None, None) => true,
             (None, Some(field)) => {
-                let written = row.cells.iter().find(|cell| cell.column == field);
+                let written = row.cell(field);
                 written.is_some_and(|cell| self.value(&cell.value.text))
             }
         }
@@ -178,24 +183,39 @@ impl Written {
         let read = table.columns.iter().enumerate().filter(|(_, word)| is_read(matrix, &word.text));
         let read = read.map(|(field, word)| (word.text.clone(), Some(field)));
         let columns: Vec<(String, Option<usize>)> = whole.chain(read).collect();
+        // Where `cells` says nothing, a column in the file is granted only where something is written.
+        let whole = matrix.whole.len();
+        let by_field: HashMap<usize, usize> =
+            columns.iter().enumerate().filter_map(|(i, (_, field))| Some(((*field)?, i))).collect();
+        let by_label: HashMap<&str, usize> =
+            columns.iter().enumerate().map(|(i, (label, _))| (label.as_str(), i)).collect();
+        let mut said: HashMap<&str, Vec<usize>> = HashMap::new();
+        for cell in &matrix.cells {
+            let column = by_label.get(cell.column.text.as_str());
+            said.entry(cell.row.text.as_str()).or_default().extend(column);
+        }
         let rows = table.rows.iter().map(|row| {
             let row_gate = row.gate.as_ref().map_or("", |word| word.text.as_str());
-            let cells = columns.iter().map(|(label, field)| {
-                let written = row.cells.iter().find(|cell| Some(cell.column) == *field);
+            let written = row.cells.iter().filter_map(|cell| by_field.get(&cell.column));
+            let said = said.get(row.permission.text.as_str()).into_iter().flatten();
+            let mut places: Vec<usize> = (0..whole).chain(written.chain(said).copied()).collect();
+            places.sort_unstable();
+            places.dedup();
+            let granted = places.into_iter().filter_map(|column| {
+                let (label, field) = columns.get(column)?;
+                let written = field.and_then(|field| row.cell(field));
                 let gate = written.map_or(row_gate, |cell| {
                     cell.gate.as_ref().map_or("", |word| word.text.as_str())
                 });
-                DocumentCell {
-                    is_granted: self.is_granted(matrix, row, label, *field),
-                    gate: gate.to_owned(),
-                }
+                let is_granted = self.is_granted(matrix, row, label, *field);
+                is_granted.then(|| GrantedCell { column, gate: gate.to_owned() })
             });
             DocumentRow {
                 section: row.section.clone(),
                 permission: row.permission.text.clone(),
                 label: row.label.clone(),
                 gate: row_gate.to_owned(),
-                cells: cells.collect(),
+                granted: granted.collect(),
             }
         });
         let rows: Vec<DocumentRow> = rows.collect();

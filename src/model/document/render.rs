@@ -1,15 +1,19 @@
 //! A document as CSV and as Markdown. Whatever a text holds, it stays within its cell.
 
-use super::{Document, DocumentCell, DocumentRow};
+use super::{Document, DocumentRow, GrantedCell};
+use crate::model::limits::MATRIX_CELLS_MAX;
 
 /// What stands in the section row that ends the sections before it.
 pub(in crate::model) const NO_SECTION: &str = "*no section*";
 
 /// The matrix file: `section, permission, label, a column per role, gate`; without `label` where no row
-/// has one. Cells with gates of their own take the long form, which names granted cells only.
+/// has one. Cells with gates of their own take the long form, which names granted cells only, and so does
+/// what would have too many cells to be read again.
 pub(super) fn csv(document: &Document) -> String {
     let has_label = document.rows.iter().any(|row| !row.label.is_empty());
-    let is_long = document.rows.iter().any(DocumentRow::is_mixed);
+    let width = document.columns.len();
+    let is_large = width.saturating_mul(document.rows.len()) > MATRIX_CELLS_MAX;
+    let is_long = is_large || document.rows.iter().any(DocumentRow::is_mixed);
     let mut header = vec!["section", "permission"];
     header.extend(has_label.then_some("label"));
     if is_long {
@@ -23,13 +27,13 @@ pub(super) fn csv(document: &Document) -> String {
         let mut start = vec![row.section.as_str(), row.permission.as_str()];
         start.extend(has_label.then_some(row.label.as_str()));
         if is_long {
-            let granted = document.columns.iter().zip(&row.cells);
-            for (label, cell) in granted.filter(|(_, cell)| cell.is_granted) {
-                let rest = [label.as_str(), cell.gate.as_str()];
+            for cell in &row.granted {
+                let label = document.columns.get(cell.column).map_or("", String::as_str);
+                let rest = [label, cell.gate.as_str()];
                 lines.push(start.iter().copied().chain(rest).collect());
             }
         } else {
-            start.extend(row.cells.iter().map(|cell| if cell.is_granted { "x" } else { "-" }));
+            start.extend(row.cells(width).map(|cell| if cell.is_some() { "x" } else { "-" }));
             start.push(row.gate.as_str());
             lines.push(start);
         }
@@ -77,7 +81,7 @@ pub(super) fn markdown(document: &Document) -> String {
         let mut line = vec![escaped(&row.permission)];
         line.extend(has_label.then(|| escaped(&row.label)));
         let is_mixed = row.is_mixed();
-        line.extend(row.cells.iter().map(|cell| mark(cell, is_mixed)));
+        line.extend(row.cells(document.columns.len()).map(|cell| mark(cell, is_mixed)));
         let gate = if is_mixed { String::new() } else { escaped(&row.gate) };
         line.extend(has_gate.then_some(gate));
         lines.push(line);
@@ -98,11 +102,11 @@ pub(super) fn markdown(document: &Document) -> String {
     text
 }
 
-fn mark(cell: &DocumentCell, is_mixed: bool) -> String {
-    match (cell.is_granted, is_mixed && !cell.gate.is_empty()) {
-        (false, _) => "-".to_owned(),
-        (true, false) => "✓".to_owned(),
-        (true, true) => format!("✓ if {}", escaped(&cell.gate)),
+fn mark(cell: Option<&GrantedCell>, is_mixed: bool) -> String {
+    match cell {
+        None => "-".to_owned(),
+        Some(cell) if is_mixed && !cell.gate.is_empty() => format!("✓ if {}", escaped(&cell.gate)),
+        Some(_) => "✓".to_owned(),
     }
 }
 

@@ -266,7 +266,7 @@ impl Merger<'_> {
 
     /// A cell as the matrix file has it; refused where it has none.
     fn kept(&self, field: usize, old: Option<&TableRow>, gate: &str, has_gate: bool) -> NewCell {
-        let written = old.and_then(|old| old.cells.iter().find(|cell| cell.column == field));
+        let written = old.and_then(|old| old.cell(field));
         let own = written.and_then(|cell| cell.gate.as_ref()).map(|word| word.text.clone());
         let is_mixed = old.is_some_and(|old| old.mixed_gates) && !has_gate;
         NewCell {
@@ -284,7 +284,7 @@ impl Merger<'_> {
         match (&self.target.written, self.target.matrix()) {
             (Some(written), Some(matrix)) => written.is_granted(matrix, old, label, Some(field)),
             _ => {
-                let cell = old.cells.iter().find(|cell| cell.column == field);
+                let cell = old.cell(field);
                 let text = cell.map(|cell| cell.value.text.to_ascii_lowercase());
                 text.is_some_and(|text| matches!(text.as_str(), "yes" | "1" | "x"))
             }
@@ -421,11 +421,7 @@ fn write(
 fn is_same(target: &Target, columns: &[String], rows: &[NewRow], kept: &[usize]) -> bool {
     let old = &target.table;
     let gate = |row: &TableRow| row.gate.as_ref().map_or(String::new(), |word| word.text.clone());
-    let same_cell = |old: &TableRow, field: usize, new: &NewCell| match old
-        .cells
-        .iter()
-        .find(|cell| cell.column == field)
-    {
+    let same_cell = |old: &TableRow, field: usize, new: &NewCell| match old.cell(field) {
         Some(cell) => {
             let gate = cell.gate.as_ref().map_or("", |word| word.text.as_str());
             cell.value.text == new.value && (!new.is_granted || gate == new.gate)

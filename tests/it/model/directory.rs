@@ -3,7 +3,9 @@
 use std::fs;
 
 use bailiwick::model::SourceFiles;
-use bailiwick::model::limits::{MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX};
+use bailiwick::model::limits::{
+    MATRIX_FILE_BYTES_MAX, MODEL_DIRECTORY_BYTES_MAX, MODEL_FILE_BYTES_MAX, MODEL_FILES_MAX,
+};
 
 use super::support::problems;
 
@@ -36,6 +38,31 @@ fn what_cannot_be_a_model_is_refused() {
         fs::write(path(&format!("{i}.csv")), "").unwrap();
     }
     assert_eq!(refusal(), format!("`{}` has more than 256 files", dir.path().display()));
+}
+
+#[test]
+fn a_matrix_may_be_larger_than_other_files_but_not_all_of_them_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let refusal = || SourceFiles::read_dir(dir.path()).unwrap_err().to_string();
+    fs::write(path("model.yaml"), "").unwrap();
+    fs::write(path("0.csv"), " ".repeat(MATRIX_FILE_BYTES_MAX + 1)).unwrap();
+    let larger = format!("is larger than {MATRIX_FILE_BYTES_MAX} bytes");
+    assert_eq!(refusal(), format!("`{}` {larger}", path("0.csv").display()));
+    let largest = " ".repeat(MATRIX_FILE_BYTES_MAX);
+    let fit = MODEL_DIRECTORY_BYTES_MAX / MATRIX_FILE_BYTES_MAX;
+    for i in 0..fit {
+        fs::write(path(&format!("{i}.csv")), &largest).unwrap();
+    }
+    assert!(SourceFiles::read_dir(dir.path()).is_ok());
+    fs::write(path("last.csv"), &largest).unwrap();
+    let words = format!("have more than {MODEL_DIRECTORY_BYTES_MAX} bytes together");
+    assert_eq!(refusal(), format!("the files of `{}` {words}", dir.path().display()));
+    let yaml = "model: m
+types: { user: {}, org: {} }
+matrices: [ { name: m, file: m.csv, at: [org] } ]
+";
+    assert_eq!(problems(yaml, &format!("{largest} ")), format!("m.csv:1:1: the file {larger}"));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 
 use bailiwick::model::limits::{
     CONDITION_BYTES_MAX, CONDITION_COST_MAX, CONDITION_DEPTH_MAX, EXPRESSION_DEPTH_MAX,
-    EXPRESSION_EXPANDED_DEPTH_MAX, EXPRESSION_NODES_MAX, MATRIX_COLUMNS_MAX, PARAMETER_DEPTH_MAX,
-    PERMISSIONS_MAX, SUGGESTED_BYTES_MAX, YAML_DEPTH_MAX, YAML_INDENT_BYTES_MAX,
+    EXPRESSION_EXPANDED_DEPTH_MAX, EXPRESSION_NODES_MAX, MATRIX_CELLS_MAX, MATRIX_COLUMNS_MAX,
+    PARAMETER_DEPTH_MAX, PERMISSIONS_MAX, SUGGESTED_BYTES_MAX, YAML_DEPTH_MAX,
+    YAML_INDENT_BYTES_MAX,
 };
 
 use super::support::problems;
@@ -52,6 +53,26 @@ fn a_model_has_so_many_permissions_and_a_matrix_so_many_rows_and_columns() {
     let rows = format!("permission,r\n{rows}");
     let words = format!("a model has at most {PERMISSIONS_MAX} permissions");
     assert_bound(&problems(yaml, &rows), &problems(&more, &rows), &words);
+}
+
+#[test]
+fn a_matrix_file_writes_so_many_cells() {
+    let yaml = "model: m\ntypes: { user: {}, org: {} }\n\
+        matrices: [ { name: m, file: m.csv, at: [org], bound: org } ]\n";
+    let header = listed(MATRIX_COLUMNS_MAX, |i| format!("r{i}")).replace(' ', "");
+    // The fields are left out, which is a problem too; they count nonetheless.
+    let matrix = |rows: usize| {
+        let rows: String = (0..rows).map(|i| format!("p{i}\n")).collect();
+        problems(yaml, &format!("permission,{header}\n{rows}"))
+    };
+    let words = format!("a matrix file has at most {MATRIX_CELLS_MAX} cells");
+    let fit = MATRIX_CELLS_MAX / MATRIX_COLUMNS_MAX;
+    assert!(!matrix(fit).contains(&words));
+    assert!(matrix(fit + 1).contains(&words));
+    // In the long form a line is a cell, however often its row was begun, and rows do not count twice.
+    let lines: String = (0..PERMISSIONS_MAX + 9).map(|i| format!("p{},r{i}\n", i % 7)).collect();
+    let long = problems(yaml, &format!("permission,role\n{lines}"));
+    assert!(!long.contains("rows") && long.contains("at most 4096 roles"), "{}", &long[..200]);
 }
 
 #[test]

@@ -65,6 +65,10 @@ fn form(model: &Model, expr: &Expr) -> String {
     };
     match expr {
         Expr::Here(role) => format!("here {}", model.name_of(*role)),
+        Expr::HereAny(roles) => {
+            let roles: Vec<Expr> = roles.iter().copied().map(Expr::Here).collect();
+            format!("any({})", list(&roles))
+        }
         Expr::Ref(name) => format!("ref {}", model.name_of(*name)),
         Expr::Up { relation, name } => {
             format!("up {} {}", model.name_of(*relation), model.name_of(*name))

@@ -10,6 +10,7 @@ use super::values::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     Here,
+    HereAny,
     Ref,
     Up,
     UpAll,
@@ -61,8 +62,9 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    const ALL: [Self; 49] = [
+    const ALL: [Self; 50] = [
         Self::Here,
+        Self::HereAny,
         Self::Ref,
         Self::Up,
         Self::UpAll,
@@ -117,6 +119,7 @@ impl Mark {
     pub(super) fn of(expr: &Expr) -> Self {
         match expr {
             Expr::Here(_) => Self::Here,
+            Expr::HereAny(_) => Self::HereAny,
             Expr::Ref(_) => Self::Ref,
             Expr::Up { .. } => Self::Up,
             Expr::UpAll { .. } => Self::UpAll,

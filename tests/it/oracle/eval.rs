@@ -230,6 +230,7 @@ impl<'a> Oracle<'a> {
         m.add(Mark::of(expr));
         let value = match expr {
             Expr::Here(role) => self.here(u, *role, s, table, m),
+            Expr::HereAny(of) => greatest(of.iter().map(|role| self.here(u, *role, s, table, m))),
             Expr::Ref(name) => m.take(self.v(u, *name, s, table)),
             Expr::Up { relation, name } => self.up(u, *relation, *name, s, table, m),
             Expr::UpAll { relation, name } => self.up_all(u, *relation, *name, s, table, m),
