@@ -44,6 +44,7 @@ mod oracle;
 mod pdp;
 mod platform_cells;
 mod platform_delegation;
+mod platform_examples;
 mod refused_starts;
 mod repeats;
 mod schemas;
