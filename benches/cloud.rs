@@ -104,7 +104,7 @@ fn opened(list: &List) -> (Pdp, Vec<(String, String, String)>) {
         let group = format!("group:g{}#member", user % 20);
         tuples.push(format!("group:g{}#member@user:u{user}", user % 20));
         // Three roles: two of its own near the scope asked, one of its group at the top.
-        let held: Vec<usize> = (0..3).map(|_| random.usize(3..list.roles.len())).collect();
+        let held: Vec<usize> = (0..3).map(|_| random.usize(4..list.roles.len())).collect();
         for (role, scope, holder) in [
             (held[0], SCOPES - 1, format!("user:u{user}")),
             (held[1], SCOPES - 2, format!("user:u{user}")),
@@ -154,7 +154,7 @@ fn opened(list: &List) -> (Pdp, Vec<(String, String, String)>) {
 }
 
 fn check() {
-    let small = opened(&List::sized(12, 1, 40));
+    let small = opened(&List::sized(40, 3, 2_000));
     let cloud = opened(&List::cloud());
     let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
     for _ in 0..40 {

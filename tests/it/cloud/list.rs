@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// How many roles the list has, how many of them have every permission, and how many permissions there
 /// are.
 pub(crate) const ROLES: usize = 2_500;
-pub(crate) const FULL: usize = 3;
+pub(crate) const FULL: usize = 4;
 pub(crate) const PERMISSIONS: usize = 13_000;
 
 /// Which role has which permission.
@@ -33,7 +33,7 @@ matrices:
 ";
 
 impl List {
-    /// The same at each call: three roles have every permission, the others 5 to 300 of them, mostly few.
+    /// The same at each call: four roles have every permission, the others 5 to 300 of them, mostly few.
     pub(crate) fn cloud() -> Self {
         Self::sized(ROLES, FULL, PERMISSIONS)
     }
@@ -52,8 +52,8 @@ impl List {
             if i < full {
                 return (0..permissions).collect();
             }
-            let share = random.f64().powi(3);
-            let count = (5.0 + share * 295.0).min(permissions as f64) as usize;
+            let share = random.usize(..1_000);
+            let count = (5 + 295 * share * share * share / 1_000_000_000).min(permissions);
             let mut own: Vec<usize> = (0..count).map(|_| random.usize(..permissions)).collect();
             own.sort_unstable();
             own.dedup();

@@ -31,8 +31,8 @@ const USERS: usize = 40;
 fn roles_of(list: &List, user: usize, random: &mut fastrand::Rng) -> Vec<(usize, usize)> {
     let last = list.roles.len() - 1;
     // The first of the roles that have everything is held by one user in ten, and by nobody else.
-    let first = if user.is_multiple_of(10) { 0 } else { random.usize(3..last) };
-    vec![(first, 2), (random.usize(3..=last), 1), (random.usize(3..=last), 0)]
+    let first = if user.is_multiple_of(10) { 0 } else { random.usize(4..last) };
+    vec![(first, 2), (random.usize(4..=last), 1), (random.usize(4..=last), 0)]
 }
 
 fn tuples(list: &List, held: &[Vec<(usize, usize)>]) -> Vec<String> {
