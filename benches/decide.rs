@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bailiwick::engine::{CheckedContext, Plan, Question, check, with_contextual};
-use bailiwick::index::Snapshot;
+use bailiwick::index::{Builder, Snapshot};
 use bailiwick::model::tuple::{Change, Time, Tuple, TupleKey};
 
 const QUESTIONS: usize = 20_000;
@@ -29,10 +29,11 @@ fn main() {
 fn measure(count: u64) {
     let model = Arc::new(world::model());
     let plan = Plan::new(&model);
-    let mut snapshot = Snapshot::empty(Arc::clone(&model));
+    let mut builder = Builder::new(Arc::clone(&model));
     for tuple in world::tuples(count) {
-        snapshot.apply(&Change::Put(tuple)).expect("the model admits it");
+        builder.apply(&Change::Put(tuple)).expect("the model admits it");
     }
+    let snapshot = builder.build().expect("there is room");
     let ask = |question: &Question| {
         check(&snapshot, &plan, question, Time(0), false).expect("within the limits").is_allow()
     };

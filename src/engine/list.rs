@@ -58,7 +58,8 @@ pub struct SubjectList {
     everyone_next: bool,
     /// The permission can hold for objects that no tuple names.
     is_open: bool,
-    candidates: std::vec::IntoIter<(Arc<str>, ObjectId)>,
+    /// In the order of their names.
+    candidates: std::vec::IntoIter<ObjectId>,
     failed: bool,
 }
 
@@ -78,15 +79,15 @@ impl SubjectList {
             }
             None => Gathered::default(),
         };
-        let text = |id: ObjectId| view.text_of(id).map(|text| (Arc::clone(text), id));
         if everyone {
             found.extend(snapshot.objects_of(question.subject_type).map(|(id, _)| id));
             // The scope may be a subject of its own permission, and known to the question alone.
             found.extend(scope.filter(|id| view.type_of(*id) == Some(question.subject_type)));
         }
-        let mut candidates: Vec<(Arc<str>, ObjectId)> =
-            found.into_iter().filter_map(text).collect();
-        candidates.sort_unstable();
+        let text = |id: ObjectId| view.text_of(id).map(|text| (text, id));
+        let mut named: Vec<(&str, ObjectId)> = found.into_iter().filter_map(text).collect();
+        named.sort_unstable();
+        let candidates: Vec<ObjectId> = named.into_iter().map(|(_, id)| id).collect();
         Self {
             plan,
             question,
@@ -105,9 +106,15 @@ impl SubjectList {
         self.everyone_next = false;
         // `type:*` stands before all others, whatever the byte order of their names.
         if name != self.everyone() {
-            let asked = self.candidates.as_slice().partition_point(|(text, _)| **text <= *name);
+            let is_asked = |id: &ObjectId| self.text(*id) <= name;
+            let asked = self.candidates.as_slice().partition_point(is_asked);
             self.candidates.by_ref().take(asked).for_each(drop);
         }
+    }
+
+    /// A candidate's name: that of the scope, if no tuple names it.
+    fn text(&self, id: ObjectId) -> &str {
+        self.snapshot.text_of(id).unwrap_or(self.question.scope.as_str())
     }
 
     fn everyone(&self) -> String {
@@ -153,8 +160,8 @@ impl Iterator for SubjectList {
         let (text, may) = if std::mem::take(&mut self.everyone_next) {
             (self.everyone(), self.everyone_may())
         } else {
-            let (text, id) = self.candidates.next()?;
-            (text.to_string(), self.may(|_| Some(SubjectKey::Object(id))))
+            let id = self.candidates.next()?;
+            (self.text(id).to_owned(), self.may(|_| Some(SubjectKey::Object(id))))
         };
         self.failed = may.is_err();
         Some(may.map(|may| may.then_some(text)))

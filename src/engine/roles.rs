@@ -174,7 +174,7 @@ fn role_at<'a>(view: &View<'a>, scope: ObjectId, role: NameId) -> Option<&'a Rol
 fn in_order(found: Places, view: &View<'_>) -> Vec<Candidate> {
     let named = found
         .into_iter()
-        .filter_map(|(scope, role)| Some((Arc::clone(view.text_of(scope)?), scope, role)));
+        .filter_map(|(scope, role)| Some((Arc::from(view.text_of(scope)?), scope, role)));
     let mut candidates: Vec<Candidate> = named.collect();
     let model = view.model();
     let role_of = |candidate: &Candidate| model.name_of(candidate.2);

@@ -66,9 +66,9 @@ impl<'a> View<'a> {
         def.is_some_and(|def| def.edge(binding.role).is_some())
     }
 
-    pub(super) fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {
+    pub(super) fn text_of(&self, id: ObjectId) -> Option<&str> {
         let stranger = self.strangers.get((u32::MAX - id.0) as usize);
-        stranger.map(|(text, _)| text).or_else(|| self.snapshot.text_of(id))
+        stranger.map(|(text, _)| &**text).or_else(|| self.snapshot.text_of(id))
     }
 
     pub(super) fn type_of(&self, id: ObjectId) -> Option<TypeId> {

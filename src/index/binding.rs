@@ -1,6 +1,6 @@
 //! A tuple as the snapshot holds it, seen from its scope or from its subject. Knows no other tuple.
 
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use super::part::{ByScope, BySubject};
 use crate::model::form::{ConditionId, NameId, TypeId};
 use crate::model::tuple::{Context, Time};

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::binding::{Binding, SubjectKey};
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use super::snapshot::Snapshot;
 use crate::model::form::{Constraint, ConstraintRule, Model, NameId};
 use crate::model::names::quoted;
@@ -430,7 +430,7 @@ fn keep_one(
 }
 
 fn text(snapshot: &Snapshot, id: ObjectId) -> Box<str> {
-    snapshot.text_of(id).map(|text| quoted(text)).unwrap_or_default().into()
+    snapshot.text_of(id).map(quoted).unwrap_or_default().into()
 }
 
 fn subject_text(snapshot: &Snapshot, subject: SubjectKey) -> Box<str> {

@@ -4,7 +4,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::binding::{Binding, SubjectKey};
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use super::snapshot::Snapshot;
 use crate::model::form::{EdgeDef, Model, NameId};
 use crate::model::limits::DEPTH_MAX;
@@ -318,5 +318,5 @@ fn path(snapshot: &Snapshot, circle: &[ObjectId], scope: ObjectId) -> String {
 }
 
 fn text(snapshot: &Snapshot, id: ObjectId) -> String {
-    snapshot.text_of(id).map(|text| quoted(text)).unwrap_or_default()
+    snapshot.text_of(id).map(quoted).unwrap_or_default()
 }

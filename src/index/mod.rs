@@ -4,20 +4,31 @@
 //! Invariant *one revision*: a [`Snapshot`] never changes. A write makes the next one, which shares
 //! what is the same; readers keep theirs as long as they like and never wait.
 
+mod base;
 mod binding;
+mod builder;
 mod constraint;
 mod hierarchy;
-mod objects;
+mod layer;
+mod layered;
+mod merge;
+mod names;
 mod overlay;
 mod part;
 mod position;
 mod roles;
+mod rows;
 mod snapshot;
 mod sources;
+#[cfg(test)]
+mod tests;
+mod translate;
 
 pub use binding::{Binding, Details, SubjectKey};
+pub use builder::Builder;
 pub use constraint::{ConstraintError, Constraints, KeepOne, check_constraints};
 pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
-pub use objects::ObjectId;
+pub use merge::{BaseUse, Merge, MergeError, Merged};
+pub use names::ObjectId;
 pub use part::{Part, Position};
 pub use snapshot::{NotIndexable, Snapshot};

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::binding::{Details, SubjectKey};
-use super::objects::{OVERLAY_IDS, ObjectId};
+use super::binding::SubjectKey;
+use super::names::{OVERLAY_IDS, ObjectId};
 use super::part::{ByScope, BySubject, by_subject};
+use super::rows::Carried;
 use crate::model::form::{NameId, TypeId};
-
-type Carried = Option<Arc<Details>>;
 
 /// The tuples, both ways, and the names that only they have.
 #[derive(Debug, Default)]
@@ -39,13 +38,14 @@ impl Overlay {
         Some(id)
     }
 
-    pub(super) fn object(&self, id: ObjectId) -> Option<&(Arc<str>, TypeId)> {
-        self.texts.get(id.0.checked_sub(OVERLAY_IDS)? as usize)
+    pub(super) fn object(&self, id: ObjectId) -> Option<(&str, TypeId)> {
+        let (text, type_id) = self.texts.get(id.0.checked_sub(OVERLAY_IDS)? as usize)?;
+        Some((text, *type_id))
     }
 
-    pub(super) fn objects(&self) -> impl Iterator<Item = (ObjectId, &Arc<str>, TypeId)> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = (ObjectId, &str, TypeId)> {
         let ids = (OVERLAY_IDS..).map(ObjectId);
-        ids.zip(&self.texts).map(|(id, (text, type_id))| (id, text, *type_id))
+        ids.zip(&self.texts).map(|(id, (text, type_id))| (id, &**text, *type_id))
     }
 
     /// Adds a tuple; no other of these has its key. `replaces`: one beneath does.

@@ -2,7 +2,7 @@
 //! of them. Knows no tuple.
 
 use super::binding::SubjectKey;
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use crate::model::form::NameId;
 
 /// The first subject in order, the first that is a set, and the last.

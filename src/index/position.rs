@@ -1,7 +1,7 @@
 //! A place among the tuples of a snapshot, and its bytes: what a list remembers to go on after it.
 
 use super::binding::SubjectKey;
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use super::part::{ByScope, Position};
 use crate::model::form::{NameId, TypeId};
 

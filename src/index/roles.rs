@@ -2,7 +2,7 @@
 //! roles: costs what there are fewer of, not what there are of both.
 
 use super::binding::{Binding, SubjectKey, subject_binding};
-use super::objects::ObjectId;
+use super::names::ObjectId;
 use super::part::{BySubject, by_scope, subject_bounds};
 use super::snapshot::Snapshot;
 use crate::model::form::NameId;
@@ -21,8 +21,7 @@ impl Snapshot {
             roles.first().map(|role| BySubject { subject, role: *role, scope, source: 0 });
         let stored = std::iter::from_fn(move || {
             let from = next?;
-            let found = self.stored_from(from).filter(|(key, _)| key.subject == subject);
-            let Some((key, details)) = found else {
+            let Some((key, details)) = self.stored_from(from) else {
                 next = None;
                 return Some(None);
             };
@@ -60,8 +59,7 @@ impl Snapshot {
         let mut next = among.first().copied();
         while let Some(role) = next {
             let from = BySubject { subject, role, scope: ObjectId(0), source: 0 };
-            let stored = self.stored_from(from).filter(|(key, _)| key.subject == subject);
-            let Some((key, _)) = stored else { break };
+            let Some((key, _)) = self.stored_from(from) else { break };
             next = if key.role == role {
                 found.push(role);
                 at_or_after(among, after(role))

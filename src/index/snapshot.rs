@@ -1,41 +1,43 @@
 //! The tuples as of one revision, and the questions that the engine asks of them. What stands inside
-//! (two persistent ordered maps, one per direction) is nobody else's business.
+//! (a frozen base, two layers of what was written since, contextual tuples over all) is nobody else's
+//! business.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::shared_ptr::DefaultSharedPtr;
-use imbl::{GenericHashMap, OrdMap};
-
+use super::base::Base;
 use super::binding::{Binding, Details, SubjectKey, binding, subject_binding};
-use super::objects::{ObjectId, Objects};
+use super::layer::{Held, Layer};
+use super::layered::Layered;
+use super::merge::{BaseUse, Merge, Merged};
+use super::names::ObjectId;
 use super::overlay::Overlay;
 use super::part::{
     Bounds, ByScope, BySubject, FIRST, FIRST_SET, LAST, Part, Position, by_scope, by_subject,
     subject_bounds,
 };
 use super::sources::Sources;
+use super::translate::{carried, keyed, known, known_subject};
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Tuple, TupleCondition, TupleKey};
 
-type SetRows = GenericHashMap<(ObjectId, NameId), u32, std::hash::RandomState, DefaultSharedPtr>;
-
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
 ///
-/// Invariant *both ways*: `by_scope` and `by_subject` hold the same tuples, and `set_rows` counts the
-/// sets among them.
+/// Invariant *newest wins*: a tuple is what the newest of top, frozen and base that names it says; what lies
+/// over them replaces the same identity. So freezing and merging change no answer.
 /// Invariant *admitted*: the model admits every tuple; so each of their names has an id in it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     model: Arc<Model>,
-    objects: Objects,
     sources: Sources,
-    by_scope: OrdMap<ByScope, Option<Arc<Details>>>,
-    /// How many subject sets are bound at a scope in a role; most have none, and are not here.
-    set_rows: SetRows,
-    by_subject: OrdMap<BySubject, Option<Arc<Details>>>,
-    /// Tuples that count as if they stood in the maps. Only a copy for one request has any.
+    base: Arc<Base>,
+    /// The layer that is being made one with the base, if there is one.
+    frozen: Option<Arc<Layer>>,
+    /// What was written since.
+    top: Layer,
+    /// How many tuples base and layers make.
+    count: usize,
+    /// Tuples that count as if they were stored. Only a copy for one request has any.
     over: Option<Arc<Overlay>>,
 }
 
@@ -43,15 +45,13 @@ impl Snapshot {
     /// No tuples.
     #[must_use]
     pub fn empty(model: Arc<Model>) -> Self {
-        Self {
-            model,
-            objects: Objects::default(),
-            sources: Sources::with("".into()),
-            by_scope: OrdMap::new(),
-            set_rows: SetRows::default(),
-            by_subject: OrdMap::new(),
-            over: None,
-        }
+        Self::of(model, Sources::with("".into()), Base::default())
+    }
+
+    /// The tuples of a base.
+    pub(super) fn of(model: Arc<Model>, sources: Sources, base: Base) -> Self {
+        let (top, count) = (Layer::above(base.names().count()), base.len());
+        Self { model, sources, base: Arc::new(base), frozen: None, top, count, over: None }
     }
 
     /// The model that the ids belong to.
@@ -63,46 +63,87 @@ impl Snapshot {
     /// How many tuples are stored, expired ones too.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_scope.len()
+        self.count
     }
 
     /// Whether no tuple is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_scope.is_empty()
+        self.count == 0
     }
 
     /// The id of an object that some tuple names or named.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<ObjectId> {
-        self.objects.find(text).or_else(|| self.over.as_ref()?.find(text))
+        self.stored_object(text).or_else(|| self.over.as_ref()?.find(text))
     }
 
-    fn object(&self, id: ObjectId) -> Option<&(Arc<str>, TypeId)> {
-        self.objects.get(id).or_else(|| self.over.as_ref()?.object(id))
+    fn stored_object(&self, text: &str) -> Option<ObjectId> {
+        let layered = || self.layers().find_map(|layer| layer.names.find(text));
+        self.base.names().find(text).or_else(layered)
+    }
+
+    /// The newest first.
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        std::iter::once(&self.top).chain(self.frozen.as_deref())
+    }
+
+    fn object_above_base(&self, id: ObjectId) -> Option<(&str, TypeId)> {
+        let layered = self.layers().find_map(|layer| layer.names.get(id));
+        layered.or_else(|| self.over.as_ref()?.object(id))
     }
 
     /// An object's type.
     #[must_use]
     pub fn type_of(&self, id: ObjectId) -> Option<TypeId> {
-        self.object(id).map(|(_, type_id)| *type_id)
+        let above = || self.object_above_base(id).map(|(_, type_id)| type_id);
+        self.base.names().type_of(id).or_else(above)
     }
 
     /// An object's text, `type:id`.
     #[must_use]
-    pub fn text_of(&self, id: ObjectId) -> Option<&Arc<str>> {
-        self.object(id).map(|(text, _)| text)
+    pub fn text_of(&self, id: ObjectId) -> Option<&str> {
+        self.base.names().text(id).or_else(|| self.object_above_base(id).map(|(text, _)| text))
     }
 
     /// Every object of a type that some tuple names or named, in no order. Costs what there are
     /// objects of any type.
-    pub fn objects_of(&self, wanted: TypeId) -> impl Iterator<Item = (ObjectId, &Arc<str>)> {
+    pub fn objects_of(&self, wanted: TypeId) -> impl Iterator<Item = (ObjectId, &str)> {
+        let layered = self.layers().flat_map(|layer| layer.names.iter());
         let over = self.over.iter().flat_map(|over| over.objects());
-        self.objects
-            .iter()
-            .chain(over)
-            .filter(move |(_, _, type_id)| *type_id == wanted)
-            .map(|(id, text, _)| (id, text))
+        let all = self.base.names().iter().chain(layered).chain(over);
+        all.filter(move |(_, _, type_id)| *type_id == wanted).map(|(id, text, _)| (id, text))
+    }
+
+    /// What the stored tuple with this identity carries; `None`: there is none.
+    fn stored(&self, key: &ByScope) -> Option<Option<&Arc<Details>>> {
+        match self.layers().find_map(|layer| layer.get(key)) {
+            Some(Held::Put(carried)) => Some(carried.as_ref()),
+            Some(Held::Deleted) => None,
+            None => self.base.get(key),
+        }
+    }
+
+    /// The stored tuples from one key on up to another.
+    fn scope_rows(
+        &self,
+        low: ByScope,
+        high: ByScope,
+    ) -> impl Iterator<Item = (ByScope, Option<&Arc<Details>>)> {
+        let frozen = self.frozen.as_ref().and_then(|layer| layer.by_scope(&low, &high));
+        let layers = [frozen, self.top.by_scope(&low, &high)];
+        Layered::new(self.base.by_scope(&low, &high), layers)
+    }
+
+    /// The same; both keys are of one subject, or neither is of a plain object.
+    fn subject_rows(
+        &self,
+        low: BySubject,
+        high: BySubject,
+    ) -> impl Iterator<Item = (BySubject, Option<&Arc<Details>>)> {
+        let frozen = self.frozen.as_ref().and_then(|layer| layer.by_subject(&low, &high));
+        let layers = [frozen, self.top.by_subject(&low, &high)];
+        Layered::new(self.base.by_subject(&low, &high), layers)
     }
 
     /// The tuples that bind just this subject, one per source.
@@ -115,9 +156,8 @@ impl Snapshot {
         // A look-up is cheaper than a range, and where there is one source only it says all.
         let only = self.sources.is_one();
         let key = ByScope { scope, role, subject, source: 0 };
-        let local = only.then(|| self.by_scope.get_key_value(&key)).flatten();
-        let local = local.filter(|(key, _)| !self.is_replaced(key));
-        let local = local.map(|(key, details)| binding(key, details.as_deref()));
+        let local = only.then(|| self.stored(&key)).flatten().filter(|_| !self.is_replaced(&key));
+        let local = local.map(|details| binding(&key, details.map(|details| &**details)));
         let over = only.then(|| self.over_by_scope(key, ByScope { source: u32::MAX, ..key }));
         let ranged = (!only).then(|| self.range(scope, role, subject, subject));
         let local = local.into_iter().chain(over.into_iter().flatten());
@@ -129,10 +169,11 @@ impl Snapshot {
         self.sources.is_one()
     }
 
-    /// The first stored tuple at or after a place in the order of subjects.
+    /// The first stored tuple of this subject at or after a place in the order of subjects.
     pub(super) fn stored_from(&self, from: BySubject) -> Option<(BySubject, Option<&Details>)> {
-        let (key, details) = self.by_subject.range(from..).next()?;
-        Some((*key, details.as_deref()))
+        let (_, last) = subject_bounds(from.subject, from.subject);
+        let (key, details) = self.subject_rows(from, last).next()?;
+        Some((key, details.map(|details| &**details)))
     }
 
     /// Those that lie over the stored ones, between two places in the order of subjects.
@@ -155,10 +196,12 @@ impl Snapshot {
         rows.iter().map(|(key, details)| binding(key, details.as_deref()))
     }
 
-    /// How many tuples bind subject sets here. Costs one look-up.
+    /// How many tuples bind subject sets here. Costs look-ups, however many they are.
     #[must_use]
     pub fn sets_bound_count(&self, scope: ObjectId, role: NameId) -> usize {
-        let stored = self.set_rows.get(&(scope, role)).map_or(0, |count| *count as usize);
+        let more = self.layers().map(|layer| layer.sets_added(scope, role)).sum::<i64>();
+        let beneath = self.base.sets_bound(scope, role);
+        let stored = beneath.saturating_add_signed(isize::try_from(more).unwrap_or(0));
         stored + self.over.as_ref().map_or(0, |over| over.sets_added(scope, role))
     }
 
@@ -181,10 +224,8 @@ impl Snapshot {
     ) -> impl Iterator<Item = Binding<'_>> {
         let low = ByScope { scope, role, subject: from, source: 0 };
         let high = ByScope { scope, role, subject: to, source: u32::MAX };
-        // Open above: a range of this map pays for an upper bound with a second descent.
-        let from_low = self.by_scope.range(low..).take_while(move |(key, _)| **key <= high);
-        let stored = from_low.filter(|(key, _)| !self.is_replaced(key));
-        let stored = stored.map(|(key, details)| binding(key, details.as_deref()));
+        let stored = self.scope_rows(low, high).filter(|(key, _)| !self.is_replaced(key));
+        let stored = stored.map(|(key, details)| binding(&key, details.map(|d| &**d)));
         stored.chain(self.over_by_scope(low, high))
     }
 
@@ -225,9 +266,9 @@ impl Snapshot {
         low: BySubject,
         high: BySubject,
     ) -> impl Iterator<Item = Binding<'_>> {
-        let from_low = self.by_subject.range(low..).take_while(move |(key, _)| **key <= high);
-        let stored = from_low.filter(|(key, _)| !self.is_replaced(&by_scope(key)));
-        let stored = stored.map(|(key, details)| subject_binding(key, details.as_deref()));
+        let stored = self.subject_rows(low, high);
+        let stored = stored.filter(|(key, _)| !self.is_replaced(&by_scope(key)));
+        let stored = stored.map(|(key, details)| subject_binding(&key, details.map(|d| &**d)));
         stored.chain(self.over_by_subject(low, high))
     }
 
@@ -251,11 +292,10 @@ impl Snapshot {
         high: ByScope,
         position: Option<Position>,
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
-        let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(at.0));
-        self.by_scope
-            .range((low, Bound::Unbounded))
-            .take_while(move |(key, _)| **key <= high)
-            .map(|(key, details)| (Position(*key), binding(key, details.as_deref())))
+        let past = position.map(|Position(key)| key);
+        let rows = self.scope_rows(past.unwrap_or(low), high);
+        let rows = rows.skip_while(move |(key, _)| Some(*key) == past);
+        rows.map(|(key, details)| (Position(key), binding(&key, details.map(|d| &**d))))
     }
 
     fn subject_after(
@@ -264,10 +304,11 @@ impl Snapshot {
         high: BySubject,
         position: Option<Position>,
     ) -> impl Iterator<Item = (Position, Binding<'_>)> {
-        let low = position.map_or(Bound::Included(low), |at| Bound::Excluded(by_subject(&at.0)));
-        let from_low = self.by_subject.range((low, Bound::Unbounded));
-        from_low.take_while(move |(key, _)| **key <= high).map(|(key, details)| {
-            (Position(by_scope(key)), subject_binding(key, details.as_deref()))
+        let past = position.map(|Position(key)| by_subject(&key));
+        let rows = self.subject_rows(past.unwrap_or(low), high);
+        let rows = rows.skip_while(move |(key, _)| Some(*key) == past);
+        rows.map(|(key, details)| {
+            (Position(by_scope(&key)), subject_binding(&key, details.map(|d| &**d)))
         })
     }
 
@@ -276,39 +317,28 @@ impl Snapshot {
     pub fn get(&self, key: &TupleKey) -> Option<Binding<'_>> {
         let key = self.find_key(key)?;
         self.over_by_scope(key, key).next().or_else(|| {
-            let stored = self.by_scope.get_key_value(&key);
-            stored.map(|(key, details)| binding(key, details.as_deref()))
+            let stored = self.stored(&key);
+            stored.map(|details| binding(&key, details.map(|d| &**d)))
         })
     }
 
     /// Whether just this tuple is stored, with all that it carries.
     #[must_use]
     pub fn holds(&self, tuple: &Tuple) -> bool {
-        let stored = self.find_key(&tuple.key).and_then(|key| self.by_scope.get(&key));
-        stored.is_some_and(|stored| self.details(tuple).is_some_and(|details| details == *stored))
+        let stored = self.find_key(&tuple.key).and_then(|key| self.stored(&key));
+        let is_same =
+            |stored| carried(&self.model, tuple).is_some_and(|carried| carried.as_ref() == stored);
+        stored.is_some_and(is_same)
     }
 
     /// A subject of a tuple, interned. `None`: no tuple names it.
     #[must_use]
     pub fn find_subject(&self, subject: &Subject) -> Option<SubjectKey> {
-        Some(match subject {
-            Subject::Object(object) => SubjectKey::Object(self.find(object.as_str())?),
-            Subject::All(type_name) => SubjectKey::All(self.model.type_id(type_name.as_str())?),
-            Subject::Set(object, name) => {
-                SubjectKey::Set(self.find(object.as_str())?, self.model.name_id(name.as_str())?)
-            }
-        })
+        known_subject(&self.model, subject, |text| self.find(text))
     }
 
     fn find_key(&self, key: &TupleKey) -> Option<ByScope> {
-        let source = self.sources.find(key.source.as_str())?;
-        let subject = self.find_subject(&key.subject)?;
-        Some(ByScope {
-            scope: self.find(key.scope.as_str())?,
-            role: self.model.name_id(key.role.as_str())?,
-            subject,
-            source,
-        })
+        known(&self.model, &self.sources, key, |text| self.find(text))
     }
 
     /// Makes one change. The caller has checked that the model admits the tuple.
@@ -316,39 +346,26 @@ impl Snapshot {
     /// # Errors
     /// The tuple names what the model does not have, or ids are used up; nothing was changed.
     pub fn apply(&mut self, change: &Change) -> Result<(), NotIndexable> {
-        match change {
+        let (key, held) = match change {
             Change::Put(tuple) => {
-                let key = self.intern_key(&tuple.key).ok_or(NotIndexable)?;
-                let details = self.details(tuple).ok_or(NotIndexable)?;
-                self.by_subject.insert(by_subject(&key), details.clone());
-                let is_new = self.by_scope.insert(key, details).is_none();
-                if is_new && matches!(key.subject, SubjectKey::Set(..)) {
-                    *self.set_rows.entry((key.scope, key.role)).or_insert(0) += 1;
-                }
+                let carried = carried(&self.model, tuple).ok_or(NotIndexable)?;
+                (self.intern_key(&tuple.key).ok_or(NotIndexable)?, Held::Put(carried))
             }
-            Change::Delete(key) => {
-                if let Some(key) = self.find_key(key)
-                    && self.by_scope.remove(&key).is_some()
-                {
-                    self.by_subject.remove(&by_subject(&key));
-                    if matches!(key.subject, SubjectKey::Set(..)) {
-                        self.forget_set((key.scope, key.role));
-                    }
-                }
-            }
+            Change::Delete(key) => match self.find_key(key) {
+                Some(key) => (key, Held::Deleted),
+                None => return Ok(()),
+            },
+        };
+        let beneath = match self.frozen.as_ref().and_then(|layer| layer.get(&key)) {
+            Some(held) => *held != Held::Deleted,
+            None => self.base.get(&key).is_some(),
+        };
+        let (before, after) = (self.stored(&key).is_some(), held != Held::Deleted);
+        if before || after {
+            self.top.note(key, held, beneath);
         }
+        self.count = self.count + usize::from(after) - usize::from(before);
         Ok(())
-    }
-
-    fn forget_set(&mut self, row: (ObjectId, NameId)) {
-        match self.set_rows.get(&row).copied() {
-            Some(count) if count > 1 => {
-                self.set_rows.insert(row, count - 1);
-            }
-            _ => {
-                self.set_rows.remove(&row);
-            }
-        }
     }
 
     /// The snapshot with these tuples over the stored ones, as if they had been put there; what lies
@@ -364,14 +381,13 @@ impl Snapshot {
         let mut next = Self { over: None, ..self.clone() };
         let mut over = Overlay::default();
         for tuple in tuples {
-            let Self { model, objects, sources, .. } = &mut next;
-            let key = keyed(model, sources, &tuple.key, |object, of| {
-                let stored = objects.find(object.as_str());
+            let key = keyed(&self.model, &mut next.sources, &tuple.key, |object, of| {
+                let stored = self.stored_object(object.as_str());
                 stored.or_else(|| over.intern(&object.shared_text(), of))
             });
             let key = key.ok_or(NotIndexable)?;
-            let details = next.details(tuple).ok_or(NotIndexable)?;
-            over.add(key, details, next.by_scope.contains_key(&key));
+            let carried = carried(&self.model, tuple).ok_or(NotIndexable)?;
+            over.add(key, carried, self.stored(&key).is_some());
         }
         over.sort();
         next.over = Some(Arc::new(over));
@@ -379,23 +395,57 @@ impl Snapshot {
     }
 
     fn intern_key(&mut self, key: &TupleKey) -> Option<ByScope> {
-        let Self { model, objects, sources, .. } = self;
-        keyed(model, sources, key, |object, of| objects.intern(&object.shared_text(), of))
+        let Self { model, sources, base, frozen, top, .. } = self;
+        keyed(model, sources, key, |object, of| {
+            let text = object.as_str();
+            let frozen = || frozen.as_ref().and_then(|layer| layer.names.find(text));
+            let known = base.names().find(text).or_else(frozen).or_else(|| top.names.find(text));
+            known.or_else(|| top.names.add(&object.shared_text(), of))
+        })
     }
 
-    fn details(&self, tuple: &Tuple) -> Option<Option<Arc<Details>>> {
-        let Tuple { key: _, expires_at, condition, grantor, reason, granted_at } = tuple;
-        let condition = match condition {
-            None => None,
-            Some(c) => Some((self.model.condition_id(c.name.as_str())?, c.context.clone())),
-        };
-        let plain = expires_at.is_none() && condition.is_none();
-        if plain && grantor.is_empty() && reason.is_empty() && granted_at.is_none() {
-            return Some(None);
+    /// How many changes and names lie over the base and in no merge.
+    #[must_use]
+    pub fn unmerged(&self) -> usize {
+        self.top.len()
+    }
+
+    /// How many tuples and names lie in the base.
+    #[must_use]
+    pub fn merged(&self) -> usize {
+        self.base.len() + self.base.names().count() as usize
+    }
+
+    /// The base, to see later whether anybody still needs it.
+    #[must_use]
+    pub fn base_use(&self) -> BaseUse {
+        BaseUse(Arc::downgrade(&self.base))
+    }
+
+    /// Begins the merge of what was written since the base was made; if one was begun before and not
+    /// adopted, begins that anew. The tuples stay the same. Costs nothing.
+    #[must_use]
+    pub fn begin_merge(&mut self) -> Merge {
+        let Self { base, frozen, top, .. } = self;
+        let frozen = frozen.get_or_insert_with(|| {
+            let above = Layer::above(top.names.end());
+            Arc::new(std::mem::replace(top, above))
+        });
+        Merge { base: Arc::clone(base), frozen: Arc::clone(frozen) }
+    }
+
+    /// Stands on the base that a merge made, if it was begun from this snapshot or one before it; whether
+    /// it was. The tuples stay the same. Costs nothing.
+    pub fn adopt(&mut self, merged: &Merged) -> bool {
+        let Merged { of, base } = merged;
+        let is_frozen = |frozen: &Arc<Layer>| Arc::ptr_eq(frozen, &of.frozen);
+        let is_of =
+            Arc::ptr_eq(&self.base, &of.base) && self.frozen.as_ref().is_some_and(is_frozen);
+        if is_of {
+            self.base = Arc::clone(base);
+            self.frozen = None;
         }
-        let (grantor, reason) = (grantor.clone(), reason.clone());
-        let (expires_at, granted_at) = (*expires_at, *granted_at);
-        Some(Some(Arc::new(Details { expires_at, condition, grantor, reason, granted_at })))
+        is_of
     }
 
     /// The tuple behind a binding, with its names. `None` for a binding of another snapshot.
@@ -436,28 +486,6 @@ impl Snapshot {
         let def = self.type_of(binding.scope).and_then(|t| self.model.type_def(t));
         def.and_then(|def| def.edge(binding.role)).is_some_and(|edge| edge.is_parent)
     }
-}
-
-/// An identity in ids; a source that is new gets one.
-fn keyed(
-    model: &Model,
-    sources: &mut Sources,
-    key: &TupleKey,
-    mut intern: impl FnMut(&Object, TypeId) -> Option<ObjectId>,
-) -> Option<ByScope> {
-    let mut object = |object: &Object| intern(object, model.type_id(object.type_name())?);
-    let role = model.name_id(key.role.as_str())?;
-    let subject = match &key.subject {
-        Subject::Object(one) => SubjectKey::Object(object(one)?),
-        Subject::All(type_name) => SubjectKey::All(model.type_id(type_name.as_str())?),
-        Subject::Set(of, name) => {
-            let name = model.name_id(name.as_str())?;
-            SubjectKey::Set(object(of)?, name)
-        }
-    };
-    let scope = object(&key.scope)?;
-    let source = sources.intern(key.source.as_str())?;
-    Some(ByScope { scope, role, subject, source })
 }
 
 /// A tuple that the model does not admit reached the index, or ids are used up.

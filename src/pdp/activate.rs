@@ -16,6 +16,7 @@ use super::replay::Draft;
 use super::writer::Task;
 use super::{Pdp, Published, Reading, Token};
 use crate::engine::Plan;
+use crate::index::Snapshot;
 use crate::model::limits::GROUP_COMMITS_MAX;
 use crate::model::tuple::{Revision, Time};
 use crate::store::{Commit, Head, ModelSince, Store, StoreError};
@@ -243,18 +244,32 @@ impl NextModel {
         store: &dyn Store,
         published: &Published,
         now: Time,
-    ) -> Result<Self, ProposalError> {
+    ) -> Result<ReadyModel, ProposalError> {
         match self.catch_up(store) {
-            Err(Behind::Truncated) => return Self::of(published, self.proposal, now),
+            Err(Behind::Truncated) => return Self::of(published, self.proposal, now)?.ready(),
             caught_up => caught_up?,
         }
         if self.revision != published.head.revision {
             return Err(ProposalError::Fault("the log does not end where the snapshot does"));
         }
         self.draft.check(now)?;
-        Ok(self)
+        self.ready()
     }
 
+    fn ready(self) -> Result<ReadyModel, ProposalError> {
+        let Self { proposal, plan, draft, .. } = self;
+        Ok(ReadyModel { proposal, plan, snapshot: draft.into_snapshot()? })
+    }
+}
+
+/// A model, and all that is published as it reads it.
+pub(super) struct ReadyModel {
+    proposal: Proposal,
+    plan: Arc<Plan>,
+    snapshot: Snapshot,
+}
+
+impl ReadyModel {
     /// The commit that puts it in force.
     pub(super) fn commit(&self, time: Time) -> Commit {
         let model = Some(self.proposal.files.as_ref().clone());
@@ -263,11 +278,10 @@ impl NextModel {
 
     /// What readers see from its commit on.
     pub(super) fn published(self, head: Head, time: Time, before: &Published) -> Published {
-        let snapshot = self.draft.into_snapshot();
         // It shares nothing with the one before.
-        let changes = before.changes.saturating_add(snapshot.len() as u64);
+        let changes = before.changes.saturating_add(self.snapshot.len() as u64);
         Published {
-            snapshot,
+            snapshot: self.snapshot,
             plan: self.plan,
             files: self.proposal.files,
             model_since: Some(ModelSince { revision: head.revision, time }),

@@ -77,7 +77,7 @@ pub(super) fn recover(
         draft.check_admitted(now).map_err(OpenError::Unfit)?;
     }
     let plan = Arc::new(Plan::new(&in_force.model));
-    let (snapshot, files) = (draft.into_snapshot(), in_force.files);
+    let (snapshot, files) = (draft.into_snapshot().map_err(refused)?, in_force.files);
     let work = Arc::default();
     let published = Published { snapshot, plan, files, model_since, head, time, changes: 0, work };
     Ok(Recovered { published, keyed, checksums, replayed })
@@ -161,9 +161,13 @@ impl Replay {
     fn apply(&mut self, change: &Change) -> Result<(), OpenError> {
         let applied =
             if self.is_new { self.draft.apply_unchecked(change) } else { self.draft.apply(change) };
-        applied.map_err(|error| match error {
-            ProposalError::IndexFull => OpenError::IndexFull,
-            error => OpenError::Unfit(error),
-        })
+        applied.map_err(refused)
+    }
+}
+
+fn refused(error: ProposalError) -> OpenError {
+    match error {
+        ProposalError::IndexFull => OpenError::IndexFull,
+        error => OpenError::Unfit(error),
     }
 }

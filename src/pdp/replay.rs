@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::proposal::{Misfits, ProposalError};
-use crate::index::{Constraints, Part, Snapshot, check_parents};
+use crate::index::{Builder, Constraints, NotIndexable, Part, Snapshot, check_parents};
 use crate::model::admission::admit;
 use crate::model::form::{ConstraintRule, HAS, Model};
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
@@ -17,7 +17,8 @@ use crate::model::tuple::{Change, Time, Tuple, TupleKey};
 /// The stored tuples under one model; nobody reads it before it is whole and fits.
 #[derive(Debug)]
 pub(super) struct Draft {
-    snapshot: Snapshot,
+    model: Arc<Model>,
+    tuples: Tuples,
     /// Tuples that the model does not admit, as long as no later change removes them.
     misfits: HashMap<TupleKey, Tuple>,
     /// The parent edges whose place in the hierarchy has not been checked yet.
@@ -26,11 +27,18 @@ pub(super) struct Draft {
     unjudged: Option<Vec<TupleKey>>,
 }
 
+/// Noted in bulk until somebody looks at them together; changed one by one from then on.
+#[derive(Debug)]
+enum Tuples {
+    Noted(Box<Builder>),
+    Indexed(Box<Snapshot>),
+}
+
 impl Draft {
     /// No tuples.
     pub(super) fn empty(model: Arc<Model>) -> Self {
-        let (misfits, unchecked) = (HashMap::new(), Vec::new());
-        Self { snapshot: Snapshot::empty(model), misfits, unchecked, unjudged: None }
+        let tuples = Tuples::Noted(Box::new(Builder::new(Arc::clone(&model))));
+        Self { model, tuples, misfits: HashMap::new(), unchecked: Vec::new(), unjudged: None }
     }
 
     /// The tuples of a snapshot of another model. Costs what it holds.
@@ -48,12 +56,11 @@ impl Draft {
             let Some(tuple) = snapshot.tuple(&binding) else {
                 return Err(ProposalError::Fault("a stored tuple has lost its names"));
             };
-            let model = draft.snapshot.model();
-            if fits(model, &tuple) {
+            if fits(&draft.model, &tuple) {
                 draft.note_edge(&tuple.key);
                 draft.put(&Change::Put(tuple))?;
             } else if tuple.is_live(now) {
-                misfits.note(&tuple.key, || reason(model, &tuple));
+                misfits.note(&tuple.key, || reason(&draft.model, &tuple));
             }
             if misfits.is_full() {
                 break;
@@ -77,7 +84,7 @@ impl Draft {
         if !self.misfits.is_empty() {
             self.misfits.remove(&tuple.key);
         }
-        if fits(self.snapshot.model(), tuple) {
+        if fits(&self.model, tuple) {
             return self.put(change);
         }
         self.put(&Change::Delete(tuple.key.clone()))?;
@@ -93,7 +100,7 @@ impl Draft {
         if let Change::Put(tuple) = change {
             self.note_edge(&tuple.key);
             if let Some(unjudged) = &mut self.unjudged
-                && !self.snapshot.model().constraints.is_empty()
+                && !self.model.constraints.is_empty()
             {
                 unjudged.push(tuple.key.clone());
             }
@@ -102,7 +109,7 @@ impl Draft {
     }
 
     fn note_edge(&mut self, key: &TupleKey) {
-        let model = self.snapshot.model();
+        let model = &self.model;
         let def = model.type_id(key.scope.type_name()).and_then(|id| model.type_def(id));
         let edge = model.name_id(key.role.as_str()).and_then(|relation| def?.edge(relation));
         if edge.is_some_and(|edge| edge.is_parent) {
@@ -111,7 +118,24 @@ impl Draft {
     }
 
     fn put(&mut self, change: &Change) -> Result<(), ProposalError> {
-        self.snapshot.apply(change).map_err(|_| ProposalError::IndexFull)
+        let put = match &mut self.tuples {
+            Tuples::Noted(builder) => builder.apply(change),
+            Tuples::Indexed(snapshot) => snapshot.apply(change),
+        };
+        put.map_err(|NotIndexable| ProposalError::IndexFull)
+    }
+
+    /// The tuples, indexed. Costs what is noted, once.
+    fn indexed(&mut self) -> Result<&Snapshot, ProposalError> {
+        if let Tuples::Noted(builder) = &mut self.tuples {
+            let builder = std::mem::replace(&mut **builder, Builder::new(Arc::clone(&self.model)));
+            let snapshot = builder.build().map_err(|NotIndexable| ProposalError::IndexFull)?;
+            self.tuples = Tuples::Indexed(Box::new(snapshot));
+        }
+        match &self.tuples {
+            Tuples::Indexed(snapshot) => Ok(snapshot),
+            Tuples::Noted(_) => Err(ProposalError::Fault("the tuples were not indexed")),
+        }
     }
 
     /// Whether all that is live fits the model, the rules of the hierarchy and the constraints too. Looks
@@ -119,12 +143,12 @@ impl Draft {
     /// since, and no rule for a state is broken by that.
     ///
     /// # Errors
-    /// `Misfits`, `Hierarchy`.
+    /// `Misfits`, `Hierarchy`, `IndexFull`.
     pub(super) fn check(&mut self, now: Time) -> Result<(), ProposalError> {
         self.check_admitted(now)?;
-        check_parents(&self.snapshot, &self.unchecked, now)
+        let unchecked = std::mem::take(&mut self.unchecked);
+        check_parents(self.indexed()?, &unchecked, now)
             .map_err(|(_, error)| ProposalError::Hierarchy(error))?;
-        self.unchecked.clear();
         self.check_constraints(now)?;
         self.unjudged = Some(Vec::new());
         Ok(())
@@ -132,12 +156,13 @@ impl Draft {
 
     /// Whether the live tuples keep the constraints together. A constraint that keeps the last holder of
     /// a role is about changes, and broken by no state.
-    fn check_constraints(&self, now: Time) -> Result<(), ProposalError> {
-        let Self { snapshot, unjudged, .. } = self;
+    fn check_constraints(&mut self, now: Time) -> Result<(), ProposalError> {
         let is_of_state = |rule: &ConstraintRule| !matches!(rule, ConstraintRule::KeepOne { .. });
-        if !snapshot.model().constraints.iter().any(|constraint| is_of_state(&constraint.rule)) {
+        if !self.model.constraints.iter().any(|constraint| is_of_state(&constraint.rule)) {
             return Ok(());
         }
+        let unjudged = self.unjudged.take();
+        let snapshot = self.indexed()?;
         let all = unjudged.is_none().then(|| snapshot.after(Part::All, None));
         let all = all.into_iter().flatten().map(|(_, binding)| binding);
         let some = unjudged.iter().flatten().filter_map(|key| snapshot.get(key));
@@ -163,14 +188,17 @@ impl Draft {
     pub(super) fn check_admitted(&self, now: Time) -> Result<(), ProposalError> {
         let mut misfits = Misfits::default();
         for tuple in self.misfits.values().filter(|tuple| tuple.is_live(now)) {
-            misfits.note(&tuple.key, || reason(self.snapshot.model(), tuple));
+            misfits.note(&tuple.key, || reason(&self.model, tuple));
         }
         misfits.refusal()
     }
 
     /// The tuples. To be called after a check.
-    pub(super) fn into_snapshot(self) -> Snapshot {
-        self.snapshot
+    ///
+    /// # Errors
+    /// `IndexFull`.
+    pub(super) fn into_snapshot(mut self) -> Result<Snapshot, ProposalError> {
+        self.indexed().cloned()
     }
 }
 

@@ -162,7 +162,7 @@ fn objects_by_type(worlds: &Worlds) -> BTreeMap<String, Vec<Arc<str>>> {
         let model = snapshot.model();
         for id in (0u16..).map(TypeId).take(model.types.len()) {
             let of = objects.entry(model.type_name(id).to_owned()).or_default();
-            of.extend(snapshot.objects_of(id).map(|(_, text)| Arc::clone(text)));
+            of.extend(snapshot.objects_of(id).map(|(_, text)| Arc::from(text)));
         }
     }
     objects.into_iter().map(|(of, texts)| (of, texts.into_iter().collect())).collect()
@@ -308,7 +308,7 @@ impl Place<'_> {
         let Some(scope) = view.object(&self.scope) else { return false };
         let place = (self.permission, scope);
         let Gathered { everyone, found } = gather(&view, &self.held.plan, place, wanted, now);
-        names.extend(found.into_iter().filter_map(|id| view.text_of(id)).map(Arc::clone));
+        names.extend(found.into_iter().filter_map(|id| view.text_of(id)).map(Arc::from));
         everyone
     }
 

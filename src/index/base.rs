@@ -1,0 +1,306 @@
+//! The frozen bulk of a snapshot: packed rows, sorted, by scope and by subject, and the names. Never
+//! changed once it is made. Knows nothing of what was written since.
+//!
+//! Invariant *both ways*: every row of a scope stands in the row of its subject, or among the others if
+//! that is no plain object, and nothing else does. Rows are in the order of [`ByScope`], entries and
+//! others in that of [`BySubject`], each identity once.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::binding::{Details, SubjectKey};
+use super::names::{Names, ObjectId};
+use super::part::{ByScope, BySubject};
+use super::rows::{Carried, Entry, Extras, FIRST_SET_PACKED, NO_EXTRA, Other, Packed, Row};
+use crate::model::form::NameId;
+
+/// The tuples of some revision.
+#[derive(Debug, Default)]
+pub(super) struct Base {
+    names: Names,
+    /// Of each object, where its rows start, and where the last ones end.
+    scope_starts: Vec<u32>,
+    rows: Vec<Row>,
+    /// The same of its entries.
+    subject_starts: Vec<u32>,
+    entries: Vec<Entry>,
+    others: Vec<Other>,
+    extras: Extras,
+}
+
+/// The index does not reach further: four billion tuples, or two billion names.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// The rows or entries of an object.
+fn range_of(starts: &[u32], object: ObjectId) -> Option<(usize, usize)> {
+    let at = object.0 as usize;
+    Some((*starts.get(at)? as usize, *starts.get(at.checked_add(1)?)? as usize))
+}
+
+impl Base {
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How many tuples there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn compare(&self, row: &Row, key: &ByScope) -> Ordering {
+        let subject = || row.subject.cmp(&Packed::of(key.subject));
+        let source = || self.extras.source(row.extra).cmp(&key.source);
+        row.role.cmp(&key.role).then_with(subject).then_with(source)
+    }
+
+    /// The place of the first row that does not stand before this key.
+    fn place(&self, key: &ByScope) -> usize {
+        let Some((start, end)) = range_of(&self.scope_starts, key.scope) else {
+            return self.rows.len();
+        };
+        let rows = self.rows.get(start..end).unwrap_or_default();
+        start + rows.partition_point(|row| self.compare(row, key).is_lt())
+    }
+
+    /// What the tuple with this identity carries; `None`: there is none.
+    pub(super) fn get(&self, key: &ByScope) -> Option<Option<&Arc<Details>>> {
+        let (_, end) = range_of(&self.scope_starts, key.scope)?;
+        let at = self.place(key);
+        let row = self.rows.get(at).filter(|_| at < end)?;
+        self.compare(row, key).is_eq().then(|| self.extras.carried(row.extra))
+    }
+
+    /// The tuples from one key on up to another.
+    pub(super) fn by_scope(&self, low: &ByScope, high: &ByScope) -> ScopeRows<'_> {
+        let at = self.place(low);
+        let end = range_of(&self.scope_starts, low.scope).map_or(0, |(_, end)| end);
+        ScopeRows { base: self, at, scope: low.scope, end, high: *high }
+    }
+
+    /// How many subject sets are bound here in this role.
+    pub(super) fn sets_bound(&self, scope: ObjectId, role: NameId) -> usize {
+        let Some((start, end)) = range_of(&self.scope_starts, scope) else { return 0 };
+        let rows = self.rows.get(start..end).unwrap_or_default();
+        let before = |row: &Row| (row.role, row.subject) < (role, FIRST_SET_PACKED);
+        let rows = rows.get(rows.partition_point(before)..).unwrap_or_default();
+        match rows.first() {
+            Some(first) if first.role == role => rows.partition_point(|row| row.role == role),
+            _ => 0,
+        }
+    }
+
+    /// The tuples from one key on up to another; either both of one subject, or none of a plain object.
+    pub(super) fn by_subject(&self, low: &BySubject, high: &BySubject) -> SubjectRows<'_> {
+        let of_entry = |entry: &Entry, key: &BySubject| {
+            let source = || self.extras.source(entry.extra).cmp(&key.source);
+            (entry.role, entry.scope).cmp(&(key.role, key.scope)).then_with(source)
+        };
+        if let SubjectKey::Object(object) = low.subject {
+            let range = range_of(&self.subject_starts, object);
+            let entries = range.and_then(|(start, end)| self.entries.get(start..end));
+            let entries = entries.unwrap_or_default();
+            let from = entries.partition_point(|entry| of_entry(entry, low).is_lt());
+            let entries = entries.get(from..).unwrap_or_default();
+            let to = entries.partition_point(|entry| of_entry(entry, high).is_le());
+            let entries = entries.get(..to).unwrap_or_default().iter();
+            return SubjectRows { base: self, object, entries, others: [].iter() };
+        }
+        let of_other = |other: &Other, key: &BySubject| {
+            let subject = other.subject.cmp(&Packed::of(key.subject));
+            subject.then_with(|| of_entry(&other.entry, key))
+        };
+        let from = self.others.partition_point(|other| of_other(other, low).is_lt());
+        let others = self.others.get(from..).unwrap_or_default();
+        let to = others.partition_point(|other| of_other(other, high).is_le());
+        let others = others.get(..to).unwrap_or_default().iter();
+        SubjectRows { base: self, object: ObjectId(0), entries: [].iter(), others }
+    }
+}
+
+/// Rows one after the other, of one scope or of many.
+#[derive(Debug)]
+pub(super) struct ScopeRows<'a> {
+    base: &'a Base,
+    at: usize,
+    scope: ObjectId,
+    /// Where the rows of the scope end.
+    end: usize,
+    high: ByScope,
+}
+
+impl ScopeRows<'_> {
+    /// Goes to the scope that the next row is of. Scopes without rows are many, and mostly neighbours:
+    /// looked for in steps that double.
+    fn next_scope(&mut self) {
+        let starts = &self.base.scope_starts;
+        let mut from = self.scope.0 as usize + 1;
+        let mut step = 1;
+        // The start after a scope is where its rows end.
+        let is_before = |start: &u32| *start as usize <= self.at;
+        while starts.get(from + step).is_some_and(is_before) {
+            from += step;
+            step *= 2;
+        }
+        let within = starts.get(from + 1..(from + step).min(starts.len())).unwrap_or_default();
+        let scope = from + within.partition_point(is_before);
+        self.scope = ObjectId(u32::try_from(scope).unwrap_or(u32::MAX));
+        self.end = range_of(starts, self.scope).map_or(0, |(_, end)| end);
+    }
+}
+
+impl<'a> Iterator for ScopeRows<'a> {
+    type Item = (ByScope, Option<&'a Arc<Details>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            if self.scope >= self.high.scope || self.at >= self.base.rows.len() {
+                return None;
+            }
+            self.next_scope();
+        }
+        let row = self.base.rows.get(self.at)?;
+        let Self { base, scope, high, .. } = self;
+        let is_within = match (*scope).cmp(&high.scope) {
+            Ordering::Less => true,
+            Ordering::Equal => base.compare(row, high).is_le(),
+            Ordering::Greater => false,
+        };
+        if !is_within {
+            return None;
+        }
+        self.at += 1;
+        let Row { subject, role, extra } = *row;
+        let source = base.extras.source(extra);
+        let key = ByScope { scope: *scope, role, subject: subject.subject(), source };
+        Some((key, base.extras.carried(extra)))
+    }
+}
+
+/// Tuples in the order of subjects.
+#[derive(Debug)]
+pub(super) struct SubjectRows<'a> {
+    base: &'a Base,
+    /// The subject of the entries.
+    object: ObjectId,
+    entries: std::slice::Iter<'a, Entry>,
+    others: std::slice::Iter<'a, Other>,
+}
+
+impl<'a> Iterator for SubjectRows<'a> {
+    type Item = (BySubject, Option<&'a Arc<Details>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (subject, entry) = match self.entries.next() {
+            Some(entry) => (SubjectKey::Object(self.object), *entry),
+            None => self.others.next().map(|other| (other.subject.subject(), other.entry))?,
+        };
+        let Entry { role, scope, extra } = entry;
+        let source = self.base.extras.source(extra);
+        Some((BySubject { subject, role, scope, source }, self.base.extras.carried(extra)))
+    }
+}
+
+/// A base on its way: takes the tuples in the order of scopes.
+#[derive(Debug, Default)]
+pub(super) struct Making(Base);
+
+impl Making {
+    /// With room for so many.
+    pub(super) fn with_capacity(tuples: usize) -> Self {
+        Self(Base { rows: Vec::with_capacity(tuples), ..Base::default() })
+    }
+
+    /// Adds a tuple; all before it stand before it in order too.
+    pub(super) fn push(&mut self, key: &ByScope, carried: Carried) -> Result<(), Full> {
+        let Self(base) = self;
+        base.start_scopes(key.scope.0 as usize)?;
+        let extra = base.extras.add(key.source, carried).ok_or(Full)?;
+        base.rows.push(Row { subject: Packed::of(key.subject), role: key.role, extra });
+        Ok(())
+    }
+
+    /// The base, once all are there. Every object of theirs is among the names.
+    pub(super) fn finish(mut self, mut names: Names) -> Result<Base, Full> {
+        let count = names.count();
+        self.0.start_scopes(count as usize)?;
+        names.shrink();
+        self.0.names = names;
+        self.0.rows.shrink_to_fit();
+        self.0.extras.shrink();
+        self.0.scope_starts.shrink_to_fit();
+        self.0.note_subjects();
+        Ok(self.0)
+    }
+}
+
+impl Base {
+    /// The rows that follow are of this scope or of a later one.
+    fn start_scopes(&mut self, scope: usize) -> Result<(), Full> {
+        let start = u32::try_from(self.rows.len()).map_err(|_| Full)?;
+        if self.scope_starts.len() <= scope {
+            self.scope_starts.resize(scope + 1, start);
+        }
+        Ok(())
+    }
+
+    /// Each row with its scope.
+    fn scoped_rows(&self) -> impl Iterator<Item = (ObjectId, &Row)> {
+        let ranges = self.scope_starts.windows(2);
+        (0..).map(ObjectId).zip(ranges).flat_map(|(scope, range)| {
+            let rows = match range {
+                [start, end] => self.rows.get(*start as usize..*end as usize),
+                _ => None,
+            };
+            rows.unwrap_or_default().iter().map(move |row| (scope, row))
+        })
+    }
+
+    /// Makes the entries and the others from the rows: counted, dealt out, sorted within each subject.
+    fn note_subjects(&mut self) {
+        let mut starts = vec![0_u32; self.scope_starts.len()];
+        let mut others = Vec::new();
+        for (scope, row) in self.scoped_rows() {
+            let Row { subject, role, extra } = *row;
+            match subject.subject() {
+                SubjectKey::Object(object) => {
+                    if let Some(count) = starts.get_mut(object.0 as usize) {
+                        *count += 1;
+                    }
+                }
+                _ => others.push(Other { subject, entry: Entry { role, scope, extra } }),
+            }
+        }
+        let mut total = 0;
+        for start in &mut starts {
+            total += std::mem::replace(start, total);
+        }
+        let none = Entry { role: NameId(0), scope: ObjectId(0), extra: NO_EXTRA };
+        let mut entries = vec![none; total as usize];
+        for (scope, row) in self.scoped_rows() {
+            if let SubjectKey::Object(object) = row.subject.subject()
+                && let Some(next) = starts.get_mut(object.0 as usize)
+                && let Some(entry) = entries.get_mut(*next as usize)
+            {
+                *entry = Entry { role: row.role, scope, extra: row.extra };
+                *next += 1;
+            }
+        }
+        // Each start has moved to where the next one was.
+        starts.rotate_right(1);
+        if let Some(first) = starts.first_mut() {
+            *first = 0;
+        }
+        for range in starts.windows(2) {
+            if let [start, end] = range
+                && let Some(entries) = entries.get_mut(*start as usize..*end as usize)
+            {
+                // Stable: the sources of one scope and role are in order already.
+                entries.sort_by_key(|entry| (entry.role, entry.scope));
+            }
+        }
+        others.sort_by_key(|other| (other.subject, other.entry.role, other.entry.scope));
+        others.shrink_to_fit();
+        (self.subject_starts, self.entries, self.others) = (starts, entries, others);
+    }
+}

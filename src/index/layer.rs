@@ -1,0 +1,163 @@
+//! What was written since a base was made: puts and deletions by identity, both ways, and the names that
+//! came with them. Persistent, so that a clone costs nothing. Knows not what lies beneath it.
+//!
+//! Invariant *touched*: a scope or subject that some change of the layer names is among the touched; so
+//! of all others the layer need not be asked.
+
+use imbl::shared_ptr::DefaultSharedPtr;
+use imbl::{GenericHashMap, GenericHashSet, OrdMap};
+use rustc_hash::FxBuildHasher;
+
+use super::binding::SubjectKey;
+use super::names::{NewNames, ObjectId};
+use super::part::{ByScope, BySubject, by_subject};
+use super::rows::Carried;
+use crate::model::form::{NameId, TypeId};
+
+/// What the newest layer that names a tuple says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Held {
+    /// It is there, with what it carries.
+    Put(Carried),
+    /// It is not, though one beneath is.
+    Deleted,
+}
+
+type Touched<T> = GenericHashSet<T, FxBuildHasher, DefaultSharedPtr>;
+type Counts = GenericHashMap<(ObjectId, NameId), i64, FxBuildHasher, DefaultSharedPtr>;
+
+/// Changes on top of what lies beneath.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) names: NewNames,
+    by_scope: OrdMap<ByScope, Held>,
+    by_subject: OrdMap<BySubject, Held>,
+    scopes: Touched<ObjectId>,
+    subjects: Touched<Stands>,
+    /// How many more subject sets are bound at a scope in a role than beneath; may be fewer.
+    sets: Counts,
+}
+
+/// Who stands in tuples: an object, plain or by its sets; all of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Stands {
+    Object(ObjectId),
+    All(TypeId),
+}
+
+impl From<SubjectKey> for Stands {
+    fn from(subject: SubjectKey) -> Self {
+        match subject {
+            SubjectKey::Object(object) | SubjectKey::Set(object, _) => Self::Object(object),
+            SubjectKey::All(of) => Self::All(of),
+        }
+    }
+}
+
+impl Layer {
+    /// No changes, on top of so many names.
+    pub(super) fn above(names: u32) -> Self {
+        Self { names: NewNames::above(names), ..Self::default() }
+    }
+
+    /// How many changes and names it holds.
+    pub(super) fn len(&self) -> usize {
+        self.by_scope.len() + self.names.len()
+    }
+
+    pub(super) fn get(&self, key: &ByScope) -> Option<&Held> {
+        if self.by_scope.is_empty() || !self.scopes.contains(&key.scope) {
+            return None;
+        }
+        self.by_scope.get(key)
+    }
+
+    /// The changes from one key on up to another, unless there are none. One range of keys is of one
+    /// scope, or of all.
+    pub(super) fn by_scope(&self, low: &ByScope, high: &ByScope) -> Option<Changes<'_, ByScope>> {
+        let is_touched = low.scope != high.scope || self.scopes.contains(&low.scope);
+        let is_asked = !self.by_scope.is_empty() && is_touched;
+        is_asked.then(|| Changes::new(&self.by_scope, low, *high))
+    }
+
+    /// The same; one range is of one subject, of the sets of one object, or of all sets.
+    pub(super) fn by_subject(
+        &self,
+        low: &BySubject,
+        high: &BySubject,
+    ) -> Option<Changes<'_, BySubject>> {
+        let (from, to) = (Stands::from(low.subject), Stands::from(high.subject));
+        let is_asked = !self.by_subject.is_empty() && (from != to || self.subjects.contains(&from));
+        is_asked.then(|| Changes::new(&self.by_subject, low, *high))
+    }
+
+    pub(super) fn sets_added(&self, scope: ObjectId, role: NameId) -> i64 {
+        if self.sets.is_empty() {
+            return 0;
+        }
+        self.sets.get(&(scope, role)).copied().unwrap_or(0)
+    }
+
+    /// Notes a change. `beneath`: the tuple is there without this layer.
+    pub(super) fn note(&mut self, key: ByScope, held: Held, beneath: bool) {
+        let is_there = |held: Option<&Held>| match held {
+            Some(Held::Put(_)) => true,
+            Some(Held::Deleted) => false,
+            None => beneath,
+        };
+        let before = is_there(self.by_scope.get(&key));
+        let after = is_there(Some(&held));
+        if let SubjectKey::Set(..) = key.subject
+            && before != after
+        {
+            let more = if after { 1 } else { -1 };
+            let count = self.sets.entry((key.scope, key.role)).or_insert(0);
+            *count += more;
+            if *count == 0 {
+                self.sets.remove(&(key.scope, key.role));
+            }
+        }
+        if held == Held::Deleted && !beneath {
+            self.by_scope.remove(&key);
+            self.by_subject.remove(&by_subject(&key));
+            return;
+        }
+        self.scopes.insert(key.scope);
+        self.subjects.insert(key.subject.into());
+        self.by_subject.insert(by_subject(&key), held.clone());
+        self.by_scope.insert(key, held);
+    }
+}
+
+/// The changes of a layer in a range of keys.
+#[derive(Debug)]
+pub(super) struct Changes<'a, K> {
+    rest: imbl::ordmap::RangedIter<'a, K, Held, DefaultSharedPtr>,
+    next: Option<(&'a K, &'a Held)>,
+    high: K,
+}
+
+impl<'a, K: Ord + Copy> Changes<'a, K> {
+    fn new(map: &'a OrdMap<K, Held>, low: &K, high: K) -> Self {
+        // Open above: a range of this map pays for an upper bound with a second descent.
+        let mut changes = Self { rest: map.range::<_, K>(low..), next: None, high };
+        changes.advance();
+        changes
+    }
+
+    fn advance(&mut self) {
+        self.next = self.rest.next().filter(|(key, _)| **key <= self.high);
+    }
+
+    /// The next change's key.
+    pub(super) fn key(&self) -> Option<K> {
+        self.next.map(|(key, _)| *key)
+    }
+
+    /// The next change, if it is of this key; goes on after it then.
+    pub(super) fn take(&mut self, key: &K) -> Option<&'a Held> {
+        let (_, held) = self.next.filter(|(at, _)| *at == key)?;
+        self.advance();
+        Some(held)
+    }
+}

@@ -1,0 +1,220 @@
+//! The names of objects, interned: text to id and back. Ids are dense, never reused and never changed
+//! within a process, and a question's unknown names are never interned.
+//!
+//! [`Names`] are those of a base: texts end to end in pages, which the next base shares, and one table
+//! from a text's hash to its id. [`NewNames`] are those that a layer adds: persistent, so that a clone
+//! costs nothing.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use imbl::{GenericHashMap, GenericVector, shared_ptr::DefaultSharedPtr};
+
+use crate::model::form::TypeId;
+
+/// From here on ids name what one request brought along: contextual tuples' objects from here upwards,
+/// a question's own from the top downwards.
+pub(super) const OVERLAY_IDS: u32 = u32::MAX / 2;
+
+/// So many names stand in one page. A page's texts are far from 4 GiB, as each is bounded.
+const PAGE_NAMES: u32 = 1 << 16;
+
+/// An object of a snapshot. Ids of the upper half of the range name what one request brought along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u32);
+
+/// The names of a base. Hashed with a key of the process: texts come from outside.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    hasher: RandomState,
+    ids: HashTable<u32>,
+    pages: Vec<Arc<Page>>,
+    count: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Page {
+    texts: String,
+    /// Where each text ends.
+    ends: Vec<u32>,
+    types: Vec<TypeId>,
+}
+
+impl Page {
+    fn text(&self, at: usize) -> Option<&str> {
+        let end = *self.ends.get(at)? as usize;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        self.texts.get(start.unwrap_or(0) as usize..end)
+    }
+
+    fn push(&mut self, text: &str, type_id: TypeId) -> Option<()> {
+        let end = u32::try_from(self.texts.len().checked_add(text.len())?).ok()?;
+        self.texts.push_str(text);
+        self.ends.push(end);
+        self.types.push(type_id);
+        Some(())
+    }
+
+    fn shrink(&mut self) {
+        self.texts.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.types.shrink_to_fit();
+    }
+}
+
+/// The page of a name, and its place there.
+fn place(id: u32) -> (usize, usize) {
+    ((id / PAGE_NAMES) as usize, (id % PAGE_NAMES) as usize)
+}
+
+fn text_in(pages: &[Arc<Page>], id: u32) -> Option<&str> {
+    let (page, at) = place(id);
+    pages.get(page)?.text(at)
+}
+
+impl Names {
+    /// How many there are; their ids are the numbers below.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn find(&self, text: &str) -> Option<ObjectId> {
+        let is_it = |id: &u32| text_in(&self.pages, *id) == Some(text);
+        self.ids.find(self.hasher.hash_one(text), is_it).copied().map(ObjectId)
+    }
+
+    pub(super) fn text(&self, id: ObjectId) -> Option<&str> {
+        text_in(&self.pages, id.0)
+    }
+
+    pub(super) fn type_of(&self, id: ObjectId) -> Option<TypeId> {
+        let (page, at) = place(id.0);
+        self.pages.get(page)?.types.get(at).copied()
+    }
+
+    /// The id of this object, a new one if it has none. `None` when two billion are used up.
+    pub(super) fn intern(&mut self, text: &str, type_id: TypeId) -> Option<ObjectId> {
+        let Self { hasher, ids, pages, count } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(id) = ids.find(hash, |id| text_in(pages, *id) == Some(text)) {
+            return Some(ObjectId(*id));
+        }
+        let id = Some(*count).filter(|id| *id < OVERLAY_IDS)?;
+        if id.is_multiple_of(PAGE_NAMES) {
+            if let Some(full) = pages.last_mut() {
+                Arc::make_mut(full).shrink();
+            }
+            pages.push(Arc::default());
+        }
+        // Only the last page is ever added to; where another base shares it, a copy of it.
+        Arc::make_mut(pages.last_mut()?).push(text, type_id)?;
+        *count += 1;
+        ids.insert_unique(hash, id, |id| {
+            text_in(pages, *id).map_or(0, |text| hasher.hash_one(text))
+        });
+        Some(ObjectId(id))
+    }
+
+    /// Gives back what was kept for more names.
+    pub(super) fn shrink(&mut self) {
+        if let Some(last) = self.pages.last_mut().and_then(Arc::get_mut) {
+            last.shrink();
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ObjectId, &str, TypeId)> {
+        (0..self.count).filter_map(|id| {
+            let id = ObjectId(id);
+            Some((id, self.text(id)?, self.type_of(id)?))
+        })
+    }
+}
+
+/// The names that a layer adds to those beneath it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NewNames {
+    /// How many there are beneath: the id of the first of these.
+    first: u32,
+    ids: GenericHashMap<Arc<str>, ObjectId, RandomState, DefaultSharedPtr>,
+    texts: GenericVector<(Arc<str>, TypeId), DefaultSharedPtr>,
+}
+
+impl NewNames {
+    /// None, where so many lie beneath.
+    pub(super) fn above(count: u32) -> Self {
+        Self { first: count, ..Self::default() }
+    }
+
+    /// How many names there are, those beneath too.
+    pub(super) fn end(&self) -> u32 {
+        // No id is given that would pass this.
+        self.first.saturating_add(u32::try_from(self.texts.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(super) fn find(&self, text: &str) -> Option<ObjectId> {
+        if self.texts.is_empty() { None } else { self.ids.get(text).copied() }
+    }
+
+    /// A new id for a name that has none, here or beneath. `None` when two billion are used up.
+    pub(super) fn add(&mut self, text: &Arc<str>, type_id: TypeId) -> Option<ObjectId> {
+        let id = ObjectId(Some(self.end()).filter(|id| *id < OVERLAY_IDS)?);
+        self.ids.insert(Arc::clone(text), id);
+        self.texts.push_back((Arc::clone(text), type_id));
+        Some(id)
+    }
+
+    /// `None`: beneath these or above.
+    pub(super) fn get(&self, id: ObjectId) -> Option<(&str, TypeId)> {
+        let (text, type_id) = self.texts.get(id.0.checked_sub(self.first)? as usize)?;
+        Some((text, *type_id))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ObjectId, &str, TypeId)> {
+        let ids = (self.first..).map(ObjectId);
+        ids.zip(self.texts.iter()).map(|(id, (text, type_id))| (id, &**text, *type_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_ids_over_pages_and_copies() {
+        let text = |id: u32| format!("user:{id}");
+        let mut names = Names::default();
+        let many = PAGE_NAMES + 10;
+        for id in 0..many {
+            assert_eq!(names.intern(&text(id), TypeId(1)), Some(ObjectId(id)));
+        }
+        let before = names.clone();
+        assert_eq!(names.intern("org:acme", TypeId(2)), Some(ObjectId(many)));
+        assert_eq!(names.intern("user:3", TypeId(1)), Some(ObjectId(3)));
+        assert_eq!((before.find("org:acme"), before.count()), (None, many));
+        assert_eq!((before.text(ObjectId(many)), before.type_of(ObjectId(many))), (None, None));
+        assert!(Arc::ptr_eq(&names.pages[0], &before.pages[0]), "a full page is shared");
+        for id in 0..many {
+            assert_eq!(names.find(&text(id)), Some(ObjectId(id)));
+            assert_eq!(names.text(ObjectId(id)), Some(text(id).as_str()));
+        }
+        assert_eq!(names.type_of(ObjectId(many)), Some(TypeId(2)));
+        assert_eq!(names.iter().count() as u32, many + 1);
+    }
+
+    #[test]
+    fn new_names_go_on_where_those_beneath_end() {
+        let mut names = NewNames::above(7);
+        assert_eq!((names.end(), names.find("user:ana")), (7, None));
+        assert_eq!(names.add(&"user:ana".into(), TypeId(1)), Some(ObjectId(7)));
+        assert_eq!((names.end(), names.find("user:ana")), (8, Some(ObjectId(7))));
+        assert_eq!(names.get(ObjectId(7)), Some(("user:ana", TypeId(1))));
+        assert_eq!((names.get(ObjectId(6)), names.get(ObjectId(8))), (None, None));
+        let mut full = NewNames::above(OVERLAY_IDS);
+        assert_eq!(full.add(&"user:ana".into(), TypeId(1)), None);
+    }
+}

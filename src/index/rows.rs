@@ -1,0 +1,151 @@
+//! Tuples packed into rows, as a base holds them: how a subject becomes eight bytes, and what stands in
+//! a row. Knows no order of rows but that of subjects.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::binding::{Details, LOCAL, SubjectKey};
+use super::names::{OVERLAY_IDS, ObjectId};
+use crate::model::form::{NameId, TypeId};
+
+/// What a tuple carries beside its identity, if it carries anything.
+pub(super) type Carried = Option<Arc<Details>>;
+
+/// A subject in eight bytes, ordered as subjects are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Packed(u64);
+
+const ALL: u32 = 1;
+const SET: u32 = 1 << 31;
+
+/// The first that is a set.
+pub(super) const FIRST_SET_PACKED: Packed = Packed(1 << 63);
+
+impl Packed {
+    /// Ids that only a request knows stand in no row, so a set of one of those stands after all sets.
+    pub(super) fn of(subject: SubjectKey) -> Self {
+        let halves = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        Self(match subject {
+            SubjectKey::Object(object) => u64::from(object.0),
+            SubjectKey::All(of) => halves(ALL, u32::from(of.0)),
+            SubjectKey::Set(object, name) if object.0 < OVERLAY_IDS => {
+                halves(SET | object.0, name.0)
+            }
+            SubjectKey::Set(..) => u64::MAX,
+        })
+    }
+
+    pub(super) fn subject(self) -> SubjectKey {
+        let [a, b, c, d, e, f, g, h] = self.0.to_be_bytes();
+        let (high, low) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        match high {
+            0 => SubjectKey::Object(ObjectId(low)),
+            ALL => SubjectKey::All(TypeId(u16::from_be_bytes([g, h]))),
+            _ => SubjectKey::Set(ObjectId(high & !SET), NameId(low)),
+        }
+    }
+}
+
+/// A tuple in the row of its scope.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) subject: Packed,
+    pub(super) role: NameId,
+    pub(super) extra: ExtraId,
+}
+
+/// A tuple in the row of its subject, a plain object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) role: NameId,
+    pub(super) scope: ObjectId,
+    pub(super) extra: ExtraId,
+}
+
+/// A tuple whose subject is no plain object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Other {
+    pub(super) subject: Packed,
+    pub(super) entry: Entry,
+}
+
+/// What a tuple has beside scope, role and subject: the place of its extra, from 1 on; 0: it is granted
+/// here, and carries nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ExtraId(u32);
+
+/// That of a tuple granted here that carries nothing.
+pub(super) const NO_EXTRA: ExtraId = ExtraId(0);
+
+/// The sources and details of the tuples that have any.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    all: Vec<(u32, Carried)>,
+    /// While they are being added: by source, that of its tuples that carry nothing. Whole imports do.
+    plain: FxHashMap<u32, ExtraId>,
+}
+
+impl Extras {
+    /// `None` when four billion are used up.
+    pub(super) fn add(&mut self, source: u32, carried: Carried) -> Option<ExtraId> {
+        if source == LOCAL && carried.is_none() {
+            return Some(NO_EXTRA);
+        }
+        let is_plain = carried.is_none();
+        if is_plain && let Some(id) = self.plain.get(&source) {
+            return Some(*id);
+        }
+        self.all.push((source, carried));
+        let id = u32::try_from(self.all.len()).ok().map(ExtraId)?;
+        if is_plain {
+            self.plain.insert(source, id);
+        }
+        Some(id)
+    }
+
+    fn get(&self, id: ExtraId) -> Option<&(u32, Carried)> {
+        self.all.get(id.0.checked_sub(1)? as usize)
+    }
+
+    pub(super) fn source(&self, id: ExtraId) -> u32 {
+        self.get(id).map_or(LOCAL, |(source, _)| *source)
+    }
+
+    pub(super) fn carried(&self, id: ExtraId) -> Option<&Arc<Details>> {
+        self.get(id)?.1.as_ref()
+    }
+
+    /// Gives back what only adding needs.
+    pub(super) fn shrink(&mut self) {
+        self.all.shrink_to_fit();
+        self.plain = FxHashMap::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_subject_is_read_back_and_keeps_its_order() {
+        let mut all = Vec::new();
+        let objects = [0, 1, 70_000, OVERLAY_IDS - 1].map(ObjectId);
+        all.extend(objects.map(SubjectKey::Object));
+        all.extend([0, 1, u16::MAX].map(TypeId).map(SubjectKey::All));
+        for object in objects {
+            all.extend([0, 5, u32::MAX].map(|name| SubjectKey::Set(object, NameId(name))));
+        }
+        for subject in &all {
+            assert_eq!(Packed::of(*subject).subject(), *subject);
+            for other in &all {
+                let packed = Packed::of(*subject).cmp(&Packed::of(*other));
+                assert_eq!(packed, subject.cmp(other), "{subject:?} {other:?}");
+            }
+        }
+        let strange = Packed::of(SubjectKey::Set(ObjectId(OVERLAY_IDS), NameId(0)));
+        assert!(all.iter().all(|subject| Packed::of(*subject) < strange));
+        assert_eq!(Packed::of(SubjectKey::Set(ObjectId(0), NameId(0))), FIRST_SET_PACKED);
+        assert_eq!((size_of::<Row>(), size_of::<Entry>(), size_of::<Other>()), (16, 12, 24));
+    }
+}
