@@ -5,14 +5,15 @@
 //! of all others the layer need not be asked.
 
 use imbl::shared_ptr::DefaultSharedPtr;
-use imbl::{GenericHashMap, GenericHashSet, OrdMap};
+use imbl::{GenericHashMap, OrdMap};
 use rustc_hash::FxBuildHasher;
 
 use super::binding::SubjectKey;
 use super::names::{NewNames, ObjectId};
 use super::part::{ByScope, BySubject, by_subject};
 use super::rows::Carried;
-use crate::model::form::{NameId, TypeId};
+use super::touched::Touched;
+use crate::model::form::NameId;
 
 /// What the newest layer that names a tuple says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,6 @@ pub(super) enum Held {
     Deleted,
 }
 
-type Touched<T> = GenericHashSet<T, FxBuildHasher, DefaultSharedPtr>;
 type Counts = GenericHashMap<(ObjectId, NameId), i64, FxBuildHasher, DefaultSharedPtr>;
 
 /// Changes on top of what lies beneath.
@@ -32,25 +32,20 @@ pub(super) struct Layer {
     pub(super) names: NewNames,
     by_scope: OrdMap<ByScope, Held>,
     by_subject: OrdMap<BySubject, Held>,
-    scopes: Touched<ObjectId>,
-    subjects: Touched<Stands>,
+    scopes: Touched,
+    /// The objects that stand in its changes, plain or by their sets.
+    subjects: Touched,
+    /// All of some type stand in one.
+    everyone: bool,
     /// How many more subject sets are bound at a scope in a role than beneath; may be fewer.
     sets: Counts,
 }
 
-/// Who stands in tuples: an object, plain or by its sets; all of a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Stands {
-    Object(ObjectId),
-    All(TypeId),
-}
-
-impl From<SubjectKey> for Stands {
-    fn from(subject: SubjectKey) -> Self {
-        match subject {
-            SubjectKey::Object(object) | SubjectKey::Set(object, _) => Self::Object(object),
-            SubjectKey::All(of) => Self::All(of),
-        }
+/// The object that stands in a tuple, plain or by one of its sets; `None`: all of a type.
+fn standing(subject: SubjectKey) -> Option<ObjectId> {
+    match subject {
+        SubjectKey::Object(object) | SubjectKey::Set(object, _) => Some(object),
+        SubjectKey::All(_) => None,
     }
 }
 
@@ -66,7 +61,7 @@ impl Layer {
     }
 
     pub(super) fn get(&self, key: &ByScope) -> Option<&Held> {
-        if self.by_scope.is_empty() || !self.scopes.contains(&key.scope) {
+        if self.by_scope.is_empty() || !self.scopes.contains(key.scope) {
             return None;
         }
         self.by_scope.get(key)
@@ -75,7 +70,7 @@ impl Layer {
     /// The changes from one key on up to another, unless there are none. One range of keys is of one
     /// scope, or of all.
     pub(super) fn by_scope(&self, low: &ByScope, high: &ByScope) -> Option<Changes<'_, ByScope>> {
-        let is_touched = low.scope != high.scope || self.scopes.contains(&low.scope);
+        let is_touched = low.scope != high.scope || self.scopes.contains(low.scope);
         let is_asked = !self.by_scope.is_empty() && is_touched;
         is_asked.then(|| Changes::new(&self.by_scope, low, *high))
     }
@@ -86,13 +81,18 @@ impl Layer {
         low: &BySubject,
         high: &BySubject,
     ) -> Option<Changes<'_, BySubject>> {
-        let (from, to) = (Stands::from(low.subject), Stands::from(high.subject));
-        let is_asked = !self.by_subject.is_empty() && (from != to || self.subjects.contains(&from));
+        let (from, to) = (standing(low.subject), standing(high.subject));
+        let is_touched = from != to
+            || match from {
+                Some(object) => self.subjects.contains(object),
+                None => self.everyone,
+            };
+        let is_asked = !self.by_subject.is_empty() && is_touched;
         is_asked.then(|| Changes::new(&self.by_subject, low, *high))
     }
 
     pub(super) fn sets_added(&self, scope: ObjectId, role: NameId) -> i64 {
-        if self.sets.is_empty() {
+        if self.sets.is_empty() || !self.scopes.contains(scope) {
             return 0;
         }
         self.sets.get(&(scope, role)).copied().unwrap_or(0)
@@ -123,7 +123,10 @@ impl Layer {
             return;
         }
         self.scopes.insert(key.scope);
-        self.subjects.insert(key.subject.into());
+        match standing(key.subject) {
+            Some(object) => self.subjects.insert(object),
+            None => self.everyone = true,
+        }
         self.by_subject.insert(by_subject(&key), held.clone());
         self.by_scope.insert(key, held);
     }

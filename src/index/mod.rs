@@ -22,6 +22,7 @@ mod snapshot;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod translate;
 
 pub use binding::{Binding, Details, SubjectKey};

@@ -11,6 +11,7 @@ mod error;
 mod grantable;
 mod history;
 mod keys;
+mod merger;
 mod pending;
 mod pins;
 mod precondition;
@@ -59,6 +60,7 @@ use checkpoint::{Checkpointer, LogInUse};
 use cursor::SealKey;
 pub use history::Bound;
 use history::History;
+use merger::Merger;
 use pins::Pins;
 use recover::Recovered;
 use request::Job;
@@ -86,10 +88,28 @@ struct Published {
     /// The time of the last commit.
     time: Time,
     /// How many changes this process has committed up to here. What two states do not share grows
-    /// with the difference; a state that shares nothing with the one before counts all its tuples.
+    /// with the difference, but for a base that was replaced between them; a state that shares nothing
+    /// with the one before counts all its tuples.
     changes: u64,
     /// One for all revisions.
     work: Arc<Work>,
+}
+
+impl Published {
+    /// The same state on another snapshot, which holds the same tuples.
+    fn on(&self, snapshot: Snapshot) -> Self {
+        let Self { plan, files, model_since, head, time, changes, work, .. } = self;
+        Self {
+            snapshot,
+            plan: Arc::clone(plan),
+            files: Arc::clone(files),
+            model_since: *model_since,
+            head: *head,
+            time: *time,
+            changes: *changes,
+            work: Arc::clone(work),
+        }
+    }
 }
 
 /// What readers and the writer share.
@@ -256,7 +276,8 @@ impl Pdp {
         });
         let (tasks, waiting) = mpsc::channel(WAITING_COMMITS_MAX);
         let checkpointer = Checkpointer::new(Arc::clone(&store), upkeep, in_use, replayed);
-        let writer = Writer::new(store, Arc::clone(&shared), waiting, keyed, checkpointer);
+        let merger = Merger::new(tasks.downgrade());
+        let writer = Writer::new(store, Arc::clone(&shared), waiting, keyed, checkpointer, merger);
         let thread = std::thread::Builder::new()
             .name("bailiwick-writer".into())
             .spawn(move || writer.run())

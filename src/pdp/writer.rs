@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::activate::{Activation, NextModel};
 use super::checkpoint::Checkpointer;
 use super::keys::KeyedCommits;
+use super::merger::Merger;
 use super::pending::{Judged, Pending, changed_by, refused_by_store};
 use super::proposal::ProposalError;
 use super::request::{Job, Reply};
@@ -25,6 +26,8 @@ pub(super) enum Task {
     Write(Job),
     /// The commit of a model.
     Activate(Box<Activation>),
+    /// Nothing but to look after the index: a base for it has been made.
+    Merged,
 }
 
 /// The writer's thread.
@@ -38,6 +41,7 @@ pub(super) struct Writer {
     /// Durable commits whose requests may be repeated; nobody else looks for them.
     keyed: KeyedCommits,
     checkpointer: Checkpointer,
+    merger: Merger,
 }
 
 /// Why nothing is written any more.
@@ -70,8 +74,9 @@ impl Writer {
         tasks: mpsc::Receiver<Task>,
         keyed: KeyedCommits,
         checkpointer: Checkpointer,
+        merger: Merger,
     ) -> Self {
-        Self { store, shared, tasks, latched: None, keyed, checkpointer }
+        Self { store, shared, tasks, latched: None, keyed, checkpointer, merger }
     }
 
     /// Serves commits until every sender is gone.
@@ -90,6 +95,7 @@ impl Writer {
             if let Some(Task::Activate(activation)) = next {
                 self.activate(*activation);
             }
+            self.keep_compact();
             if self.checkpointer.is_due() && self.latched.is_none() {
                 self.checkpointer.begin(self.shared.published.load_full(), self.keyed.all());
             }
@@ -99,6 +105,15 @@ impl Writer {
             && let Err(error) = self.store.note_time(self.shared.last_now())
         {
             tracing::warn!(%error, "the time is not noted: after a start it may run back");
+        }
+    }
+
+    /// Publishes the newest revision on the next base, if there is one, or with its changes set apart for
+    /// it. Readers see the same tuples before and after.
+    fn keep_compact(&mut self) {
+        let published = self.shared.published.load_full();
+        if let Some(snapshot) = self.merger.step(&published.snapshot) {
+            self.shared.published.store(Arc::new(published.on(snapshot)));
         }
     }
 

@@ -92,6 +92,11 @@ const COVERED: &[(&str, &[&str])] = &[
     ("ASKED_OF_ANOTHER_NESTING", &["linked.rs a_chain_of_links_ends_at_the_bound_with_an_error"]),
     ("WAITING_COMMITS_MAX", &[WRITER]),
     ("GROUP_COMMITS_MAX", &[WRITER]),
+    (
+        "MERGE_CHANGES_MIN",
+        &["src/pdp/merger.rs a_merge_is_due_after_so_many_changes_and_wakes_the_writer"],
+    ),
+    ("MERGE_SHARE", &["src/pdp/merger.rs a_large_base_is_merged_after_more_changes"]),
     ("CHECKPOINT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
     ("LOG_KEPT_COMMITS", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
     (

@@ -35,6 +35,7 @@ mod linked;
 mod list_roles;
 mod matrix_documents;
 mod matrix_import;
+mod merging;
 mod model;
 mod model_diff;
 mod model_in_force;
