@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(names.text(ObjectId(id)), Some(text(id).as_str()));
         }
         assert_eq!(names.type_of(ObjectId(many)), Some(TypeId(2)));
-        assert_eq!(names.iter().count() as u32, many + 1);
+        assert_eq!(names.iter().count(), many as usize + 1);
     }
 
     #[test]

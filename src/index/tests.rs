@@ -330,6 +330,7 @@ impl Upkeep {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the seed of a run that fails")]
 fn a_snapshot_answers_as_a_map_of_its_tuples_does() {
     let model = model();
     let first = fastrand::u64(..u64::MAX / 2);

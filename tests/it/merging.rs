@@ -1,5 +1,6 @@
 //! The index is made compact while writes and reads go on: nothing is lost, nothing comes back, and no
 //! revision of the past changes.
+#![expect(clippy::print_stdout, reason = "a run says its seed")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use bailiwick::model::limits::MERGE_CHANGES_MIN;
 use bailiwick::pdp::{Consistency, Reading, Token, TupleFilter};
 use bailiwick::store::Store;
 use bailiwick::store::memory::MemoryStore;
-
 use tokio::time::Instant;
 
 use crate::support::{World, delete, proposal, touch};
