@@ -12,31 +12,32 @@ use super::binding::{Details, SubjectKey};
 use super::names::{Names, ObjectId};
 use super::part::{ByScope, BySubject};
 use super::rows::{Carried, Entry, Extras, FIRST_SET_PACKED, NO_EXTRA, Other, Packed, Row};
-use crate::model::form::NameId;
+use crate::model::form::{NameId, TypeId};
 
 /// The tuples of some revision.
 #[derive(Debug, Default)]
 pub(super) struct Base {
     names: Names,
-    /// Of each object, where its rows start, and where the last ones end.
-    scope_starts: Vec<u32>,
+    /// Of each object; one more, where the last ones end.
+    places: Vec<Place>,
     rows: Vec<Row>,
-    /// The same of its entries.
-    subject_starts: Vec<u32>,
     entries: Vec<Entry>,
     others: Vec<Other>,
     extras: Extras,
 }
 
+/// Where an object's rows and entries start, and its type: side by side, as whoever asks for one of them
+/// mostly asks for another, and each would be a read from memory.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    rows: u32,
+    entries: u32,
+    type_id: TypeId,
+}
+
 /// The index does not reach further: four billion tuples, or two billion names.
 #[derive(Debug)]
 pub(super) struct Full;
-
-/// The rows or entries of an object.
-fn range_of(starts: &[u32], object: ObjectId) -> Option<(usize, usize)> {
-    let at = object.0 as usize;
-    Some((*starts.get(at)? as usize, *starts.get(at.checked_add(1)?)? as usize))
-}
 
 impl Base {
     pub(super) fn names(&self) -> &Names {
@@ -48,6 +49,27 @@ impl Base {
         self.rows.len()
     }
 
+    /// The type of an object that the base names.
+    #[inline]
+    pub(super) fn type_of(&self, object: ObjectId) -> Option<TypeId> {
+        Some(self.places_of(object)?.0.type_id)
+    }
+
+    /// The places of an object and of the next.
+    #[inline]
+    fn places_of(&self, object: ObjectId) -> Option<(&Place, &Place)> {
+        let at = object.0 as usize;
+        match self.places.get(at..at.checked_add(2)?)? {
+            [place, next] => Some((place, next)),
+            _ => None,
+        }
+    }
+
+    /// Where the rows of a scope start and end.
+    fn rows_of(&self, scope: ObjectId) -> Option<(usize, usize)> {
+        self.places_of(scope).map(|(place, next)| (place.rows as usize, next.rows as usize))
+    }
+
     fn compare(&self, row: &Row, key: &ByScope) -> Ordering {
         let subject = || row.subject.cmp(&Packed::of(key.subject));
         let source = || self.extras.source(row.extra).cmp(&key.source);
@@ -56,7 +78,7 @@ impl Base {
 
     /// The place of the first row that does not stand before this key.
     fn place(&self, key: &ByScope) -> usize {
-        let Some((start, end)) = range_of(&self.scope_starts, key.scope) else {
+        let Some((start, end)) = self.rows_of(key.scope) else {
             return self.rows.len();
         };
         let rows = self.rows.get(start..end).unwrap_or_default();
@@ -65,7 +87,7 @@ impl Base {
 
     /// What the tuple with this identity carries; `None`: there is none.
     pub(super) fn get(&self, key: &ByScope) -> Option<Option<&Arc<Details>>> {
-        let (_, end) = range_of(&self.scope_starts, key.scope)?;
+        let (_, end) = self.rows_of(key.scope)?;
         let at = self.place(key);
         let row = self.rows.get(at).filter(|_| at < end)?;
         self.compare(row, key).is_eq().then(|| self.extras.carried(row.extra))
@@ -74,13 +96,13 @@ impl Base {
     /// The tuples from one key on up to another.
     pub(super) fn by_scope(&self, low: &ByScope, high: &ByScope) -> ScopeRows<'_> {
         let at = self.place(low);
-        let end = range_of(&self.scope_starts, low.scope).map_or(0, |(_, end)| end);
+        let end = self.rows_of(low.scope).map_or(0, |(_, end)| end);
         ScopeRows { base: self, at, scope: low.scope, end, high: *high }
     }
 
     /// How many subject sets are bound here in this role.
     pub(super) fn sets_bound(&self, scope: ObjectId, role: NameId) -> usize {
-        let Some((start, end)) = range_of(&self.scope_starts, scope) else { return 0 };
+        let Some((start, end)) = self.rows_of(scope) else { return 0 };
         let rows = self.rows.get(start..end).unwrap_or_default();
         let before = |row: &Row| (row.role, row.subject) < (role, FIRST_SET_PACKED);
         let rows = rows.get(rows.partition_point(before)..).unwrap_or_default();
@@ -97,8 +119,9 @@ impl Base {
             (entry.role, entry.scope).cmp(&(key.role, key.scope)).then_with(source)
         };
         if let SubjectKey::Object(object) = low.subject {
-            let range = range_of(&self.subject_starts, object);
-            let entries = range.and_then(|(start, end)| self.entries.get(start..end));
+            let entries = self.places_of(object).and_then(|(place, next)| {
+                self.entries.get(place.entries as usize..next.entries as usize)
+            });
             let entries = entries.unwrap_or_default();
             let from = entries.partition_point(|entry| of_entry(entry, low).is_lt());
             let entries = entries.get(from..).unwrap_or_default();
@@ -133,19 +156,19 @@ impl ScopeRows<'_> {
     /// Goes to the scope that the next row is of. Scopes without rows are many, and mostly neighbours:
     /// looked for in steps that double.
     fn next_scope(&mut self) {
-        let starts = &self.base.scope_starts;
+        let places = &self.base.places;
         let mut from = self.scope.0 as usize + 1;
         let mut step = 1;
         // The start after a scope is where its rows end.
-        let is_before = |start: &u32| *start as usize <= self.at;
-        while starts.get(from + step).is_some_and(is_before) {
+        let is_before = |place: &Place| place.rows as usize <= self.at;
+        while places.get(from + step).is_some_and(is_before) {
             from += step;
             step *= 2;
         }
-        let within = starts.get(from + 1..(from + step).min(starts.len())).unwrap_or_default();
+        let within = places.get(from + 1..(from + step).min(places.len())).unwrap_or_default();
         let scope = from + within.partition_point(is_before);
         self.scope = ObjectId(u32::try_from(scope).unwrap_or(u32::MAX));
-        self.end = range_of(starts, self.scope).map_or(0, |(_, end)| end);
+        self.end = self.base.rows_of(self.scope).map_or(0, |(_, end)| end);
     }
 }
 
@@ -203,53 +226,64 @@ impl<'a> Iterator for SubjectRows<'a> {
 
 /// A base on its way: takes the tuples in the order of scopes.
 #[derive(Debug, Default)]
-pub(super) struct Making(Base);
+pub(super) struct Making {
+    base: Base,
+    /// Of each scope so far, where its rows start.
+    starts: Vec<u32>,
+}
 
 impl Making {
     /// With room for so many.
     pub(super) fn with_capacity(tuples: usize) -> Self {
-        Self(Base { rows: Vec::with_capacity(tuples), ..Base::default() })
+        let base = Base { rows: Vec::with_capacity(tuples), ..Base::default() };
+        Self { base, starts: Vec::new() }
     }
 
     /// Adds a tuple; all before it stand before it in order too.
     pub(super) fn push(&mut self, key: &ByScope, carried: Carried) -> Result<(), Full> {
-        let Self(base) = self;
-        base.start_scopes(key.scope.0 as usize)?;
-        let extra = base.extras.add(key.source, carried).ok_or(Full)?;
-        base.rows.push(Row { subject: Packed::of(key.subject), role: key.role, extra });
+        self.start_scopes(key.scope)?;
+        let extra = self.base.extras.add(key.source, carried).ok_or(Full)?;
+        self.base.rows.push(Row { subject: Packed::of(key.subject), role: key.role, extra });
+        Ok(())
+    }
+
+    /// The rows that follow are of this scope or of a later one.
+    fn start_scopes(&mut self, scope: ObjectId) -> Result<(), Full> {
+        let start = u32::try_from(self.base.rows.len()).map_err(|_| Full)?;
+        let scope = scope.0 as usize;
+        if self.starts.len() <= scope {
+            self.starts.resize(scope + 1, start);
+        }
         Ok(())
     }
 
     /// The base, once all are there. Every object of theirs is among the names.
     pub(super) fn finish(mut self, mut names: Names) -> Result<Base, Full> {
-        let count = names.count();
-        self.0.start_scopes(count as usize)?;
+        self.start_scopes(ObjectId(names.count()))?;
         names.shrink();
-        self.0.names = names;
-        self.0.rows.shrink_to_fit();
-        self.0.extras.shrink();
-        self.0.scope_starts.shrink_to_fit();
-        self.0.note_subjects();
-        Ok(self.0)
-    }
-}
-
-impl Base {
-    /// The rows that follow are of this scope or of a later one.
-    fn start_scopes(&mut self, scope: usize) -> Result<(), Full> {
-        let start = u32::try_from(self.rows.len()).map_err(|_| Full)?;
-        if self.scope_starts.len() <= scope {
-            self.scope_starts.resize(scope + 1, start);
-        }
-        Ok(())
+        self.base.rows.shrink_to_fit();
+        self.base.extras.shrink();
+        let entries = self.note_subjects();
+        let Self { mut base, starts } = self;
+        // The last place is nobody's: it has no type.
+        let types = names.iter().map(|(_, _, type_id)| type_id).chain([TypeId(0)]);
+        let starts = starts.into_iter().zip(entries);
+        base.places = Vec::with_capacity(names.count() as usize + 1);
+        base.places.extend(starts.zip(types).map(|((rows, entries), type_id)| Place {
+            rows,
+            entries,
+            type_id,
+        }));
+        base.names = names;
+        Ok(base)
     }
 
     /// Each row with its scope.
     fn scoped_rows(&self) -> impl Iterator<Item = (ObjectId, &Row)> {
-        let ranges = self.scope_starts.windows(2);
+        let ranges = self.starts.windows(2);
         (0..).map(ObjectId).zip(ranges).flat_map(|(scope, range)| {
             let rows = match range {
-                [start, end] => self.rows.get(*start as usize..*end as usize),
+                [start, end] => self.base.rows.get(*start as usize..*end as usize),
                 _ => None,
             };
             rows.unwrap_or_default().iter().map(move |row| (scope, row))
@@ -257,8 +291,9 @@ impl Base {
     }
 
     /// Makes the entries and the others from the rows: counted, dealt out, sorted within each subject.
-    fn note_subjects(&mut self) {
-        let mut starts = vec![0_u32; self.scope_starts.len()];
+    /// Where each object's entries start.
+    fn note_subjects(&mut self) -> Vec<u32> {
+        let mut starts = vec![0_u32; self.starts.len()];
         let mut others = Vec::new();
         for (scope, row) in self.scoped_rows() {
             let Row { subject, role, extra } = *row;
@@ -301,6 +336,7 @@ impl Base {
         }
         others.sort_by_key(|other| (other.subject, other.entry.role, other.entry.scope));
         others.shrink_to_fit();
-        (self.subject_starts, self.entries, self.others) = (starts, entries, others);
+        (self.base.entries, self.base.others) = (entries, others);
+        starts
     }
 }

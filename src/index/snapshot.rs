@@ -97,7 +97,7 @@ impl Snapshot {
     #[must_use]
     pub fn type_of(&self, id: ObjectId) -> Option<TypeId> {
         let above = || self.object_above_base(id).map(|(_, type_id)| type_id);
-        self.base.names().type_of(id).or_else(above)
+        self.base.type_of(id).or_else(above)
     }
 
     /// An object's text, `type:id`.

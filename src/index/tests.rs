@@ -27,7 +27,7 @@ roles:
 permissions: { see: { at: [org], is: viewer } }
 ";
 
-const SEEDS: u64 = 16;
+const SEEDS: u64 = 10;
 const STEPS: usize = 100;
 
 /// The tuples of a snapshot, and all that it may name.
