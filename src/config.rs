@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE, GREETING_SECONDS,
-    IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE, KEEPALIVE_ANSWER_SECONDS,
-    KEEPALIVE_SECONDS, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, REQUEST_SECONDS_SETTABLE,
-    STALL_SECONDS_SETTABLE, STREAM_STALL_SECONDS, STREAMS_MAX, STREAMS_PER_CONNECTION_MAX,
-    UNREAD_SECONDS,
+    BODY_SECONDS, CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE,
+    GREETING_SECONDS, IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE,
+    KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
+    REQUEST_SECONDS_SETTABLE, STALL_SECONDS_SETTABLE, STREAM_STALL_SECONDS, STREAMS_MAX,
+    STREAMS_PER_CONNECTION_MAX, UNREAD_SECONDS,
 };
 
 /// How long the service waits for its callers. A caller that keeps it waiting longer loses its place,
@@ -20,6 +20,8 @@ pub struct Patience {
     pub request: Duration,
     /// Until the answer to any request begins, whatever deadline it brings.
     pub request_max: Duration,
+    /// Until a request's message has arrived.
+    pub body: Duration,
     /// While a list is not read, its buffer full.
     pub stream_stall: Duration,
     /// While a part of an answer is not read; then its connection is closed, after twice as long at
@@ -40,6 +42,7 @@ impl Default for Patience {
         Self {
             request: Duration::from_secs(REQUEST_SECONDS_DEFAULT),
             request_max: Duration::from_secs(REQUEST_SECONDS_MAX),
+            body: Duration::from_secs(BODY_SECONDS),
             stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
             unread: Duration::from_secs(UNREAD_SECONDS),
             greeting: Duration::from_secs(GREETING_SECONDS),

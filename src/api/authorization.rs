@@ -78,6 +78,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
         let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let lease = listing.cursors.lease();
         let open = move || subjects(listing, request, context);
         let finish = move |count| {
             use pb::list_subjects_response::Part;
@@ -85,7 +86,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
             pb::ListSubjectsResponse { part: Some(part) }
         };
         let deadline = extensions.get::<Deadline>().copied();
-        let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
+        let stream = produce(&self.shared, deadline, lease, open, |item| Ok(item?), finish);
         Ok(Response::new(stream.await?))
     }
 
@@ -102,6 +103,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
         let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let lease = listing.cursors.lease();
         let open = move || roles(listing, request, context);
         let finish = move |count| {
             use pb::list_roles_response::Part;
@@ -109,7 +111,7 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
             pb::ListRolesResponse { part: Some(part) }
         };
         let deadline = extensions.get::<Deadline>().copied();
-        let stream = produce(&self.shared, deadline, open, |item| Ok(item?), finish);
+        let stream = produce(&self.shared, deadline, lease, open, |item| Ok(item?), finish);
         Ok(Response::new(stream.await?))
     }
 }
@@ -326,13 +328,19 @@ fn subjects(
         Some(Place::Subject(name)) => list.go_on_after(&name),
         Some(Place::Tuple(_) | Place::Role { .. }) => return Err(CursorError::OtherRequest.into()),
     }
-    let mut listed = move |subject: String| {
-        use pb::list_subjects_response::Part;
-        let cursor = cursors.after_subject(&subject);
-        let part = Part::Subject(pb::ListedSubject { subject, cursor });
-        pb::ListSubjectsResponse { part: Some(part) }
-    };
-    Ok(list.map(move |item| Ok(item?.map(&mut listed))))
+    Ok(std::iter::from_fn(move || {
+        let Some(item) = list.next() else {
+            cursors.complete();
+            return None;
+        };
+        let mut listed = |subject: String| {
+            use pb::list_subjects_response::Part;
+            let cursor = cursors.after_subject(&subject);
+            let part = Part::Subject(pb::ListedSubject { subject, cursor });
+            pb::ListSubjectsResponse { part: Some(part) }
+        };
+        Some(item.map(|subject| subject.map(&mut listed)))
+    }))
 }
 
 /// The list from where it begins, each entry with the cursor that stands after it.
@@ -354,13 +362,19 @@ fn roles(
         Some(Place::Role { scope, role }) => list.go_on_after(&scope, &role),
         Some(Place::Tuple(_) | Place::Subject(_)) => return Err(CursorError::OtherRequest.into()),
     }
-    let mut listed = move |BoundRole { scope, role }: BoundRole| {
-        use pb::list_roles_response::Part;
-        let cursor = cursors.after_role(&scope, &role);
-        let part = Part::Role(pb::ListedRole { scope: scope.to_string(), role, cursor });
-        pb::ListRolesResponse { part: Some(part) }
-    };
-    Ok(list.map(move |item| Ok(item?.map(&mut listed))))
+    Ok(std::iter::from_fn(move || {
+        let Some(item) = list.next() else {
+            cursors.complete();
+            return None;
+        };
+        let mut listed = |BoundRole { scope, role }: BoundRole| {
+            use pb::list_roles_response::Part;
+            let cursor = cursors.after_role(&scope, &role);
+            let part = Part::Role(pb::ListedRole { scope: scope.to_string(), role, cursor });
+            pb::ListRolesResponse { part: Some(part) }
+        };
+        Some(item.map(|role| role.map(&mut listed)))
+    }))
 }
 
 /// The reading with the tuples that a list's request brings along; on a thread that may take its time.

@@ -19,7 +19,7 @@ mod tuples;
 use std::sync::{Arc, OnceLock};
 
 pub(crate) use guard::GuardLayer;
-pub use guard::Unread;
+pub use guard::{Budget, PerConnection, Unread};
 use prost::Message as _;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -28,7 +28,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use self::status::{ApiError, Refusal};
 pub use crate::config::Patience;
 use crate::config::Settings;
-use crate::model::limits::{DEAR_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use crate::model::limits::{DEAR_REQUESTS_MAX, REQUEST_BYTES_MAX, SIDE_REQUEST_BYTES_MAX};
 use crate::pdp::Pdp;
 use crate::telemetry::figures::Requests;
 
@@ -174,8 +174,10 @@ pub fn routes(
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(ModelServiceServer::new(adapter).max_decoding_message_size(REQUEST_BYTES_MAX))
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(health.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
+        .add_service(
+            reflection().build_v1alpha()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX),
+        );
     Ok(routes.routes().prepare())
 }

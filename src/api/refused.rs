@@ -137,12 +137,15 @@ impl From<ReadError> for ApiError {
 impl From<CursorError> for ApiError {
     fn from(error: CursorError) -> Self {
         let message = error.to_string();
-        let about = |refusal| Self::new(refusal, message).with("field", &"cursor");
+        let about = |refusal| Self::new(refusal, message.clone()).with("field", &"cursor");
         match error {
             CursorError::Invalid { .. } => about(Refusal::InvalidCursor),
             CursorError::OtherRequest => about(Refusal::CursorOfOtherRequest),
             CursorError::Expired { revision } => {
                 about(Refusal::CursorExpired).with("revision", &revision)
+            }
+            CursorError::Overtaken { revision } => {
+                Self::new(Refusal::ListOvertaken, message).with("revision", &revision)
             }
         }
     }

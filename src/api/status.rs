@@ -101,6 +101,8 @@ refusals! {
     CursorOfOtherRequest = InvalidArgument "CURSOR_OF_OTHER_REQUEST",
     /// The revision that the cursor's list stands on is no longer kept.
     CursorExpired = OutOfRange "CURSOR_EXPIRED",
+    /// Too many changes have come since the revision that a list stood on, while it was read.
+    ListOvertaken = Aborted "LIST_OVERTAKEN",
     /// The parents of a scope would lead back to it.
     HierarchyCycle = FailedPrecondition "HIERARCHY_CYCLE",
     /// The chain of parents would be longer than the limit.
@@ -155,9 +157,10 @@ refusals! {
     RequestTooLarge = ResourceExhausted "REQUEST_TOO_LARGE",
     /// One question takes more evaluation steps than the limit.
     StepsExceeded = ResourceExhausted "STEPS_EXCEEDED",
-    /// Too many requests, streams or commits are under way; nothing was done.
+    /// Too many requests, streams or commits are under way, or too many bytes of requests; nothing was done.
     Overloaded = ResourceExhausted "OVERLOADED",
-    /// The caller's deadline passed, or the service's own, or the answer was not read.
+    /// The caller's deadline passed, or the service's own, or the request did not arrive or the answer was
+    /// not read in time.
     DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
     /// The service is still reading its store.
     NotReady = Unavailable "NOT_READY",

@@ -16,15 +16,18 @@ use super::Shared;
 use super::guard::{Deadline, deadline_exceeded};
 use super::status::{ApiError, Refusal};
 use crate::model::limits::STREAM_BUFFER_ENTRIES;
+use crate::pdp::Lease;
 
 /// A stream of responses.
 pub(super) type Responses<T> = ReceiverStream<Result<T, Status>>;
 
 /// Opens a list on a thread of its own and sends its entries, then what `finish` makes of their
-/// number. Between any two candidates it stops if the deadline has passed or the caller is gone. An error before the first entry is the call's, a later one ends the stream.
+/// number. Between any two candidates it stops if the deadline has passed, the caller is gone, or the
+/// list's lease is over. An error before the first entry is the call's, a later one ends the stream.
 pub(super) async fn produce<T, I, E>(
     shared: &Shared,
     deadline: Option<Deadline>,
+    lease: Arc<Lease>,
     open: impl FnOnce() -> Result<I, ApiError> + Send + 'static,
     entry: impl Fn(E) -> Result<Option<T>, ApiError> + Send + 'static,
     finish: impl FnOnce(u64) -> T + Send + 'static,
@@ -46,6 +49,7 @@ where
     let last = kept.map_err(|error| ApiError::internal(&error))?;
     let pace = Pace {
         deadline,
+        lease,
         stall: shared.settings.patience().stream_stall,
         runtime: Handle::current(),
     };
@@ -86,8 +90,8 @@ fn send_all<T, E>(
 ) -> Option<Result<T, ApiError>> {
     let mut count = 0_u64;
     for item in list {
-        if pace.is_late() {
-            return Some(Err(deadline_exceeded()));
+        if let Err(error) = pace.check() {
+            return Some(Err(error));
         }
         let sent = match entry(item) {
             Ok(Some(response)) => pace.send(sender, response),
@@ -108,6 +112,7 @@ fn send_all<T, E>(
 /// How long a producer goes on.
 struct Pace {
     deadline: Option<Deadline>,
+    lease: Arc<Lease>,
     stall: Duration,
     runtime: Handle,
 }
@@ -122,6 +127,10 @@ impl Pace {
         self.deadline.is_some_and(|Deadline(end)| Instant::now() >= end)
     }
 
+    fn check(&self) -> Result<(), ApiError> {
+        if self.is_late() { Err(deadline_exceeded()) } else { Ok(self.lease.check()?) }
+    }
+
     /// Sends an entry; waits for a slow reader, but not for ever: it holds a thread and a place.
     fn send<T>(&self, sender: &mpsc::Sender<Result<T, Status>>, response: T) -> Result<(), Unsent> {
         let response = match sender.try_send(Ok(response)) {
@@ -131,11 +140,16 @@ impl Pace {
         };
         let stalled = Instant::now() + self.stall;
         let end = self.deadline.map_or(stalled, |Deadline(end)| end.min(stalled));
-        let sending = async { timeout_at(end, sender.send(response)).await };
+        let sending = async {
+            tokio::select! {
+                () = self.lease.over() => None,
+                sent = timeout_at(end, sender.send(response)) => sent.ok(),
+            }
+        };
         match self.runtime.block_on(sending) {
-            Ok(sent) => sent.map_err(|_| Unsent::CallerGone),
-            Err(_) if self.is_late() => Err(Unsent::Late(deadline_exceeded())),
-            Err(_) => {
+            Some(sent) => sent.map_err(|_| Unsent::CallerGone),
+            None => {
+                self.check().map_err(Unsent::Late)?;
                 let what = format!("nothing of the list was read for {:?}", self.stall);
                 Err(Unsent::Late(ApiError::new(Refusal::DeadlineExceeded, what)))
             }
@@ -157,8 +171,12 @@ mod tests {
         deadline: Option<Deadline>,
     ) -> Option<Result<u64, ApiError>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let pace =
-            Pace { deadline, stall: Duration::from_secs(1), runtime: runtime.handle().clone() };
+        let pace = Pace {
+            deadline,
+            lease: Arc::default(),
+            stall: Duration::from_secs(1),
+            runtime: runtime.handle().clone(),
+        };
         send_all(sender, &pace, fruitless(), |()| Ok(None), |count| count)
     }
 

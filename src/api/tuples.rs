@@ -69,10 +69,11 @@ impl pb::tuple_service_server::TupleService for Adapter {
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
         let listing = self.shared.list_at(fresh, &cursor, fingerprint).await?;
         let (before, token) = (listing.cursors.count(), listing.reading.token().clone());
+        let lease = listing.cursors.lease();
         let open = move || tuples(listing, &filter);
         let finish = move |count| complete(before + count, &token);
         let deadline = extensions.get::<Deadline>().copied();
-        let stream = produce(&self.shared, deadline, open, Ok, finish);
+        let stream = produce(&self.shared, deadline, lease, open, Ok, finish);
         Ok(Response::new(stream.await?))
     }
 }
@@ -92,7 +93,10 @@ fn tuples(
         }
     }
     Ok(std::iter::from_fn(move || {
-        let item = list.next()?;
+        let Some(item) = list.next() else {
+            cursors.complete();
+            return None;
+        };
         let found = item.zip(list.position());
         Some(found.map(|(tuple, at)| listed(&tuple, cursors.after_tuple(at))))
     }))

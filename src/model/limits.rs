@@ -33,6 +33,18 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 pub const MODEL_COMMIT_BYTES_MAX: usize = 16 << 20;
 /// Largest request message, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of request messages under way at once in one process. A message that is read takes about
+/// as much again.
+pub const BODIES_BYTES_MAX: usize = 64 << 20;
+/// Most bytes of request messages under way at once on one connection.
+pub const CONNECTION_BODIES_BYTES_MAX: usize = 16 << 20;
+/// Up to this size a request message does not count among those, in bytes: what others hold never keeps
+/// a question out.
+pub const SMALL_BODY_BYTES_MAX: usize = 16 << 10;
+/// How long a request message may take to arrive, in seconds.
+pub const BODY_SECONDS: u64 = 15;
+/// Largest request message of health and reflection, in bytes: they are not counted.
+pub const SIDE_REQUEST_BYTES_MAX: usize = 4 << 10;
 /// Most items in one BatchCheck.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Largest condition context of a request or a tuple, in bytes of its JSON text.
@@ -220,8 +232,13 @@ pub const CURSOR_BYTES_MAX: usize = 2_048;
 /// Most revisions that are kept for cursors, those included that lists are reading.
 pub const PINNED_REVISIONS_MAX: usize = 256;
 /// A revision is kept for cursors while at most so many changes lie between it and the newest: bounds
-/// the memory of what they do not share.
-pub const PINNED_CHANGES_MAX: u64 = 100_000;
+/// the memory of what they do not share. Of lists that are being read, those of one revision may be
+/// further behind.
+pub const PINNED_CHANGES_MAX: u64 = 40_000;
+/// The same for the cursors of lists that were read to their end.
+pub const COMPLETED_CHANGES_MAX: u64 = HISTORY_CHANGES_MAX;
+/// How long a list may take that is further behind than that, in seconds.
+pub const OVERTAKEN_LIST_SECONDS: u64 = 600;
 /// How often a client command goes on with a list that broke off.
 pub const LIST_RESUMES_MAX: usize = 8;
 /// Most commits that may wait for the writer; one more is refused.
@@ -276,10 +293,15 @@ const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
 // Reads that wait leave as many places to those that do not, and no connection alone can have all.
 const _: () = assert!(WAITING_READS_MAX * 2 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 2 <= WAITING_READS_MAX);
+const _: () = assert!(COMPLETED_CHANGES_MAX <= PINNED_CHANGES_MAX);
 const _: () = assert!(STREAMS_MAX < PINNED_REVISIONS_MAX);
 // A role at a scope with all that stands around it in a cursor, four characters for three bytes.
 const _: () = assert!((2 * (NAME_BYTES_MAX + 1) + ID_BYTES_MAX + 100) * 4 / 3 < CURSOR_BYTES_MAX);
 // One connection alone cannot shed the requests of all others.
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 4 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);
+// The largest request fits with its frame, and no connection alone keeps the large ones of all others out.
+const _: () = assert!(REQUEST_BYTES_MAX + 5 <= CONNECTION_BODIES_BYTES_MAX);
+const _: () = assert!(CONNECTION_BODIES_BYTES_MAX * 4 <= BODIES_BYTES_MAX);
+const _: () = assert!(BODY_SECONDS < REQUEST_SECONDS_DEFAULT);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

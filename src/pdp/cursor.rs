@@ -15,11 +15,12 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::pins::Pin;
+use super::pins::{Lease, Pin};
 use super::{Consistency, OpenError, Pdp, Published, ReadError, Reading, base64};
 use crate::index::Position;
 use crate::model::limits::{
-    CURSOR_BYTES_MAX, CURSOR_SECONDS, PINNED_CHANGES_MAX, PINNED_REVISIONS_MAX,
+    COMPLETED_CHANGES_MAX, CURSOR_BYTES_MAX, CURSOR_SECONDS, OVERTAKEN_LIST_SECONDS,
+    PINNED_CHANGES_MAX, PINNED_REVISIONS_MAX,
 };
 use crate::model::names::quoted;
 use crate::model::tuple::{Revision, Time};
@@ -90,9 +91,20 @@ pub enum CursorError {
     #[error(
         "cursor: revision {revision} is no longer kept for it: cursors are good for {CURSOR_SECONDS} \
          seconds after their list was last read, while no more than {PINNED_CHANGES_MAX} changes have come \
-         since and no more than {PINNED_REVISIONS_MAX} revisions are being listed; start the list anew"
+         since ({COMPLETED_CHANGES_MAX} if the list was read to its end) and no more than \
+         {PINNED_REVISIONS_MAX} revisions are being listed; start the list anew"
     )]
     Expired {
+        /// The list's revision.
+        revision: u64,
+    },
+    /// While the list was read, its revision fell too far behind.
+    #[error(
+        "more than {PINNED_CHANGES_MAX} changes have come since revision {revision}, on which the list \
+         stands, and a later list is as far behind, or this one has been for {OVERTAKEN_LIST_SECONDS} \
+         seconds; start the list anew, and read it faster"
+    )]
+    Overtaken {
         /// The list's revision.
         revision: u64,
     },
@@ -193,6 +205,17 @@ impl Cursors {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How long the list may go on.
+    #[must_use]
+    pub fn lease(&self) -> Arc<Lease> {
+        Arc::clone(self.pin.lease())
+    }
+
+    /// There is no further entry.
+    pub fn complete(&mut self) {
+        self.pin.complete();
     }
 
     /// The cursor that stands after the next entry, this subject.

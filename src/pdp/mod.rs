@@ -41,6 +41,7 @@ pub(crate) use error::precondition_path;
 pub use error::{FilterError, Must, OpenError, TupleIdentity, WriteError};
 pub use grantable::GrantQuestion;
 pub use keys::IdempotencyKey;
+pub use pins::Lease;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
 pub use reading::{Reading, TupleFilter, TupleList};
 pub use request::{Precondition, WriteChange, WriteRequest, Written};

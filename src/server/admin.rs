@@ -81,7 +81,9 @@ fn serve(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let terms = Terms { connections: Arc::default(), most: ADMIN_CONNECTIONS_MAX, patience };
+        let most = ADMIN_CONNECTIONS_MAX;
+        let (connections, bodies) = (Arc::default(), Arc::default());
+        let terms = Terms { connections, most, patience, bodies };
         let incoming = Incoming::new(Tcp::on(socket)?, terms);
         // Whoever connects and never answers would keep a probe's place for ever.
         let server = tonic::transport::Server::builder()

@@ -14,7 +14,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
 use super::listener::Listener;
-use crate::api::Unread;
+use crate::api::{Budget, PerConnection};
 use crate::config::Patience;
 use crate::model::limits::ACCEPT_PAUSE_MILLIS;
 use crate::telemetry::figures::{Closed, Connections};
@@ -29,6 +29,8 @@ pub(super) struct Terms {
     pub(super) connections: Arc<Connections>,
     pub(super) most: usize,
     pub(super) patience: Patience,
+    /// What request bodies take, of all connections.
+    pub(super) bodies: Arc<Budget>,
 }
 
 /// The connections of a listener, as they come.
@@ -107,7 +109,7 @@ fn is_of_the_caller(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     stream: S,
-    unread: Arc<Unread>,
+    of_requests: PerConnection,
     connections: Arc<Connections>,
     period: Duration,
     /// When to look again.
@@ -121,7 +123,7 @@ impl<S> Connection<S> {
     fn new(stream: S, terms: &Terms) -> Self {
         Self {
             stream,
-            unread: Arc::default(),
+            of_requests: PerConnection::new(&terms.bodies),
             connections: Arc::clone(&terms.connections),
             period: terms.patience.unread,
             look: Box::pin(sleep(terms.patience.greeting)),
@@ -137,7 +139,7 @@ impl<S> Connection<S> {
             ready!(self.look.as_mut().poll(cx));
             if self.received < GREETING_BYTES {
                 self.close(Closed::Silent);
-            } else if self.unread.turn() {
+            } else if self.of_requests.unread().turn() {
                 self.close(Closed::Unread);
             } else {
                 self.look.as_mut().reset(Instant::now() + self.period);
@@ -172,10 +174,10 @@ impl<S> Drop for Connection<S> {
 }
 
 impl<S> Connected for Connection<S> {
-    type ConnectInfo = Arc<Unread>;
+    type ConnectInfo = PerConnection;
 
-    fn connect_info(&self) -> Arc<Unread> {
-        Arc::clone(&self.unread)
+    fn connect_info(&self) -> PerConnection {
+        self.of_requests.clone()
     }
 }
 
@@ -264,7 +266,7 @@ mod tests {
 
     fn terms(most: usize) -> Terms {
         let patience = Patience { greeting: SHORT, unread: SHORT, ..Patience::default() };
-        Terms { connections: Arc::default(), most, patience }
+        Terms { connections: Arc::default(), most, patience, bodies: Arc::default() }
     }
 
     fn closings(connections: &Connections) -> Vec<u64> {

@@ -177,7 +177,8 @@ impl<L: Listener + Unpin> BoundServer<L> {
         let _page = page.transpose().map_err(|error| {
             ServeError::Fault(format!("the admin page cannot be served: {error}"))
         })?;
-        let terms = Terms { connections, most, patience: settings.patience() };
+        let patience = settings.patience();
+        let terms = Terms { connections, most, patience, bodies: Arc::default() };
         let incoming = Incoming::new(listener, terms);
         let (stop, stopped) = watch::channel(false);
         let mut server = std::pin::pin!(listen(incoming, &shared, settings, routes, stopped));

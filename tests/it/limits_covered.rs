@@ -18,6 +18,17 @@ const COVERED: &[(&str, &[&str])] = &[
         "REQUEST_BYTES_MAX",
         &["wire/bad_input.rs a_request_of_five_mebibytes_is_refused_and_one_of_four_is_not"],
     ),
+    ("BODIES_BYTES_MAX", &[ALL_BODIES]),
+    ("CONNECTION_BODIES_BYTES_MAX", &[BODIES, ALL_BODIES]),
+    ("SMALL_BODY_BYTES_MAX", &[BODIES, ALL_BODIES]),
+    (
+        "BODY_SECONDS",
+        &[
+            PATIENCE,
+            "wire/bodies.rs a_message_that_stalls_loses_its_place_long_before_its_deadline",
+        ],
+    ),
+    ("SIDE_REQUEST_BYTES_MAX", &["wire/bodies.rs health_and_reflection_take_small_messages"]),
     ("ERROR_MESSAGE_BYTES_MAX", &[TRAILERS]),
     ("ERROR_VALUE_BYTES_MAX", &[TRAILERS]),
     ("BATCH_ITEMS_MAX", &["wire/questions.rs a_batch_is_bounded_in_items"]),
@@ -189,7 +200,18 @@ const COVERED: &[(&str, &[&str])] = &[
         "PINNED_REVISIONS_MAX",
         &["wire/cursors.rs the_lists_that_were_read_last_can_be_resumed_longest"],
     ),
-    ("PINNED_CHANGES_MAX", &["wire/cursors.rs a_cursor_expires_by_what_has_changed_since"]),
+    (
+        "PINNED_CHANGES_MAX",
+        &[
+            "wire/overtaken.rs of_lists_that_are_overtaken_those_of_one_revision_go_on",
+            "wire/overtaken.rs a_list_that_was_cut_short_goes_on_while_so_much_has_changed",
+        ],
+    ),
+    (
+        "COMPLETED_CHANGES_MAX",
+        &["wire/cursors.rs a_cursor_of_a_list_that_was_read_expires_by_what_has_changed_since"],
+    ),
+    ("OVERTAKEN_LIST_SECONDS", &["wire/overtaken.rs a_list_that_is_overtaken_may_take_so_long"]),
     ("LIST_RESUMES_MAX", &["cli_reads.rs a_list_that_cannot_go_on_says_where_it_stands"]),
     ("INPUT_LINE_BYTES_MAX", &["cli_batch.rs what_fits_no_request_is_that_lines_error"]),
     ("IMPORT_CHUNK_BYTES_MAX", &["cli_import.rs every_chunk_is_small_enough_for_a_commit"]),
@@ -251,6 +273,10 @@ const COVERED: &[(&str, &[&str])] = &[
 
 const LENGTHS: &str = "wire/bad_input.rs ids_and_names_are_as_long_as_they_may_be_and_no_longer";
 const COMMIT: &str = "wire/limits.rs a_commit_has_so_many_changes_and_so_many_bytes";
+const BODIES: &str =
+    "wire/bodies.rs half_sent_messages_of_one_connection_take_their_share_and_no_more";
+const ALL_BODIES: &str = "wire/bodies.rs \
+     half_sent_messages_of_all_connections_are_bounded_and_give_back_what_they_took";
 const CONTEXTS: &str = "wire/bad_fields.rs contexts_are_bounded_in_depth_and_size_everywhere";
 const TRAILERS: &str =
     "wire/bad_input.rs an_error_about_long_names_fits_the_trailers_that_clients_take";

@@ -111,8 +111,9 @@ fn reason_of(bare: &Status) -> ApiError {
         }
         Code::Unimplemented => keep(Refusal::UnsupportedEncoding),
         Code::OutOfRange => {
-            let what = format!("the request message is larger than {REQUEST_BYTES_MAX} bytes");
-            ApiError::new(Refusal::RequestTooLarge, what).with("limit_bytes", &REQUEST_BYTES_MAX)
+            let limit = limit_in(message);
+            let what = format!("the request message is larger than {limit} bytes");
+            ApiError::new(Refusal::RequestTooLarge, what).with("limit_bytes", &limit)
         }
         Code::Internal if message.starts_with("failed to decode Protobuf message") => {
             keep(Refusal::MalformedRequest)
@@ -128,6 +129,12 @@ fn reason_of(bare: &Status) -> ApiError {
         Code::ResourceExhausted => keep(Refusal::Overloaded),
         _ => ApiError::internal(bare),
     }
+}
+
+/// The bound that tonic names: that of health and reflection is another than that of the API.
+fn limit_in(message: &str) -> usize {
+    let named = message.split_once("the limit is: ").and_then(|(_, rest)| rest.split(' ').next());
+    named.and_then(|limit| limit.parse().ok()).unwrap_or(REQUEST_BYTES_MAX)
 }
 
 /// Callers go away all the time: nothing that an operator is to be told of.

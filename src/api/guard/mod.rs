@@ -7,6 +7,7 @@
 //! | [`watch`] | counts, times and traces each request, by how it ended |
 //! | [`explain`] | an `ErrorInfo` on every error status |
 //! | [`admission`] | nothing before the service is ready; a bound on requests under way, the rest shed |
+//! | [`bodies`] | a bound on the bytes of requests under way; a body arrives in time |
 //! | [`deadline`] | an answer begins in time |
 //! | [`panics`] | a panic is an INTERNAL of one request |
 //!
@@ -15,6 +16,7 @@
 //! health; and their errors carry no reason. Layers know paths, headers and statuses, no message.
 
 mod admission;
+mod bodies;
 mod deadline;
 mod explain;
 mod panics;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use tower::Layer;
 
 use self::admission::{Admission, Admitting};
+use self::bodies::{Account, Meter, Metering};
 use self::deadline::{Deadlines, WithDeadline};
 use self::explain::{Explain, Explaining};
 use self::panics::{Catching, Panics};
@@ -34,16 +37,48 @@ use self::unread::{CountUnread, CountingUnread};
 use self::watch::{Watch, Watching};
 use super::Shared;
 
+pub use self::bodies::Budget;
 pub(super) use self::deadline::{AnswerBy, Deadline, deadline_exceeded};
 pub use self::unread::Unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
+const API: &str = "/bailiwick.";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
 
 fn is_health(path: &str) -> bool {
     path.starts_with(HEALTH)
+}
+
+fn is_of_the_api(path: &str) -> bool {
+    path.starts_with(API)
+}
+
+/// What is known of one connection: an extension of its requests.
+#[derive(Debug, Clone)]
+pub struct PerConnection {
+    unread: Arc<Unread>,
+    bodies: Arc<Account>,
+}
+
+impl PerConnection {
+    /// Of a new connection of this process.
+    #[must_use]
+    pub fn new(process: &Arc<Budget>) -> Self {
+        let bodies = Arc::new(Account::of(Arc::clone(process)));
+        Self { unread: Arc::default(), bodies }
+    }
+
+    /// What of its answers it has not read.
+    #[must_use]
+    pub fn unread(&self) -> &Arc<Unread> {
+        &self.unread
+    }
+
+    fn account(&self) -> Arc<Account> {
+        Arc::clone(&self.bodies)
+    }
 }
 
 /// All layers, around the routes.
@@ -60,13 +95,16 @@ impl GuardLayer {
 }
 
 impl<S> Layer<S> for GuardLayer {
-    type Service = CountingUnread<Watching<Explaining<Admitting<WithDeadline<Catching<S>>>>>>;
+    type Service =
+        CountingUnread<Watching<Explaining<Admitting<Metering<WithDeadline<Catching<S>>>>>>>;
 
     fn layer(&self, routes: S) -> Self::Service {
         let shared = || Arc::clone(&self.shared);
         let caught = Panics.layer(routes);
-        let in_time = Deadlines { patience: self.shared.settings.patience() }.layer(caught);
-        let admitted = Admission { shared: shared() }.layer(in_time);
+        let patience = self.shared.settings.patience();
+        let in_time = Deadlines { patience }.layer(caught);
+        let metered = Meter { patience: patience.body }.layer(in_time);
+        let admitted = Admission { shared: shared() }.layer(metered);
         let explained = Explain.layer(admitted);
         let watched = Watch { shared: shared() }.layer(explained);
         CountUnread.layer(watched)

@@ -15,11 +15,11 @@ use tonic::body::Body;
 use tonic::codegen::Bytes;
 use tower::{Layer, Service};
 
+use super::PerConnection;
 use super::passing::{Passed, Passing, pass};
 use crate::model::limits::UNREAD_PART_BYTES;
 
-/// The parts of answers that one connection has been given and has not read: an extension of its
-/// requests. Time goes by in turns, and parts are counted by whether their turn is odd.
+/// The parts of answers that one connection has been given and has not read. Time goes by in turns, and parts are counted by whether their turn is odd.
 #[derive(Debug, Default)]
 pub struct Unread {
     turn: AtomicUsize,
@@ -142,7 +142,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let unread = request.extensions().get::<Arc<Unread>>().cloned();
+        let connection = request.extensions().get::<PerConnection>();
+        let unread = connection.map(|connection| Arc::clone(connection.unread()));
         GivenFuture { inner: self.inner.call(request), unread }
     }
 }

@@ -169,6 +169,8 @@ fn every_error_of_a_read_has_its_row() {
             => InvalidArgument "CURSOR_OF_OTHER_REQUEST",
         CursorError::Expired { .. } => CursorError::Expired { revision: 7 }
             => OutOfRange "CURSOR_EXPIRED",
+        CursorError::Overtaken { .. } => CursorError::Overtaken { revision: 7 }
+            => Aborted "LIST_OVERTAKEN",
     });
 }
 

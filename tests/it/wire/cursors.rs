@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
-    CURSOR_BYTES_MAX, CURSOR_SECONDS, HISTORY_REVISIONS_MAX, ID_BYTES_MAX, PINNED_CHANGES_MAX,
+    COMPLETED_CHANGES_MAX, CURSOR_BYTES_MAX, CURSOR_SECONDS, HISTORY_REVISIONS_MAX, ID_BYTES_MAX,
     PINNED_REVISIONS_MAX,
 };
 use bailiwick::model::tuple::{Time, Tuple};
@@ -390,13 +390,13 @@ async fn the_longest_names_have_cursors_too() {
 }
 
 #[tokio::test]
-async fn a_cursor_expires_by_what_has_changed_since() {
+async fn a_cursor_of_a_list_that_was_read_expires_by_what_has_changed_since() {
     let mut listed = Listed::with(&TUPLES).await;
     let request = read(pb::TupleFilter { scope: "doc:d1".into(), ..Default::default() });
     let (entries, _) = listed.0.wire.read_entries(request.clone()).await.unwrap();
     let one = |round, i| touch(&format!("group:b{i}#member@user:u{round}"));
     let bulk = |round| (0..10_000).map(|i| one(round, i)).collect();
-    for round in 0..PINNED_CHANGES_MAX / 10_000 {
+    for round in 0..COMPLETED_CHANGES_MAX / 10_000 {
         listed.commit(bulk(round)).await;
     }
     assert!(listed.go_on(&request, &entries[2].cursor).await.is_ok());

@@ -29,7 +29,7 @@ use crate::support::service::{assert_refused, pdp};
 
 pub(super) const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
 const BATCH_CHECK: &str = "/bailiwick.v1.AuthorizationService/BatchCheck";
-const READ_TUPLES: &str = "/bailiwick.v1.TupleService/ReadTuples";
+pub(super) const READ_TUPLES: &str = "/bailiwick.v1.TupleService/ReadTuples";
 const SHORT: Duration = Duration::from_millis(20);
 
 /// A service that waits for its callers as long as told; ends with the runtime.
@@ -180,7 +180,7 @@ async fn a_deadline_of_the_callers_own_is_bounded() {
 }
 
 /// Reads a list to its end: how many entries came, and the status there.
-async fn end_of(mut body: h2::RecvStream) -> (usize, Status) {
+pub(super) async fn end_of(mut body: h2::RecvStream) -> (usize, Status) {
     let mut bytes = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.unwrap();

@@ -3,6 +3,7 @@
 mod asked;
 mod bad_fields;
 mod bad_input;
+mod bodies;
 mod client;
 mod conditions;
 mod consistency;
@@ -18,6 +19,7 @@ mod limits;
 mod linear;
 mod models;
 mod new_enemy;
+mod overtaken;
 mod preconditions;
 mod questions;
 mod raw;
