@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::limits::{
-    BODY_SECONDS, CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE,
-    GREETING_SECONDS, IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE,
+    ADMIN_IDLE_SECONDS, BODY_SECONDS, CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS,
+    DRAIN_SECONDS_SETTABLE, GREETING_SECONDS, IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE,
     KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
     REQUEST_SECONDS_SETTABLE, STALL_SECONDS_SETTABLE, STREAM_STALL_SECONDS, STREAMS_MAX,
     STREAMS_PER_CONNECTION_MAX, UNREAD_SECONDS,
@@ -29,6 +29,9 @@ pub struct Patience {
     pub unread: Duration,
     /// Until a new connection says anything.
     pub greeting: Duration,
+    /// While nothing comes from a connection to the admin page; then it is closed, after twice as long at
+    /// the latest.
+    pub admin_idle: Duration,
     /// Between two pings of a connection.
     pub keepalive: Duration,
     /// Until a ping is answered.
@@ -46,6 +49,7 @@ impl Default for Patience {
             stream_stall: Duration::from_secs(STREAM_STALL_SECONDS),
             unread: Duration::from_secs(UNREAD_SECONDS),
             greeting: Duration::from_secs(GREETING_SECONDS),
+            admin_idle: Duration::from_secs(ADMIN_IDLE_SECONDS),
             keepalive: Duration::from_secs(KEEPALIVE_SECONDS),
             keepalive_answer: Duration::from_secs(KEEPALIVE_ANSWER_SECONDS),
             drain: Duration::from_secs(DRAIN_SECONDS),

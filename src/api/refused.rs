@@ -127,6 +127,9 @@ impl From<ReadError> for ApiError {
                     .with("revision", &revision)
                     .with("head_revision", &head)
             }
+            ReadError::Stopping { field, revision, head } => about(Refusal::NotReady, field)
+                .with("revision", &revision)
+                .with("head_revision", &head),
             ReadError::TooManyWait { field, limit } => {
                 about(Refusal::Overloaded, field).with("limit", &limit)
             }

@@ -162,7 +162,7 @@ refusals! {
     /// The caller's deadline passed, or the service's own, or the request did not arrive or the answer was
     /// not read in time.
     DeadlineExceeded = DeadlineExceeded "DEADLINE_EXCEEDED",
-    /// The service is still reading its store.
+    /// The service is still reading its store, or is stopping.
     NotReady = Unavailable "NOT_READY",
     /// The commit may or may not be durable; no more are taken.
     OutcomeUnknown = Unavailable "OUTCOME_UNKNOWN",

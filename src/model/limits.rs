@@ -70,8 +70,12 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// What the most connections at once may be set to.
 pub const CONNECTIONS_SETTABLE: RangeInclusive<u64> = 1..=65_536;
-/// Most connections at once to the admin page.
+/// Most connections at once to the admin page; one more takes the place of the one that has been silent
+/// longest.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// How long a connection to the admin page may be silent, in seconds; up to twice as long, as it is looked
+/// at so often.
+pub const ADMIN_IDLE_SECONDS: u64 = 10;
 /// How long a new connection may stay silent, in seconds.
 pub const GREETING_SECONDS: u64 = 5;
 /// How long the service waits until it accepts connections again when the system has none left, in

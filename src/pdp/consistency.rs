@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::history::Bound;
+use super::waiting::NoPlace;
 use super::{Pdp, Published, Reading, Shared, Token};
 use crate::model::limits::WAITING_READS_MAX;
 use crate::model::tuple::Revision;
@@ -69,6 +70,19 @@ pub enum ReadError {
         /// The bound.
         limit: usize,
     },
+    /// The revision is not there, and the service is stopping.
+    #[error(
+        "{field}: revision {revision} is not there, the newest is {head}, and the service is stopping; ask \
+         again where it goes on"
+    )]
+    Stopping {
+        /// The field.
+        field: &'static str,
+        /// The token's revision.
+        revision: u64,
+        /// The newest one.
+        head: u64,
+    },
 }
 
 /// What tells a token's history from the store's.
@@ -87,7 +101,7 @@ pub enum Difference {
 
 impl Pdp {
     /// Binds a read to a revision that is fresh enough and to now. Where the revision is yet to come,
-    /// waits for it until `until`; nothing is polled and no lock is held meanwhile, and whoever drops
+    /// waits for it until `until` or [`stop_waiting`](Pdp::stop_waiting); nothing is polled and no lock is held meanwhile, and whoever drops
     /// the future stops waiting.
     ///
     /// # Errors
@@ -110,6 +124,12 @@ impl Pdp {
             }
         };
         Ok(self.shared.bind(published))
+    }
+
+    /// Ends every wait for a revision yet to come, also of those who ask later: the service is stopping.
+    /// Other reads go on.
+    pub fn stop_waiting(&self) {
+        self.shared.waiting.close();
     }
 }
 
@@ -153,18 +173,30 @@ impl Asked<'_> {
         if let Ok(newest) = self.newest_from(wanted) {
             return Ok(newest);
         }
-        let place = self.shared.waiting.place(wanted);
-        let place = place.ok_or(ReadError::TooManyWait { field, limit: WAITING_READS_MAX })?;
+        let place = match self.shared.waiting.place(wanted) {
+            Ok(place) => place,
+            Err(NoPlace::Full) => {
+                return Err(ReadError::TooManyWait { field, limit: WAITING_READS_MAX });
+            }
+            Err(NoPlace::Closed) => {
+                return self.newest_from(wanted).map_err(|at| self.not_there(at));
+            }
+        };
         // What was published before the place was taken wakes nobody.
         if let Ok(newest) = self.newest_from(wanted) {
             return Ok(newest);
         }
         let _timed_out = timeout_at(until, place.woken()).await;
-        self.newest_from(wanted).map_err(|newest| ReadError::NotReached {
-            field,
-            revision: wanted.0,
-            head: newest.0,
-        })
+        self.newest_from(wanted).map_err(|newest| self.not_there(newest))
+    }
+
+    /// Why the wait has ended before the revision was there.
+    fn not_there(&self, newest: Revision) -> ReadError {
+        let (field, revision, head) = (self.field, self.token.revision.0, newest.0);
+        if self.shared.waiting.is_closed() {
+            return ReadError::Stopping { field, revision, head };
+        }
+        ReadError::NotReached { field, revision, head }
     }
 
     /// The newest published state, or its revision if that is older than `wanted`.

@@ -83,11 +83,13 @@ fn serve(
     runtime.block_on(async move {
         let most = ADMIN_CONNECTIONS_MAX;
         let (connections, bodies) = (Arc::default(), Arc::default());
-        let terms = Terms { connections, most, patience, bodies };
+        let idle = Some(patience.admin_idle);
+        let terms = Terms { connections, most, patience, bodies, idle };
         let incoming = Incoming::new(Tcp::on(socket)?, terms);
         // Whoever connects and never answers would keep a probe's place for ever.
         let server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(patience.keepalive))
+            // Who answers pings is not idle.
+            .http2_keepalive_interval(Some(patience.keepalive.min(patience.admin_idle / 2)))
             .http2_keepalive_timeout(Some(patience.keepalive_answer))
             .accept_http1(true)
             .add_routes(routes);

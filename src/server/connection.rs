@@ -5,10 +5,12 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
@@ -31,6 +33,16 @@ pub(super) struct Terms {
     pub(super) patience: Patience,
     /// What request bodies take, of all connections.
     pub(super) bodies: Arc<Budget>,
+    /// If set, a connection from which nothing has come for so long is closed, up to twice as long; and
+    /// where there are too many, a new one takes the place of the one that has been silent longest.
+    pub(super) idle: Option<Duration>,
+}
+
+/// The place of a connection, which may be given to another.
+#[derive(Debug)]
+struct Seat {
+    heard: Arc<AtomicU64>,
+    leave: oneshot::Sender<()>,
 }
 
 /// The connections of a listener, as they come.
@@ -41,11 +53,22 @@ pub(super) struct Incoming<L> {
     /// Until when nothing is accepted.
     pause: Option<Pin<Box<Sleep>>>,
     is_full: bool,
+    /// Where places are given to others.
+    seats: Vec<Seat>,
+    /// Counts what is heard, of whichever connection: who has been silent longest has the lowest number.
+    hearing: Arc<AtomicU64>,
 }
 
 impl<L> Incoming<L> {
     pub(super) fn new(listener: L, terms: Terms) -> Self {
-        Self { listener, terms, pause: None, is_full: false }
+        Self {
+            listener,
+            terms,
+            pause: None,
+            is_full: false,
+            seats: Vec::new(),
+            hearing: Arc::default(),
+        }
     }
 }
 
@@ -78,16 +101,63 @@ impl<L: Listener + Unpin> Stream for Incoming<L> {
 impl<L> Incoming<L> {
     /// Takes a connection, or closes it at once.
     fn admit<S>(&mut self, stream: S) -> Option<Connection<S>> {
-        let Terms { connections, most, .. } = &self.terms;
+        let Terms { connections, most, idle, .. } = &self.terms;
+        if idle.is_some() {
+            // Who leaves for it counts until it has left.
+            connections.open(usize::MAX);
+            let place = self.place();
+            return Some(Connection::new(stream, &self.terms, Some(place)));
+        }
         if connections.open(*most) {
             self.is_full = false;
-            return Some(Connection::new(stream, &self.terms));
+            return Some(Connection::new(stream, &self.terms, None));
         }
         connections.closed(Closed::Full);
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::warn!(limit = most, "too many connections; further ones are closed at once");
         }
         None
+    }
+
+    /// A place for one more: that of the one that has been silent longest, if all are taken.
+    fn place(&mut self) -> Place {
+        self.seats.retain(|seat| !seat.leave.is_closed());
+        if self.seats.len() >= self.terms.most {
+            let heard = |(_, seat): &(usize, &Seat)| seat.heard.load(Ordering::Relaxed);
+            if let Some((at, _)) = self.seats.iter().enumerate().min_by_key(heard) {
+                // If nobody hears it, the connection has ended already.
+                let _ended = self.seats.swap_remove(at).leave.send(());
+            }
+        }
+        let (leave, told) = oneshot::channel();
+        let hearing = Arc::clone(&self.hearing);
+        let heard = Arc::new(AtomicU64::new(hearing.fetch_add(1, Ordering::Relaxed)));
+        self.seats.push(Seat { heard: Arc::clone(&heard), leave });
+        Place { heard, hearing, told: Some(told) }
+    }
+}
+
+/// What a connection knows of its place.
+#[derive(Debug)]
+struct Place {
+    heard: Arc<AtomicU64>,
+    hearing: Arc<AtomicU64>,
+    /// `None`: nobody will tell it to leave any more.
+    told: Option<oneshot::Receiver<()>>,
+}
+
+impl Place {
+    fn hear(&self) {
+        let now = self.hearing.fetch_add(1, Ordering::Relaxed);
+        self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether another has taken it.
+    fn is_taken(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(told) = &mut self.told else { return false };
+        let Poll::Ready(told) = Pin::new(told).poll(cx) else { return false };
+        self.told = None;
+        told.is_ok()
     }
 }
 
@@ -105,29 +175,36 @@ fn is_of_the_caller(error: &io::Error) -> bool {
 }
 
 /// One connection. It fails once its caller has been silent from the start, or has left an answer
-/// unread, for too long.
+/// unread, for too long; where places are given to others, also once it has lost its own.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     stream: S,
     of_requests: PerConnection,
     connections: Arc<Connections>,
     period: Duration,
+    place: Option<Place>,
     /// When to look again.
     look: Pin<Box<Sleep>>,
     received: usize,
+    /// The same when it was last looked at.
+    received_before: usize,
     closed: Option<Closed>,
 }
 
 impl<S> Connection<S> {
     /// One that is counted already.
-    fn new(stream: S, terms: &Terms) -> Self {
+    fn new(stream: S, terms: &Terms, place: Option<Place>) -> Self {
+        let Patience { greeting, unread, .. } = terms.patience;
+        let period = terms.idle.unwrap_or(unread);
         Self {
             stream,
             of_requests: PerConnection::new(&terms.bodies),
             connections: Arc::clone(&terms.connections),
-            period: terms.patience.unread,
-            look: Box::pin(sleep(terms.patience.greeting)),
+            period,
+            place,
+            look: Box::pin(sleep(terms.idle.map_or(greeting, |idle| greeting.min(idle)))),
             received: 0,
+            received_before: 0,
             closed: None,
         }
     }
@@ -135,9 +212,14 @@ impl<S> Connection<S> {
     /// Why it is to end, if it is. Called wherever the connection waits, so that there is always
     /// somebody to be woken.
     fn over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.closed.is_none() && self.place.as_mut().is_some_and(|place| place.is_taken(cx)) {
+            self.close(Closed::Full);
+        }
         while self.closed.is_none() {
             ready!(self.look.as_mut().poll(cx));
-            if self.received < GREETING_BYTES {
+            let is_idle = self.place.is_some() && self.received == self.received_before;
+            self.received_before = self.received;
+            if self.received < GREETING_BYTES || is_idle {
                 self.close(Closed::Silent);
             } else if self.of_requests.unread().turn() {
                 self.close(Closed::Unread);
@@ -190,7 +272,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        this.received = this.received.saturating_add(buf.filled().len() - before);
+        let received = buf.filled().len() - before;
+        this.received = this.received.saturating_add(received);
+        if let Some(place) = this.place.as_ref().filter(|_| received > 0) {
+            place.hear();
+        }
         this.unless_over(cx, polled)
     }
 }
@@ -266,7 +352,7 @@ mod tests {
 
     fn terms(most: usize) -> Terms {
         let patience = Patience { greeting: SHORT, unread: SHORT, ..Patience::default() };
-        Terms { connections: Arc::default(), most, patience, bodies: Arc::default() }
+        Terms { connections: Arc::default(), most, patience, bodies: Arc::default(), idle: None }
     }
 
     fn closings(connections: &Connections) -> Vec<u64> {
@@ -305,7 +391,7 @@ mod tests {
     async fn a_silent_connection_ends_and_one_that_has_greeted_stays() {
         let terms = terms(1);
         let (mut far, near) = duplex(64);
-        let mut silent = Connection::new(near, &terms);
+        let mut silent = Connection::new(near, &terms, None);
         far.write_all(&[7; GREETING_BYTES - 1]).await.unwrap();
         let mut bytes = [0; GREETING_BYTES];
         let error = silent.read_exact(&mut bytes).await.unwrap_err();
@@ -314,7 +400,7 @@ mod tests {
         assert_eq!(closings(&terms.connections), [0, 1, 0]);
 
         let (mut far, near) = duplex(64);
-        let mut greeted = Connection::new(near, &terms);
+        let mut greeted = Connection::new(near, &terms, None);
         far.write_all(&[7; GREETING_BYTES]).await.unwrap();
         greeted.read_exact(&mut bytes).await.unwrap();
         let waited = tokio::time::timeout(SHORT * 10, greeted.read(&mut bytes)).await;

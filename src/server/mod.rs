@@ -178,7 +178,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
             ServeError::Fault(format!("the admin page cannot be served: {error}"))
         })?;
         let patience = settings.patience();
-        let terms = Terms { connections, most, patience, bodies: Arc::default() };
+        let terms = Terms { connections, most, patience, bodies: Arc::default(), idle: None };
         let incoming = Incoming::new(listener, terms);
         let (stop, stopped) = watch::channel(false);
         let mut server = std::pin::pin!(listen(incoming, &shared, settings, routes, stopped));
@@ -191,6 +191,10 @@ impl<L: Listener + Unpin> BoundServer<L> {
             lived = life => lived?,
         };
         reports.health.retire().await;
+        if let Some(pdp) = &pdp {
+            // They would hold up the drain for a revision that comes no more.
+            pdp.stop_waiting();
+        }
         let _ = stop.send(true);
         match tokio::time::timeout(settings.patience().drain, server).await {
             Ok(ended) => ended.map_err(ServeError::Fault)?,

@@ -26,6 +26,9 @@ pub const MODEL_HEALTH: &str = "bailiwick.model";
 /// no model of anybody's.
 const READS_MAX: usize = 5;
 
+const UNSETTLED: &str = "the model directory never came to rest while it was read; propose it again once \
+                         nobody writes to it";
+
 /// A model directory that is read again and again.
 #[derive(Debug)]
 pub struct ModelDir {
@@ -39,6 +42,11 @@ pub struct ModelDir {
 pub enum ModelFault {
     /// It cannot be read.
     Unreadable(ReadError),
+    /// It changed while it was read, each time: what was read of it may be of several contents.
+    Unsettled {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// What it holds is faulty.
     Faulty {
         /// The directory.
@@ -58,17 +66,17 @@ impl ModelDir {
     /// Reads and compiles what the directory holds now, to be proposed. Blocks.
     ///
     /// # Errors
-    /// There is no model in it.
+    /// There is no model in it, or it does not come to rest.
     pub fn load(&self) -> Result<Proposal, ModelFault> {
-        let (mut found, mut content) = read(&self.path);
+        let (mut before, _) = read(&self.path);
         for _ in 0..READS_MAX {
-            let before = found;
-            (found, content) = read(&self.path);
+            let (found, content) = read(&self.path);
             if found == before {
-                break;
+                return self.load_content(found, content);
             }
+            before = found;
         }
-        self.load_content(found, content)
+        Err(ModelFault::Unsettled { dir: self.path.clone() })
     }
 
     /// Proposes what it holds; what is no model is refused, and the log has each problem. Blocks.
@@ -124,6 +132,7 @@ impl ModelFault {
             Self::Unreadable(error) => {
                 tracing::error!(%error, "the model is refused; the old one stays");
             }
+            Self::Unsettled { .. } => tracing::error!("{self}"),
             Self::Faulty { dir, problems } => {
                 for problem in problems.lines_in(dir, PROBLEMS_SHOWN_MAX) {
                     tracing::error!("{problem}");
@@ -131,7 +140,7 @@ impl ModelFault {
             }
         }
         let problems = match self {
-            Self::Unreadable(_) => 1,
+            Self::Unreadable(_) | Self::Unsettled { .. } => 1,
             Self::Faulty { problems, .. } => problems.count(),
         };
         let dir = dir.display();
@@ -144,6 +153,7 @@ impl ModelFault {
             Self::Unreadable(_) => {
                 "the model directory cannot be read; the log says why".to_owned()
             }
+            Self::Unsettled { .. } => UNSETTLED.to_owned(),
             Self::Faulty { problems, .. } => {
                 let named = problems.as_slice().iter().take(PROBLEMS_NAMED_MAX);
                 let named = named.map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -158,6 +168,7 @@ impl fmt::Display for ModelFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => error.fmt(f),
+            Self::Unsettled { dir } => write!(f, "{}: {UNSETTLED}", dir.display()),
             Self::Faulty { dir, problems } => {
                 let lines = problems.lines_in(dir, PROBLEMS_SHOWN_MAX).join("\n");
                 write!(f, "the model has problems: {}\n{lines}", problems.count())

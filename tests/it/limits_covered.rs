@@ -242,7 +242,17 @@ const COVERED: &[(&str, &[&str])] = &[
     ("CURSOR_SECONDS", &["wire/cursors.rs a_cursor_lives_for_a_time_after_its_list_was_read"]),
     ("CLIENT_BACKOFF_MILLIS", &["src/cli/retry.rs waits_are_bounded"]),
     ("CLIENT_BACKOFF_MILLIS_MAX", &["src/cli/retry.rs waits_are_bounded"]),
-    ("ADMIN_CONNECTIONS_MAX", &["ops/admin.rs connections_to_the_page_are_bounded"]),
+    (
+        "ADMIN_CONNECTIONS_MAX",
+        &[
+            "ops/admin.rs connections_to_the_page_are_bounded",
+            "ops/admin.rs the_page_is_reachable_however_many_hold_its_connections",
+        ],
+    ),
+    (
+        "ADMIN_IDLE_SECONDS",
+        &[PATIENCE, "ops/admin.rs a_connection_to_the_page_that_says_nothing_more_is_closed"],
+    ),
     (
         "UNREAD_SECONDS",
         &[PATIENCE, "ops/reading.rs answers_that_nobody_reads_end_their_connection"],

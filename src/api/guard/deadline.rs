@@ -8,12 +8,14 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::passing::{Passed, pass, refuse};
 use crate::api::status::{ApiError, Refusal};
 use crate::config::Patience;
+use crate::model::names::quoted;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -67,7 +69,10 @@ where
         // tonic's own timer stands outside of every layer and answers CANCELLED without details; this
         // one is made first with the same duration, and is polled first.
         let now = Instant::now();
-        let own = timeout_of(request.headers());
+        let own = match timeout_of(request.headers()) {
+            Ok(own) => own,
+            Err(error) => return InTime::Refused { status: error.into() },
+        };
         if let Some(timeout) = own {
             request.extensions_mut().insert(Deadline(now + timeout));
         }
@@ -75,18 +80,26 @@ where
         let Patience { request: default, request_max, .. } = self.patience;
         let end = now + own.unwrap_or(default).min(request_max);
         request.extensions_mut().insert(AnswerBy(end));
-        InTime { inner: self.inner.call(request), end: sleep_until(end) }
+        InTime::Asked { inner: self.inner.call(request), end: sleep_until(end) }
     }
 }
 
 pin_project! {
     /// The answer, or DEADLINE_EXCEEDED.
     #[derive(Debug)]
-    pub(crate) struct InTime<F> {
-        #[pin]
-        inner: F,
-        #[pin]
-        end: Sleep,
+    #[project = Projected]
+    pub(crate) enum InTime<F> {
+        /// Asked for.
+        Asked {
+            #[pin]
+            inner: F,
+            #[pin]
+            end: Sleep,
+        },
+        /// Its deadline is none.
+        Refused {
+            status: Status,
+        },
     }
 }
 
@@ -97,19 +110,37 @@ where
     type Output = Result<Response<Passed<B, ()>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(response) = this.inner.poll(cx) {
-            return Poll::Ready(response.map(|response| pass(response, ())));
+        match self.project() {
+            Projected::Refused { status } => {
+                let status = std::mem::replace(status, Status::ok(""));
+                Poll::Ready(Ok(refuse(status, ())))
+            }
+            Projected::Asked { inner, end } => {
+                if let Poll::Ready(response) = inner.poll(cx) {
+                    return Poll::Ready(response.map(|response| pass(response, ())));
+                }
+                ready!(end.poll(cx));
+                Poll::Ready(Ok(refuse(deadline_exceeded().into(), ())))
+            }
         }
-        ready!(this.end.poll(cx));
-        Poll::Ready(Ok(refuse(deadline_exceeded().into(), ())))
     }
 }
 
-/// The `grpc-timeout` header: at most eight digits and a unit. A malformed one counts as none, as
-/// tonic has it.
-fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+/// The `grpc-timeout` header: one to eight digits and a unit. The protocol does not say what a malformed
+/// one means; to go on without it would make a caller wait that asked not to.
+fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let text = value.to_str().ok();
+    let timeout = text.and_then(parsed).ok_or_else(|| {
+        let value = quoted(&String::from_utf8_lossy(value.as_bytes()));
+        let what =
+            format!("`{value}` is no time; expected 1 to 8 digits and one of H, M, S, m, u, n");
+        ApiError::field(Refusal::ProtocolError, GRPC_TIMEOUT, what)
+    })?;
+    Ok(Some(timeout))
+}
+
+fn parsed(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let digits = text.strip_suffix(unit)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -138,11 +169,12 @@ mod tests {
             headers.insert(GRPC_TIMEOUT, text.parse().unwrap());
             timeout_of(&headers)
         };
-        assert_eq!(read("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(timeout_of(&HeaderMap::new()), Ok(None));
+        assert_eq!(read("5S"), Ok(Some(Duration::from_secs(5))));
+        assert_eq!(read("250m"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(read("99999999H"), Ok(Some(Duration::from_secs(99_999_999 * 3_600))));
         for wrong in ["", "S", "5", "5x", "123456789S", "-1S", "+1S", "1 S"] {
-            assert_eq!(read(wrong), None, "{wrong}");
+            assert_eq!(read(wrong).unwrap_err().refusal(), Refusal::ProtocolError, "{wrong}");
         }
     }
     #[tokio::test]
@@ -160,7 +192,8 @@ mod tests {
             }
             let before = Instant::now();
             let call = layered.call(request);
-            let end = call.end.deadline();
+            let InTime::Asked { end, .. } = &call else { panic!("a refusal") };
+            let end = end.deadline();
             let response = call.await.unwrap();
             let AnswerBy(due) = *response.extensions().get::<AnswerBy>().unwrap();
             assert_eq!(due, end, "the layer's own timer");

@@ -159,6 +159,8 @@ fn every_error_of_a_read_has_its_row() {
             => OutOfRange "REVISION_EXPIRED",
         ReadError::NotReached { .. } => ReadError::NotReached { field, revision: 9, head: 7 }
             => DeadlineExceeded "REVISION_NOT_REACHED",
+        ReadError::Stopping { .. } => ReadError::Stopping { field, revision: 9, head: 7 }
+            => Unavailable "NOT_READY",
         ReadError::TooManyWait { .. } => ReadError::TooManyWait { field, limit: 1 }
             => ResourceExhausted "OVERLOADED",
     });

@@ -1,5 +1,6 @@
 //! The admin page: alive, ready, and why not; for people, for probes over HTTP and for probes over gRPC.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, mpsc};
 
 use bailiwick::config::{Patience, Settings};
@@ -14,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{ANYWHERE, Observed, get};
+use super::{ANYWHERE, Observed};
 use crate::support::SetClock;
 use crate::support::service::pdp;
 
@@ -56,6 +57,48 @@ async fn a_refused_model_is_told_beside_readiness() {
     let (status, text) = observed.get("/readyz").await;
     assert!(status == 200 && text.contains("a proposed model was refused: "), "{text}");
     assert!(text.contains("`nothing`") && text.contains("model: everything "), "{text}");
+}
+
+#[tokio::test]
+async fn a_model_that_never_comes_to_rest_is_refused() {
+    let pdp = pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default()));
+    let served = pdp.clone();
+    let observed =
+        Observed::serve(Settings::default(), Patience::default(), Box::new(|| Ok(served))).await;
+    observed.wait_until(200).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    std::fs::write(path.join("model.yaml"), "model: m\ntypes: { org: {} }\n").unwrap();
+    // To read it takes longer than to change it.
+    std::fs::write(path.join("large.csv"), "permission\n".repeat(100_000)).unwrap();
+    let (stop, stopped) = mpsc::sync_channel::<()>(1);
+    let file = std::fs::File::create(path.join("changing.csv")).unwrap();
+    let writer = std::thread::spawn(move || {
+        for round in 0_u64.. {
+            file.write_all_at(format!("permission\np{round:020}\n").as_bytes(), 0).unwrap();
+            if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                break;
+            }
+        }
+    });
+    let model = ModelDir::new(path);
+    let proposed = tokio::task::spawn_blocking(move || {
+        // Between two reads the writer may have had no turn.
+        (0..100).any(|_| {
+            model.propose(&pdp);
+            let status = pdp.model_status();
+            let status = status.borrow();
+            let refusal = status.last_proposal.as_ref().and_then(|last| last.refusal.as_ref());
+            refusal.is_some_and(|refusal| refusal.contains("never came to rest"))
+        })
+    });
+    let refused = proposed.await.unwrap();
+    stop.send(()).unwrap();
+    writer.join().unwrap();
+    assert!(refused, "files of several contents were proposed as one");
+    let (status, text) = observed.get("/readyz").await;
+    assert!(status == 200 && text.contains("never came to rest"), "{text}");
+    assert!(text.contains("model: everything "), "{text}");
 }
 
 #[tokio::test]
@@ -101,45 +144,83 @@ async fn the_page_is_kept_from_other_hosts_unless_asked_for() {
     assert!(BoundAdmin::bind(&ANYWHERE).await.is_ok());
 }
 
+/// A connection that sends this and reads nothing.
+async fn hold(address: std::net::SocketAddr, bytes: &[u8]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let stream = socket.connect(address).await.unwrap();
+    stream.writable().await.unwrap();
+    // What finds no room on its way is not sent: nobody waits for it.
+    stream.try_write(bytes).unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn the_page_is_reachable_however_many_hold_its_connections() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let kinds: [(&str, &[u8]); 5] = [
+        ("nothing", b"\n"),
+        ("half a header", b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Y: "),
+        ("HTTP/2's preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+        ("an idle connection", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("answers unread", &b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500)),
+    ];
+    for (kind, bytes) in kinds {
+        let mut held = Vec::new();
+        for _ in 0..ADMIN_CONNECTIONS_MAX {
+            held.push(hold(observed.admin, bytes).await);
+        }
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(observed.get(path).await.0, 200, "{kind}");
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{}", observed.admin)).unwrap();
+        let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+        let answer = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn connections_to_the_page_are_bounded() {
     let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: bailiwick\r\n\r\n";
     let mut kept = Vec::new();
-    for _ in 0..ADMIN_CONNECTIONS_MAX {
+    for _ in 0..=ADMIN_CONNECTIONS_MAX {
         let mut stream = TcpStream::connect(observed.admin).await.unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: bailiwick\r\n\r\n").await.unwrap();
+        stream.write_all(request).await.unwrap();
         let mut first = [0; 12];
-        if stream.read_exact(&mut first).await.is_err() {
-            break;
-        }
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first[..], b"HTTP/1.1 200");
         kept.push(stream);
     }
-    // Those that asked before may still count; at the bound, one more finds no room.
-    assert!(kept.len() > ADMIN_CONNECTIONS_MAX - 4, "{}", kept.len());
-    let mut one_more = Vec::new();
-    for _ in 0..4 {
-        let mut stream = TcpStream::connect(observed.admin).await.unwrap();
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: bailiwick\r\n\r\n").await;
-        let mut first = [0; 12];
-        one_more.push(stream.read_exact(&mut first).await.is_err());
+    // The one that has been silent longest has left for the last, and no other.
+    let last = kept.split_off(1);
+    let _ = kept.remove(0).read_to_end(&mut Vec::new()).await;
+    for mut stream in last {
+        stream.write_all(request).await.unwrap();
+        let mut answers = [0; 150];
+        stream.read_exact(&mut answers).await.unwrap();
     }
-    assert!(one_more.contains(&true), "there is no bound");
-    drop(kept);
-    while TcpStream::connect(observed.admin).await.is_err()
-        || get_quietly(&observed.admin.to_string()).await != Some(200)
-    {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(get(&observed.admin.to_string(), "/healthz").await.0, 200);
 }
 
-async fn get_quietly(address: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    answer.split(' ').nth(1)?.parse().ok()
+#[tokio::test]
+async fn a_connection_to_the_page_that_says_nothing_more_is_closed() {
+    let admin_idle = std::time::Duration::from_secs(1);
+    let observed =
+        Observed::start(Settings::default(), Patience { admin_idle, ..Patience::default() }).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", observed.admin)).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    let mut changes = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    changes.message().await.unwrap().unwrap();
+    for half in ["GET /healthz HTTP/1.1\r\nHost: ", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut stream = TcpStream::connect(observed.admin).await.unwrap();
+        stream.write_all(half.as_bytes()).await.unwrap();
+        // Its end, in whichever way.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    // Who answers the pings of HTTP/2 stays.
+    let waited = tokio::time::timeout(admin_idle, changes.message()).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Request messages that come in part, or are many and large at once: what they take is bounded, and small
-//! questions find room beside them.
+//! questions find room beside them. And deadlines that are none.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -137,5 +137,24 @@ async fn health_and_reflection_take_small_messages() {
             let answer = connection.call(&path, &[], body.clone()).await.unwrap();
             assert_eq!(answer.messages.len(), answers, "{path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_no_time_is_refused() {
+    let connection = Connection::open(serve(Patience::default()).await).await;
+    for path in [CHECK, "/grpc.health.v1.Health/Check"] {
+        for wrong in ["abc", "1", "S", "-1S", "+1S", "1 S", "1.5S", "123456789S", "5x", ""] {
+            let headers = [("grpc-timeout", wrong)];
+            let answer = connection.call(path, &headers, question(0)).await.unwrap();
+            let (code, reason) = (Code::InvalidArgument, "PROTOCOL_ERROR");
+            assert_refused(&answer.status, code, reason, "grpc-timeout");
+            assert!(answer.status.message().contains(&format!("`{wrong}`")), "{answer:?}");
+        }
+    }
+    for right in ["1M", "00000005S", "99999999H"] {
+        let headers = [("grpc-timeout", right)];
+        let answer = connection.call(CHECK, &headers, question(0)).await.unwrap();
+        assert!(answer.is_ok(), "{right}: {answer:?}");
     }
 }

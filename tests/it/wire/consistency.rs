@@ -1,18 +1,20 @@
 //! `latest` and `at_least` over a real socket: which revision answers, and how long a read waits for one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{STREAMS_PER_CONNECTION_MAX, WAITING_READS_MAX};
 use bailiwick::model::tuple::Revision;
-use bailiwick::pdp::{Pdp, Token, WriteChange};
+use bailiwick::pdp::{Consistency, Pdp, ReadError, Token, WriteChange};
 use bailiwick::store::memory::MemoryStore;
 use pb::authorization_service_client::AuthorizationServiceClient;
 use pb::consistency::Requirement;
 use tonic::Code;
 
 use super::asked::{Asked, at_least, exactly, field_of, hasty, require};
-use super::client::ask;
+use super::client::{Wire, ask};
 use super::hostile;
 use crate::support::service::{assert_refused, pdp, refusal};
 use crate::support::{SetClock, touch};
@@ -165,4 +167,40 @@ async fn reads_that_wait_are_bounded_and_leave_their_place() {
         let status = waiting.await.unwrap().unwrap_err();
         assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
     }
+}
+
+#[tokio::test]
+async fn reads_that_wait_are_told_at_once_that_the_service_stops() {
+    let long = Duration::from_secs(600);
+    let asked =
+        Asked::on(Arc::new(MemoryStore::new()), Patience { drain: long, ..Patience::default() });
+    let mut asked = asked.await;
+    let token = Token { revision: Revision(9), ..asked.pdp.read().token().clone() };
+    let waiting = [at_least(&token), exactly(&token)].map(|fresh| {
+        let (field, mut client) = (field_of(&fresh), asked.wire.questions.clone());
+        let request =
+            pb::CheckRequest { consistency: require(fresh), ..ask("user:a doc.view doc:d") };
+        (field, tokio::spawn(async move { client.check(request).await }))
+    });
+    // They are behind these on the connection, and wait by now.
+    for _ in 0..20 {
+        asked.check("user:a doc.view doc:d", Requirement::Latest(true)).await.unwrap();
+    }
+    assert!(waiting.iter().all(|(_, waiting)| !waiting.is_finished()));
+    let Asked { wire, pdp, .. } = asked;
+    let Wire { service, .. } = wire;
+    let stopped = tokio::spawn(service.stop());
+    for (field, waiting) in waiting {
+        let status = waiting.await.unwrap().unwrap_err();
+        assert_refused(&status, Code::Unavailable, "NOT_READY", field);
+        let (_, _, metadata) = refusal(&status);
+        assert_eq!((&*metadata["revision"], &*metadata["head_revision"]), ("9", "1"));
+    }
+    stopped.await.unwrap().unwrap();
+    // Whoever asks later does not wait either, and what is there is read as ever.
+    let until = tokio::time::Instant::now() + long;
+    let late = pdp.read_at(&Consistency::AtLeast(token), until).await.unwrap_err();
+    assert!(matches!(late, ReadError::Stopping { .. }), "{late}");
+    let head = pdp.read().token().clone();
+    assert!(pdp.read_at(&Consistency::AtLeast(head), until).await.is_ok());
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
-    BODY_SECONDS, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, CONNECTION_WINDOW_BYTES, DRAIN_SECONDS,
-    GREETING_SECONDS, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS, NAME_BYTES_MAX,
-    QUOTED_BYTES_MAX, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, STREAM_STALL_SECONDS,
-    STREAM_WINDOW_BYTES, UNREAD_SECONDS,
+    ADMIN_IDLE_SECONDS, BODY_SECONDS, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX,
+    CONNECTION_WINDOW_BYTES, DRAIN_SECONDS, GREETING_SECONDS, KEEPALIVE_ANSWER_SECONDS,
+    KEEPALIVE_SECONDS, NAME_BYTES_MAX, QUOTED_BYTES_MAX, REQUEST_SECONDS_DEFAULT,
+    REQUEST_SECONDS_MAX, STREAM_STALL_SECONDS, STREAM_WINDOW_BYTES, UNREAD_SECONDS,
 };
 use bailiwick::store::memory::MemoryStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,6 +39,7 @@ fn the_services_patience_is_what_the_limits_say() {
         stream_stall: seconds(STREAM_STALL_SECONDS),
         unread: seconds(UNREAD_SECONDS),
         greeting: seconds(GREETING_SECONDS),
+        admin_idle: seconds(ADMIN_IDLE_SECONDS),
         keepalive: seconds(KEEPALIVE_SECONDS),
         keepalive_answer: seconds(KEEPALIVE_ANSWER_SECONDS),
         drain: seconds(DRAIN_SECONDS),
