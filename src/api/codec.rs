@@ -1,14 +1,17 @@
-//! The wire codec: prost, but bytes that are no protobuf are the caller's error, with a reason code.
-//! Knows no message.
+//! The wire codec: prost, but bytes that are no protobuf are the caller's error, with a reason code, and what
+//! would take far more memory than bytes is refused unread. Knows no message.
 
 use std::marker::PhantomData;
 
 use prost::Message;
+use prost::bytes::Buf as _;
+use prost::encoding::decode_varint;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
 use super::status::{ApiError, Refusal};
+use crate::model::limits::MESSAGE_FIELDS_MAX;
 
 /// Encodes `T`, decodes `U`.
 #[derive(Debug)]
@@ -48,9 +51,37 @@ impl<U: Message + Default> Decoder for WireDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        if has_too_many_fields(bytes.chunk()) {
+            let what = format!("the request message has more than {MESSAGE_FIELDS_MAX} fields");
+            let error = ApiError::new(Refusal::RequestTooLarge, what);
+            return Err(error.with("limit", &MESSAGE_FIELDS_MAX).into());
+        }
         U::decode(bytes).map(Some).map_err(|error| {
             // tonic's own codec says INTERNAL here, which callers take for a fault of the service.
             ApiError::new(Refusal::MalformedRequest, error.to_string()).into()
         })
     }
+}
+
+/// Whether a message has more fields, nested ones not counted, than any that is answered: an empty item takes two
+/// bytes, and a hundred times as much once it is decoded. Costs a look at each, and nothing for small messages.
+fn has_too_many_fields(message: &[u8]) -> bool {
+    const LEAST_BYTES: usize = 2;
+    message.len() > LEAST_BYTES * MESSAGE_FIELDS_MAX
+        && fields(message).take(MESSAGE_FIELDS_MAX + 1).count() > MESSAGE_FIELDS_MAX
+}
+
+/// Each field of a message, up to what is none: what is wrong there, the decoder says.
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = ()> {
+    std::iter::from_fn(move || {
+        let payload = match decode_varint(&mut rest).ok()? & 7 {
+            0 => decode_varint(&mut rest).ok().map(|_| 0)?,
+            1 => 8,
+            2 => usize::try_from(decode_varint(&mut rest).ok()?).ok()?,
+            5 => 4,
+            _ => return None,
+        };
+        rest = rest.get(payload..)?;
+        Some(())
+    })
 }

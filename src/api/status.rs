@@ -153,7 +153,7 @@ refusals! {
     IndexFull = ResourceExhausted "INDEX_FULL",
     /// A list was begun under a model that is not in force any more.
     ModelChanged = Aborted "MODEL_CHANGED",
-    /// The request message is larger than the limit.
+    /// The request message is larger than the limit, or has more fields.
     RequestTooLarge = ResourceExhausted "REQUEST_TOO_LARGE",
     /// One question takes more evaluation steps than the limit.
     StepsExceeded = ResourceExhausted "STEPS_EXCEEDED",

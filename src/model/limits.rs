@@ -33,6 +33,8 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 pub const MODEL_COMMIT_BYTES_MAX: usize = 16 << 20;
 /// Largest request message, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Most fields of a request message, nested ones not counted.
+pub const MESSAGE_FIELDS_MAX: usize = 20_000;
 /// Most bytes of request messages under way at once in one process. A message that is read takes about
 /// as much again.
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
@@ -307,5 +309,8 @@ const _: () = assert!(REQUEST_SECONDS_DEFAULT <= REQUEST_SECONDS_MAX);
 // The largest request fits with its frame, and no connection alone keeps the large ones of all others out.
 const _: () = assert!(REQUEST_BYTES_MAX + 5 <= CONNECTION_BODIES_BYTES_MAX);
 const _: () = assert!(CONNECTION_BODIES_BYTES_MAX * 4 <= BODIES_BYTES_MAX);
+// What has a bound of its own, which its refusal names, keeps it: one more is counted there.
+const _: () = assert!(BATCH_ITEMS_MAX + CONTEXTUAL_TUPLES_MAX + 100 < MESSAGE_FIELDS_MAX);
+const _: () = assert!(COMMIT_CHANGES_MAX + PRECONDITIONS_MAX + 100 < MESSAGE_FIELDS_MAX);
 const _: () = assert!(BODY_SECONDS < REQUEST_SECONDS_DEFAULT);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

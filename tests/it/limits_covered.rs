@@ -18,6 +18,10 @@ const COVERED: &[(&str, &[&str])] = &[
         "REQUEST_BYTES_MAX",
         &["wire/bad_input.rs a_request_of_five_mebibytes_is_refused_and_one_of_four_is_not"],
     ),
+    (
+        "MESSAGE_FIELDS_MAX",
+        &["wire/bodies.rs a_message_of_nothing_but_empty_items_is_refused_before_it_is_read"],
+    ),
     ("BODIES_BYTES_MAX", &[ALL_BODIES]),
     ("CONNECTION_BODIES_BYTES_MAX", &[BODIES, ALL_BODIES]),
     ("SMALL_BODY_BYTES_MAX", &[BODIES, ALL_BODIES]),

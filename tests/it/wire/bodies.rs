@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bailiwick::api::Patience;
 use bailiwick::model::limits::{
-    BODIES_BYTES_MAX, CONNECTION_BODIES_BYTES_MAX, REQUEST_BYTES_MAX, SIDE_REQUEST_BYTES_MAX,
-    SMALL_BODY_BYTES_MAX,
+    BODIES_BYTES_MAX, CONNECTION_BODIES_BYTES_MAX, MESSAGE_FIELDS_MAX, REQUEST_BYTES_MAX,
+    SIDE_REQUEST_BYTES_MAX, SMALL_BODY_BYTES_MAX,
 };
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
@@ -156,5 +156,24 @@ async fn a_deadline_that_is_no_time_is_refused() {
         let headers = [("grpc-timeout", right)];
         let answer = connection.call(CHECK, &headers, question(0)).await.unwrap();
         assert!(answer.is_ok(), "{right}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_nothing_but_empty_items_is_refused_before_it_is_read() {
+    let connection = Connection::open(serve(Patience::default()).await).await;
+    let empty = bytes_field(1, b"");
+    for (path, reason) in [
+        ("/bailiwick.v1.AuthorizationService/BatchCheck", "BATCH_TOO_LARGE"),
+        ("/bailiwick.v1.TupleService/WriteTuples", "COMMIT_TOO_LARGE"),
+    ] {
+        let so_many = async |count: usize| connection.ask(path, &empty.repeat(count)).await.status;
+        let status = so_many(MESSAGE_FIELDS_MAX).await;
+        assert_refused(&status, Code::InvalidArgument, reason, "");
+        for count in [MESSAGE_FIELDS_MAX + 1, (REQUEST_BYTES_MAX - 10) / empty.len()] {
+            let status = so_many(count).await;
+            assert_refused(&status, Code::ResourceExhausted, "REQUEST_TOO_LARGE", "");
+            assert_eq!(refusal(&status).2["limit"], MESSAGE_FIELDS_MAX.to_string());
+        }
     }
 }
