@@ -205,16 +205,20 @@ async fn connections_to_the_page_are_bounded() {
 
 #[tokio::test]
 async fn a_connection_to_the_page_that_says_nothing_more_is_closed() {
-    let admin_idle = std::time::Duration::from_secs(1);
+    let admin_idle = std::time::Duration::from_secs(2);
     let observed =
         Observed::start(Settings::default(), Patience { admin_idle, ..Patience::default() }).await;
     let endpoint = Endpoint::from_shared(format!("http://{}", observed.admin)).unwrap();
     let mut health = HealthClient::new(endpoint.connect().await.unwrap());
     let mut changes = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     changes.message().await.unwrap().unwrap();
-    for half in ["GET /healthz HTTP/1.1\r\nHost: ", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
+    let mut silent = Vec::new();
+    for said in ["GET /healthz HTTP/1.1\r\nHost: ", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let mut stream = TcpStream::connect(observed.admin).await.unwrap();
-        stream.write_all(half.as_bytes()).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    for mut stream in silent {
         // Its end, in whichever way.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
