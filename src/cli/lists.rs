@@ -111,11 +111,12 @@ impl ListArgs {
     }
 }
 
-/// Whether the cursor will never be taken: the process that made it is gone, or its revision is.
+/// Whether no cursor of the list will ever be taken: the process that made it is gone, or its revision is.
 fn is_of_the_cursor(status: &Status) -> bool {
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let refusals = [Refusal::InvalidCursor, Refusal::CursorExpired, Refusal::CursorOfOtherRequest];
-    refusals.iter().any(|refusal| refusal.text() == reason)
+    let of_a_cursor =
+        [Refusal::InvalidCursor, Refusal::CursorExpired, Refusal::CursorOfOtherRequest];
+    of_a_cursor.iter().chain(&[Refusal::ListOvertaken]).any(|refusal| refusal.text() == reason)
 }
 
 /// Why a stream did not come to its end mark.

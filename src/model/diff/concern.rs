@@ -65,17 +65,10 @@ pub fn concerns(old: &Model, new: &Model) -> Vec<Concern> {
     concerns
 }
 
-/// The types of all who can be subjects: what roles may be bound to, what may be asked of itself or has
-/// a standing, what is linked.
+/// The types of all who can be subjects of a question: any object may be, but nobody asks for a feature,
+/// the first of the types.
 fn everybody(model: &Model) -> BTreeSet<String> {
-    let mut found = Walk::default();
-    for (at, def) in types(model) {
-        for role in &def.roles {
-            found.bound_by(model, def, role.name, &mut Vec::new());
-        }
-        def.defs.values().for_each(|def| found.expr(model, at, &def.expr, &mut Vec::new()));
-    }
-    found.subjects
+    types(model).skip(1).filter_map(|(_, def)| Some(def.name.as_ref()?.to_string())).collect()
 }
 
 /// All that a definition leads to.

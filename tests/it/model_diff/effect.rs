@@ -230,13 +230,21 @@ fn what_holds_without_a_binding_is_told_of_all_and_of_the_unnamed() {
     assert_eq!(
         lines,
         [
+            "- doc:* read org:acme",
+            "- (any doc that no tuple names) read org:acme",
+            "- group:* read org:acme",
+            "- (any group that no tuple names) read org:acme",
+            "- org:* read org:acme",
+            "- (any org that no tuple names) read org:acme",
+            "- org:acme read org:acme",
+            "- org:b read org:acme",
             "- user:* read org:acme",
             "- (any user that no tuple names) read org:acme",
             "- user:eve read org:acme",
             "asked without a context, which they ask for: read at org",
         ]
     );
-    assert!(last.starts_with("complete: gained 0, lost 3, "), "{last}");
+    assert!(last.starts_with("complete: gained 0, lost 11, "), "{last}");
 
     // What is allowed at any scope at all is told of one that no tuple names.
     let own = with(&new, "model.yaml", "is: 'admin'", "is: 'anywhere(org, admin)'");
