@@ -52,8 +52,8 @@ pub enum ConstraintError {
     },
     /// The last holder would go.
     #[error(
-        "the constraint `{constraint}` keeps one who has `{role}` at `{scope}`, granted here without a \
-         condition and without an end; nobody would be left"
+        "the constraint `{constraint}` keeps one who has `{role}` at `{scope}`, granted here to one \
+         object without a condition and without an end; nobody would be left"
     )]
     KeepOne {
         /// The constraint's name.
@@ -194,9 +194,10 @@ impl Touched {
     }
 }
 
-/// Whether a tuple counts where one holder must stay: granted here to somebody, for good.
+/// Whether a tuple counts where one holder must stay: granted here to a plain object, for good. A set may
+/// have no members, and may have none tomorrow without a change at this scope.
 fn keeps(binding: &Binding<'_>) -> bool {
-    let is_somebody = !matches!(binding.subject, SubjectKey::All(_));
+    let is_somebody = matches!(binding.subject, SubjectKey::Object(_));
     let is_for_good = binding.condition().is_none() && binding.expires_at().is_none();
     is_somebody && is_for_good && binding.is_local()
 }
