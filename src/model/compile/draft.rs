@@ -195,6 +195,12 @@ impl Draft {
         fits
     }
 
+    /// Whether some type has a permission of this name.
+    pub(super) fn is_permission(&self, name: NameId) -> bool {
+        let mut meanings = self.type_ids().filter_map(|at| self.meanings.get(&(at, name)));
+        meanings.any(|meaning| meaning.kind == DefKind::Permission)
+    }
+
     /// Whether there is room for so many terms, which are spent once they are made; if not, that is said.
     pub(super) fn can_spend(&mut self, terms: usize, at: &Position) -> bool {
         self.terms.saturating_add(terms) <= MODEL_TERMS_MAX || self.spend(terms, at)

@@ -13,6 +13,7 @@ use crate::model::limits::{
     EXPRESSION_DEPTH_MAX, EXPRESSION_EXPANDED_DEPTH_MAX, EXPRESSION_NODES_MAX,
 };
 use crate::model::names::{Object, quoted};
+use crate::model::pattern::matches;
 use crate::model::problem::Position;
 use crate::model::suggest::did_you_mean;
 use crate::model::yaml::Word;
@@ -394,17 +395,39 @@ impl<'d> Resolver<'d> {
         Some(FactTest { fact, feature })
     }
 
+    /// A boolean's value; of a list, whether a permission is in it: `LIST:PERMISSION`.
     fn parameter(&mut self, name: &Name) -> Option<Expr> {
-        let message = match self.draft.parameters.get(&name.text) {
-            Some(ParameterValue::Bool(true)) => return Some(yes()),
-            Some(ParameterValue::Bool(false)) => return Some(no()),
-            Some(ParameterValue::Patterns(_)) => {
-                format!("the parameter `{}` is a list of patterns, not a boolean", name.text)
+        let (text, row) = match name.text.split_once(':') {
+            Some((text, row)) => (text, Some(row)),
+            None => (name.text.as_str(), None),
+        };
+        let shown = quoted(text);
+        let message = match (self.draft.parameters.get(text), row) {
+            (Some(ParameterValue::Bool(value)), None) => {
+                return Some(if *value { yes() } else { no() });
             }
-            None => {
+            (Some(ParameterValue::Patterns(patterns)), Some(row)) => {
+                let draft = &*self.draft;
+                if draft.names.get(row).is_some_and(|id| draft.is_permission(id)) {
+                    let is_listed = patterns.iter().any(|pattern| matches(pattern, row));
+                    return Some(if is_listed { yes() } else { no() });
+                }
+                // A slip must not look like what is not in the list.
+                let known = draft.known.iter().filter(|id| draft.is_permission(**id));
+                let near = did_you_mean(row, known.map(|id| draft.names.text(*id)));
+                format!("`{}` is no permission{near}", quoted(row))
+            }
+            (Some(ParameterValue::Bool(_)), Some(_)) => {
+                format!("the parameter `{shown}` is a boolean and has no members")
+            }
+            (Some(ParameterValue::Patterns(_)), None) => format!(
+                "the parameter `{shown}` is a list of patterns, not a boolean; whether it lists a \
+                 permission is `parameter({shown}:PERMISSION)`"
+            ),
+            (None, _) => {
                 let known = self.draft.parameters.keys().map(String::as_str);
-                let near = did_you_mean(&name.text, known);
-                format!("`{}` is no parameter{near}", quoted(&name.text))
+                let near = did_you_mean(text, known);
+                format!("`{shown}` is no parameter{near}")
             }
         };
         self.draft.report.push(&name.at, message);

@@ -300,6 +300,7 @@ parameters: { strict: false, rows: [b] }
 roles: [ { at: [org], names: [admin] } ]
 matrices: [ { name: m, file: m.csv, at: [org], bound: org, gate: yes except parameter(strict) } ]
 asked: [ { rows: { parameter: rows }, gate: self } ]
+names: { of_a: { at: [org], is: 'parameter(rows:a)' }, of_b: { at: [org], is: 'parameter(rows:b)' } }
 ";
 
 #[test]
@@ -312,6 +313,12 @@ fn parameters_are_constants_that_may_be_set_from_outside() {
     let rows = ParameterValue::Patterns(vec!["a".to_owned()]);
     let set = load(&files, &BTreeMap::from([("rows".to_owned(), rows)])).unwrap();
     assert_eq!(form_of(&set, "org", "a"), "all(here admin, self)");
+    for (model, of_a, of_b) in [(&plain, "no", "yes"), (&set, "yes", "no")] {
+        assert_eq!([form_of(model, "org", "of_a"), form_of(model, "org", "of_b")], [of_a, of_b]);
+    }
+    let every = ParameterValue::Patterns(vec!["*".to_owned()]);
+    let every = load(&files, &BTreeMap::from([("rows".to_owned(), every)])).unwrap();
+    assert_eq!(form_of(&every, "org", "of_a"), "yes");
     let strict = BTreeMap::from([("strict".to_owned(), ParameterValue::Bool(true))]);
     let strict = load(&files, &strict).unwrap();
     assert_eq!(form_of(&strict, "org", "a"), "no");

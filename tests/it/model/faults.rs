@@ -229,18 +229,24 @@ model.yaml:10:5: an entry of `roles` needs at least one type in `at`"#,
     Case {
         what: "parameters",
         base: true,
-        yaml: r#"parameters: { a: 1, b: [x] }
+        yaml: r#"parameters: { a: 1, b: [x], e: true }
 gates:
   g: "parameter(a) and parameter(c) and b"
   h: "parameter(b)"
+  i: "parameter(b:org.view)"
+  j: "parameter(e:org.view)"
+  k: "parameter(b:engineer)"
 asked: [ { rows: { parameter: d }, gate: "yes" } ]
 "#,
         matrix: MATRIX,
         problems: r#"model.yaml:7:18: expected a boolean or a list of row patterns, found the number `1`
 model.yaml:9:34: `c` is no parameter
 model.yaml:9:41: `b` is a parameter: write `parameter(b)`
-model.yaml:10:17: the parameter `b` is a list of patterns, not a boolean
-model.yaml:11:31: `d` is no parameter"#,
+model.yaml:10:17: the parameter `b` is a list of patterns, not a boolean; whether it lists a permission is `parameter(b:PERMISSION)`
+model.yaml:11:17: `org.view` is no permission
+model.yaml:12:17: the parameter `e` is a boolean and has no members
+model.yaml:13:17: `engineer` is no permission
+model.yaml:14:31: `d` is no parameter"#,
     },
     Case {
         what: "one name, two things",
