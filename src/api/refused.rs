@@ -302,7 +302,7 @@ impl From<DelegationError> for ApiError {
                     Terms::Longer { until: Some(end) } => {
                         refused.with("expires_at", &time_to_wire(end))
                     }
-                    Terms::Longer { until: None } => refused,
+                    Terms::Longer { until: None } | Terms::Own => refused,
                 }
             }
             DelegationError::NothingReplaced { .. } | DelegationError::SameRole { .. } => {

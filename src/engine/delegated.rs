@@ -1,5 +1,5 @@
 //! A delegated question, one decision: may the actor do this verb with this role, for this target, here?
-//! Knows the table's helpers, not who changes tuples.
+//! And what somebody has there already. Knows the table's helpers, not who changes tuples.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::view::View;
 use super::{Decision, EngineError, Reason};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::admission::admit;
-use crate::model::form::{DelegatedOp, Model, NameId, TypeId};
+use crate::model::form::{DelegatedOp, Expr, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject, SyntaxError};
 use crate::model::tuple::{Time, Tuple, TupleKey};
 
@@ -152,6 +152,33 @@ pub fn delegated(
     }
 }
 
+/// Whether the subject has the role bound at this very scope in any way: by a tuple of its own of any
+/// source, for all of its type, or through a set; also where a condition on it is not known to hold.
+/// Costs what a check of that role costs.
+///
+/// # Errors
+/// A limit was hit, and what lies beyond it would decide.
+pub fn may_hold_here(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    (subject, role, scope): (&Subject, &Name, &Object),
+    context: &CheckedContext,
+    now: Time,
+) -> Result<bool, EngineError> {
+    let Some(role) = snapshot.model().name_id(role.as_str()) else { return Ok(false) };
+    let mut view = View::new(snapshot);
+    let (Some(subject), Some(scope)) = (view.subject(subject), view.object(scope)) else {
+        return Ok(false);
+    };
+    let here = Expr::Here(role);
+    let value = Eval::new(&view, plan, subject, context.values(), now).solve(&here, scope, 0);
+    match value {
+        Value::No => Ok(false),
+        Value::Yes => Ok(true),
+        Value::Unknown(why) => limit(why).map_or(Ok(true), Err),
+    }
+}
+
 /// The role at the scope's type, if it can be bound there.
 fn bound(model: &Model, question: &DelegatedQuestion) -> Option<(TypeId, NameId)> {
     let at = model.type_id(question.scope.type_name())?;
@@ -159,9 +186,13 @@ fn bound(model: &Model, question: &DelegatedQuestion) -> Option<(TypeId, NameId)
     model.type_def(at)?.role(role).map(|_| (at, role))
 }
 
-/// Whether the model would let the target, if there is one, have the role there.
+/// Whether the target, if there is one, can be given the role there: the model admits it, and it is not
+/// all of a type. Who may give a role to anybody is not thereby let give it to everybody.
 fn can_hold(model: &Model, question: &DelegatedQuestion) -> bool {
     question.target.as_ref().is_none_or(|target| {
+        if matches!(target, Subject::All(_)) {
+            return false;
+        }
         let key = TupleKey {
             scope: question.scope.clone(),
             role: question.role.clone(),

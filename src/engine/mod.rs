@@ -23,7 +23,7 @@ mod witness;
 
 pub use check::{check, check_within};
 pub use contextual::{ContextualError, with_contextual, with_contextual_within};
-pub use delegated::{DelegatedQuestion, delegated};
+pub use delegated::{DelegatedQuestion, delegated, may_hold_here};
 pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};

@@ -26,7 +26,7 @@ facts:
   site: { one_of: { product: [pro, go] }, flags: [locked] }
 roles:
   - { at: [group], names: [member], bound_by: [user] }
-  - { at: [org], names: [admin, clerk], bound_by: [user, 'group#member'] }
+  - { at: [org], names: [admin, clerk], bound_by: [user, 'user:*', 'group#member'] }
   - { at: [org, site], names: [guest], bound_by: [user] }
   - { at: [site], names: [owner], bound_by: [user] }
   - { at: [site], names: [service], bound_by: [user], gate: 'fact(product:pro)', gates: { service: 'standing(installer)' } }
@@ -164,6 +164,10 @@ fn the_table_decides_and_each_denial_says_why() {
         ("user:ana invite admin site:s user:bo", NotBindable),
         ("user:ana invite admin org:a org:z", NotBindable),
         ("user:ana invite admin org:a group:ops#member", Granted),
+        // Never to everybody, though the role admits that; a verb that gives nothing may speak of them.
+        ("user:ana invite admin org:a user:*", NotBindable),
+        ("user:nobody invite admin org:a user:*", NotBindable),
+        ("user:cem block admin org:b user:*", Granted),
         // The role's own gate, of the scope and of the target.
         ("user:oda invite service site:s user:ina", Granted),
         ("user:oda invite service site:s user:bo", TargetNotEligible),

@@ -55,8 +55,9 @@ pub enum DelegationError {
         /// The tuple.
         tuple: String,
     },
-    /// The target has the role on terms that this would silently weaken, or lift.
-    #[error("{field}: `{tuple}` is there {terms}; revoke it first if that is meant")]
+    /// The target has the role on terms that this would silently weaken, or lift; or the actor would give
+    /// themselves a role on other terms than they have it on.
+    #[error("{field}: `{tuple}` {terms}")]
     OtherTerms {
         /// The field of the role.
         field: &'static str,
@@ -164,6 +165,8 @@ impl std::fmt::Display for Operation {
     }
 }
 
+const REVOKE_FIRST: &str = "revoke it first if that is meant";
+
 /// On which terms a tuple is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Terms {
@@ -177,14 +180,22 @@ pub enum Terms {
         /// Until when; `None`: for good.
         until: Option<Time>,
     },
+    /// By a tuple of any source, or through a set, and the target is the actor.
+    Own,
 }
 
 impl std::fmt::Display for Terms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Condition { name } => write!(f, "under the condition `{name}`"),
-            Self::Longer { until: None } => f.write_str("for good"),
-            Self::Longer { until: Some(_) } => f.write_str("for longer"),
+            Self::Condition { name } => {
+                write!(f, "is there under the condition `{name}`; {REVOKE_FIRST}")
+            }
+            Self::Longer { until: None } => write!(f, "is there for good; {REVOKE_FIRST}"),
+            Self::Longer { until: Some(_) } => write!(f, "is there for longer; {REVOKE_FIRST}"),
+            Self::Own => f.write_str(
+                "says what the actor has there already, for a while, from another system or through a \
+                 set; nobody gives themselves a role that they have on other terms, somebody else may",
+            ),
         }
     }
 }

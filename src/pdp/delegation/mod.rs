@@ -3,14 +3,17 @@
 //! order of all has check and commit in one. Knows no wire, no store and no key.
 //!
 //! Only tuples that were granted here are changed, and never to less than what they are without being
-//! told to: a grant that would shorten a tuple, or lift its condition, is refused.
+//! told to: a grant that would shorten a tuple, or lift its condition, is refused. Nor does anybody give
+//! themselves for longer, or as the service's own, what they have already.
 
 mod error;
 
 pub use error::{DelegationError, Operation, Terms};
 
 use super::{IdempotencyKey, WriteChange};
-use crate::engine::{CheckedContext, DelegatedQuestion, Plan, QuestionError, delegated};
+use crate::engine::{
+    CheckedContext, DelegatedQuestion, Plan, QuestionError, delegated, may_hold_here,
+};
 use crate::index::{Binding, Part, Snapshot, SubjectKey, check_parents};
 use crate::model::admission::admit;
 use crate::model::form::DelegatedOp;
@@ -207,7 +210,8 @@ impl Judge<'_> {
         Ok(changes)
     }
 
-    /// The change that gives the target a role, on these terms; none if it has it so.
+    /// The change that gives the target a role, on these terms; none if it has it so. Whoever gave it so
+    /// first, and why, stays on record.
     fn give(
         self,
         request: &DelegatedRequest,
@@ -227,10 +231,11 @@ impl Judge<'_> {
                     terms: Terms::Longer { until: held.expires_at },
                 });
             }
-            if held.expires_at == expires_at && held.reason == *reason {
+            if held.expires_at == expires_at {
                 return Ok(None);
             }
         }
+        self.is_no_extension(request, given)?;
         let tuple = Tuple {
             expires_at,
             reason: reason.to_owned(),
@@ -239,6 +244,28 @@ impl Judge<'_> {
             ..Tuple::plain(key)
         };
         Ok(Some((WriteChange::Touch(tuple), field)))
+    }
+
+    /// Refuses to let an actor make a role that they have, however they have it, one on other terms: who
+    /// has it for a while, or from another system, would have it for good.
+    fn is_no_extension(
+        self,
+        request: &DelegatedRequest,
+        given: &Given<'_>,
+    ) -> Result<(), DelegationError> {
+        let DelegatedRequest { actor, target, scope, context, .. } = request;
+        if !matches!(target, Subject::Object(target) if target == actor) {
+            return Ok(());
+        }
+        let held = (target, given.role, scope);
+        if !may_hold_here(self.snapshot, self.plan, held, context, self.now)? {
+            return Ok(());
+        }
+        Err(DelegationError::OtherTerms {
+            field: given.field,
+            tuple: quoted(&key_of(request, given.role).to_string()),
+            terms: Terms::Own,
+        })
     }
 
     /// The change that takes a role from the target; none if it does not have it.

@@ -38,7 +38,7 @@ conditions:
   office: { parameters: { hour: int }, when: 'hour < 18' }
 roles:
   - { at: [group], names: [member], bound_by: [user] }
-  - { at: [org], names: [owner, admin, payer, approver, guest], bound_by: [user, 'group#member'], conditions: [office] }
+  - { at: [org], names: [owner, admin, payer, approver, guest], bound_by: [user, 'user:*', 'group#member'], conditions: [office] }
   - { at: [station], names: [keeper, installer], bound_by: [user], gates: { installer: 'standing(certified)' } }
 delegation:
   file: delegation.csv
