@@ -46,6 +46,7 @@ mod pdp;
 mod platform_cells;
 mod platform_delegation;
 mod platform_examples;
+mod policy_page;
 mod refused_starts;
 mod repeats;
 mod schemas;
