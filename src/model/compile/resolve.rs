@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::ParameterValue;
 use super::build::{all, any, depth, except, has_links, linked, no, nodes, yes};
 use super::draft::Draft;
+use super::rows::check_pattern;
 use crate::model::expression::{self, Function, Name, Term};
 use crate::model::form::{Expr, FactKind, FactTest, NameId};
 use crate::model::limits::{
@@ -47,6 +48,8 @@ pub(super) struct Resolver<'d> {
     roles: HashSet<NameId>,
     /// Gate cells repeat; those without a problem are kept.
     cells: HashMap<String, Rc<Expr>>,
+    /// The lists of patterns that were looked at as a whole.
+    lists: HashSet<String>,
     /// The names of the gates being resolved, outermost first.
     open: Vec<String>,
     nodes: usize,
@@ -77,6 +80,7 @@ impl<'d> Resolver<'d> {
             relations,
             roles,
             cells,
+            lists: HashSet::new(),
             open: Vec::new(),
             nodes: 0,
             taken: 0,
@@ -395,6 +399,24 @@ impl<'d> Resolver<'d> {
         Some(FactTest { fact, feature })
     }
 
+    /// Reports the patterns of a list that match no permission, once for each list: a slip there must not
+    /// look like a permission that is not listed.
+    fn check_list(&mut self, name: &str, at: &Position) {
+        let Some(ParameterValue::Patterns(patterns)) = self.draft.parameters.get(name) else {
+            return;
+        };
+        if !self.lists.insert(name.to_owned()) {
+            return;
+        }
+        let patterns: Vec<Word> = patterns.iter().map(|text| Word::on_line(text, at)).collect();
+        let draft = &*self.draft;
+        let known = draft.known.iter().filter(|id| draft.is_permission(**id));
+        let known: Vec<String> = known.map(|id| draft.names.text(*id).to_owned()).collect();
+        for pattern in &patterns {
+            check_pattern(pattern, known.iter().map(String::as_str), self.draft);
+        }
+    }
+
     /// A boolean's value; of a list, whether a permission is in it: `LIST:PERMISSION`.
     fn parameter(&mut self, name: &Name) -> Option<Expr> {
         let (text, row) = match name.text.split_once(':') {
@@ -410,6 +432,7 @@ impl<'d> Resolver<'d> {
                 let draft = &*self.draft;
                 if draft.names.get(row).is_some_and(|id| draft.is_permission(id)) {
                     let is_listed = patterns.iter().any(|pattern| matches(pattern, row));
+                    self.check_list(text, &name.at);
                     return Some(if is_listed { yes() } else { no() });
                 }
                 // A slip must not look like what is not in the list.

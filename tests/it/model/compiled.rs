@@ -319,6 +319,15 @@ fn parameters_are_constants_that_may_be_set_from_outside() {
     let every = ParameterValue::Patterns(vec!["*".to_owned()]);
     let every = load(&files, &BTreeMap::from([("rows".to_owned(), every)])).unwrap();
     assert_eq!(form_of(&every, "org", "of_a"), "yes");
+    // A slip in the list is told once, though no row's gate uses it.
+    let unused = PARAMETERS.replace("asked: [ { rows: { parameter: rows }, gate: self } ]\n", "");
+    let slip = ParameterValue::Patterns(vec!["a".to_owned(), "c*".to_owned()]);
+    let slip = BTreeMap::from([("rows".to_owned(), slip)]);
+    let unused = super::support::files(&unused, "permission,admin\na,1\nb,strict\n");
+    assert_eq!(
+        load(&unused, &slip).unwrap_err().to_string(),
+        "model.yaml:6:44: `c*` matches no row"
+    );
     let strict = BTreeMap::from([("strict".to_owned(), ParameterValue::Bool(true))]);
     let strict = load(&files, &strict).unwrap();
     assert_eq!(form_of(&strict, "org", "a"), "no");
