@@ -18,7 +18,7 @@ use crate::model::suggest::nearest;
 #[command(after_help = "\
 Example:
   bailiwick model matrix models/energyhub
-  bailiwick model matrix models/virta --format markdown
+  bailiwick model matrix models/virta roles --format markdown
 
 `text` prints what is decided, as CSV: a cell is `yes`, `no`, or `if` and the gate that must hold. The other
 forms print the document, every time the same bytes: sections, permissions, labels, a column per role,
