@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::export::NewFile;
 use super::opened::load_in;
 use super::{CliError, Exit};
-use crate::model::import::{Import, ImportError, Imported, import};
+use crate::model::import::{Import, ImportError, Imported, Regated, import};
 use crate::model::limits::{MODEL_FILE_BYTES_MAX, PROBLEMS_SHOWN_MAX};
 use crate::model::names::{Name, quoted};
 use crate::model::{MODEL_FILE, Problem, Reading, SourceFiles, load, read_file};
@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// How many leading columns hold sections and labels, where the table leaves it open
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=16))]
     label_columns: Option<u16>,
-    /// Whether `x` grants, where the table has other ticks beside it
+    /// Whether `x` grants, where the page has other ticks, or words in cells, beside it
     #[arg(long, value_enum, value_name = "WORD")]
     x: Option<YesNo>,
     /// Write nothing
@@ -163,10 +163,32 @@ fn report(out: &mut dyn Write, imported: &Imported) -> Result<(), CliError> {
             writeln!(out, "withdrawn {permission} from {column}")?;
         }
     }
+    regated(out, &imported.regated)?;
     for note in imported.notes.iter().take(PROBLEMS_SHOWN_MAX) {
         writeln!(out, "{note}")?;
     }
     problems(out, &imported.unread)
+}
+
+/// What counts under another gate: first what counts under none.
+fn regated(out: &mut dyn Write, all: &[Regated]) -> Result<(), CliError> {
+    let falls = |one: &&Regated| one.after.is_empty();
+    for one in all.iter().filter(falls).chain(all.iter().filter(|one| !falls(one))) {
+        let (permission, columns) = (&one.permission, one.columns.join(", "));
+        let (before, after) = (quoted(&one.before), quoted(&one.after));
+        match (one.before.is_empty(), one.after.is_empty()) {
+            (_, true) => writeln!(
+                out,
+                "gate removed from {permission}, which {columns} now has without it: `{before}`"
+            )?,
+            (true, _) => writeln!(out, "gate added to {permission} for {columns}: `{after}`")?,
+            _ => writeln!(
+                out,
+                "gate changed of {permission} for {columns}: `{before}` is now `{after}`"
+            )?,
+        }
+    }
+    Ok(())
 }
 
 /// What was not read: nothing of it is left out in silence.

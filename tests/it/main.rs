@@ -36,6 +36,7 @@ mod list_roles;
 mod matrix_documents;
 mod matrix_import;
 mod merging;
+mod matrix_import_guesses;
 mod model;
 mod model_diff;
 mod model_in_force;

@@ -52,12 +52,21 @@ fn a_table_is_read_in_every_dress() {
         "| | Admin | Site Manager |\n|---|:-:|:-:|\n| **Users** | | |\n| View users | ✅ | ✅ |\n| Invite users | ✅ | ❌ |\n",
         "What | Admin | Site Manager\n--- | --- | ---\nUsers | |\nView users | x | x\nInvite users | `x` | -\n",
         "What | Admin | Site Manager\nUsers | |\nView users | **yes** | :white_check_mark:\nInvite users | [x] | [ ]\n",
-        // A section's cell that reaches over two rows, as copied from a page.
-        "Area | What | Admin | Site Manager |\n---|---|---|---|\nUsers | View users | ■ | ■ |\nInvite users | ■ | - | |\n",
     ] {
         assert_read("t.md", text, USERS);
         assert_read("pasted", text, USERS);
     }
+}
+
+#[test]
+fn a_section_that_reached_over_rows_is_put_right_where_labels_are_counted() {
+    let text = "Area | What | Admin | Site Manager |\n---|---|---|---|\nUsers | View users | ■ | ■ |\nInvite users | ■ | - | |\n";
+    assert_unread("t.md", text, "--label-columns 2 if not");
+    let reading = Reading { label_columns: Some(2), ..Reading::default() };
+    let asked = Import { file: "t.md", text, model: "m", reading, ..Import::default() };
+    let imported = import(&SourceFiles::default(), &asked).unwrap();
+    assert_eq!((imported.files[0].1.as_str(), imported.unread), (USERS, vec![]));
+    assert!(imported.notes[0].to_string().contains("as if the one above reached down"));
 }
 
 #[test]
@@ -131,7 +140,7 @@ fn a_table_that_can_be_read_in_two_ways_is_not_read() {
     assert_unread(
         "t.csv",
         "What,Permission,A,B\nView,x,x,-\n",
-        "a mark where a label was expected",
+        "a label's header and marks: is it a role's?",
     );
 }
 
@@ -254,7 +263,7 @@ fn a_table_may_come_through_a_pipe() {
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-    child.stdin.take().unwrap().write_all(b"What,Admin\nView,maybe\nEdit,x\n").unwrap();
+    child.stdin.take().unwrap().write_all(b"What,Admin\nView,maybe\nEdit,yes\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_exit(&output, 1);
     assert!(stdout(&output).contains("-:2:6: `maybe`: no tick and no cross; taken as no"));

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::columns::{Columns, Place, free};
 use super::target::Target;
-use super::{Import, Imported, ImportedRow, starter};
+use super::{Import, Imported, ImportedRow, Regated, starter};
 use crate::model::document::{Written, records};
-use crate::model::expression::RESERVED;
 use crate::model::files::{MODEL_FILE, SourceFiles, TESTS_FILE};
-use crate::model::names::{Name, quoted};
+use crate::model::names::quoted;
 use crate::model::pasted::{Mark, Pasted, PastedCell, PastedRow, folded, slug};
 use crate::model::problem::Problem;
 use crate::model::source::MatrixSource;
@@ -30,25 +30,20 @@ pub(super) struct NewCell {
     pub(super) gate: String,
 }
 
-/// Where a column of the table goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The index in the new file.
-    Field(usize),
-    /// It has every row, and stands in no file.
-    Whole,
-}
-
 pub(super) fn merge(
     target: &Target,
     pasted: Pasted,
+    columns: Columns,
     import: &Import<'_>,
     files: &SourceFiles,
 ) -> Imported {
-    let mut imported =
-        Imported { matrix: target.name.clone(), file: target.file.clone(), ..Imported::default() };
-    let names_roles = pasted.rows.iter().all(|row| row.permission.is_some());
-    let (columns, places) = columns(target, &pasted, names_roles, &mut imported);
+    let Columns { headers: columns, places, told } = columns;
+    let mut imported = Imported {
+        matrix: target.name.clone(),
+        file: target.file.clone(),
+        columns: told,
+        ..Imported::default()
+    };
     let Pasted { columns: headers, rows: pasted_rows, unread, notes, .. } = pasted;
     imported.unread = unread;
     imported.notes = notes;
@@ -66,59 +61,6 @@ pub(super) fn merge(
     imported.unread.dedup();
     write(target, &columns, &rows, import, files, &mut imported);
     imported
-}
-
-/// The headers of the new file, and where each column of the table goes.
-fn columns(
-    target: &Target,
-    pasted: &Pasted,
-    names_roles: bool,
-    imported: &mut Imported,
-) -> (Vec<String>, Vec<Place>) {
-    let mut columns: Vec<String> = target.table.columns.iter().map(|w| w.text.clone()).collect();
-    let mut places = Vec::new();
-    let mut taken: BTreeSet<String> = columns.iter().cloned().collect();
-    taken.extend(target.whole().map(str::to_owned));
-    for word in &pasted.columns {
-        let header = word.text.as_str();
-        let same = |label: &str| {
-            label == header
-                || folded(label) == folded(header)
-                || slug::of(label) == slug::of(header)
-        };
-        // The very same first: `User` and `user` may both be there.
-        let mut known: Vec<(Place, &str)> =
-            target.fields().map(|(i, label)| (Place::Field(i), label)).collect();
-        known.extend(target.whole().map(|label| (Place::Whole, label)));
-        let exact = known.iter().find(|(_, label)| *label == header);
-        let found = exact.or_else(|| known.iter().find(|(_, label)| same(label)));
-        if let Some((place, label)) =
-            found.filter(|(place, _)| !places.contains(place) || *place == Place::Whole)
-        {
-            places.push(*place);
-            imported.columns.push((header.to_owned(), (*label).to_owned(), false));
-            continue;
-        }
-        let is_name = names_roles && Name::parse(header).is_ok();
-        let base = if is_name { header.to_owned() } else { slug::of(header) };
-        let name = free(&base, &taken);
-        taken.insert(name.clone());
-        places.push(Place::Field(columns.len()));
-        columns.push(name.clone());
-        imported.columns.push((header.to_owned(), name, true));
-    }
-    (columns, places)
-}
-
-/// The name, or the next one that is free.
-fn free(base: &str, taken: &BTreeSet<String>) -> String {
-    let is_reserved = |name: &str| {
-        RESERVED.contains(&name)
-            || ["has", "role", "section", "permission", "label", "gate", "note"].contains(&name)
-    };
-    let base = if is_reserved(base) { format!("{base}_") } else { base.to_owned() };
-    let mut names = std::iter::once(base.clone()).chain((2_u32..).map(|n| format!("{base}_{n}")));
-    names.find(|name| !taken.contains(name)).unwrap_or(base)
 }
 
 type Matched<'t> = (PastedRow, String, Option<&'t TableRow>);
@@ -259,7 +201,15 @@ impl Merger<'_> {
             }
         }
         for (field, cell) in cells.iter().enumerate() {
-            self.compare(permission, old, field, cell.is_granted);
+            self.compare(permission, old, field, cell);
+        }
+        for label in self.target.whole() {
+            let gate_of = |old: &TableRow| old.gate.as_ref().map(|word| word.text.clone());
+            if let Some(before) = old.map(|old| gate_of(old).unwrap_or_default())
+                && self.decided(permission, label) != Some(false)
+            {
+                self.regated(permission, label, &before, gate);
+            }
         }
         cells
     }
@@ -299,7 +249,7 @@ impl Merger<'_> {
         old: Option<&TableRow>,
         place: Place,
     ) -> (String, bool) {
-        let parameter = self.parameter(&cell.word.text);
+        let parameter = self.target.parameter(&cell.word.text);
         let is_granted = match (cell.mark, parameter) {
             (_, Some(value)) => value,
             (Mark::Yes, None) => true,
@@ -338,10 +288,6 @@ impl Merger<'_> {
         ((if is_granted { "x" } else { "-" }).to_owned(), is_granted)
     }
 
-    fn parameter(&self, text: &str) -> Option<bool> {
-        self.target.written.as_ref()?.parameters.get(text).copied()
-    }
-
     /// What `cells` of the model says.
     fn decided(&self, permission: &str, label: &str) -> Option<bool> {
         let (written, matrix): (&Written, &MatrixSource) =
@@ -350,14 +296,41 @@ impl Merger<'_> {
         Some(written.value(&word.text))
     }
 
-    fn compare(&mut self, permission: &str, old: Option<&TableRow>, field: usize, is: bool) {
+    fn compare(&mut self, permission: &str, old: Option<&TableRow>, field: usize, new: &NewCell) {
         let label = self.columns.get(field).cloned().unwrap_or_default();
-        let changes = match (self.was_granted(old, field), is) {
+        let changes = match (self.was_granted(old, field), new.is_granted) {
             (false, true) => &mut self.imported.granted,
             (true, false) => &mut self.imported.withdrawn,
-            _ => return,
+            (true, true) => {
+                let of_row = old.and_then(|old| old.gate.as_ref());
+                let written = old.and_then(|old| old.cell(field));
+                let before = written.map_or(of_row, |cell| cell.gate.as_deref());
+                let before = before.map(|word| word.text.clone()).unwrap_or_default();
+                self.regated(permission, &label, &before, &new.gate);
+                return;
+            }
+            (false, false) => return,
         };
         changes.push((label, permission.to_owned()));
+    }
+
+    fn regated(&mut self, permission: &str, label: &str, before: &str, after: &str) {
+        if before == after {
+            return;
+        }
+        let all = &mut self.imported.regated;
+        let is_same =
+            |r: &&mut Regated| r.permission == permission && r.before == before && r.after == after;
+        // Those of the row are the last ones.
+        match all.iter_mut().rev().take_while(|r| r.permission == permission).find(is_same) {
+            Some(same) => same.columns.push(label.to_owned()),
+            None => all.push(Regated {
+                columns: vec![label.to_owned()],
+                permission: permission.to_owned(),
+                before: before.to_owned(),
+                after: after.to_owned(),
+            }),
+        }
     }
 
     fn unread(&mut self, cell: &PastedCell, why: &str) {

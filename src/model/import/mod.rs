@@ -5,6 +5,7 @@
 //!
 //! Invariant *an export is a fixpoint*: what a matrix is exported as changes nothing when it is imported.
 
+mod columns;
 mod merge;
 mod starter;
 mod target;
@@ -50,6 +51,8 @@ pub struct Imported {
     pub granted: Vec<(String, String)>,
     /// See there.
     pub withdrawn: Vec<(String, String)>,
+    /// Cells that grant as before, under another gate.
+    pub regated: Vec<Regated>,
     /// What the matrix file had and the table has not.
     pub removed: Vec<String>,
     /// What was not read, each with what was taken instead.
@@ -71,6 +74,19 @@ pub struct ImportedRow {
     pub permission: String,
     /// The matrix file did not have it.
     pub is_new: bool,
+}
+
+/// Granted cells of a row whose gate is another from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Regated {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// The row's permission.
+    pub permission: String,
+    /// The gate until now; empty: there was none.
+    pub before: String,
+    /// The gate from now on; empty: it falls away, and the cells grant always.
+    pub after: String,
 }
 
 /// Why nothing can be imported.
@@ -105,12 +121,16 @@ fn shown(removed: &[String]) -> String {
 /// # Errors
 /// There is no place for it, nothing in it can be read, or it would remove what it may not.
 pub fn import(files: &SourceFiles, import: &Import<'_>) -> Result<Imported, ImportError> {
-    let pasted = pasted::read(import.file, import.text, import.reading);
+    let target = target::Target::find(files, import)?;
+    let is_known = |text: &str| target.parameter(text).is_some();
+    let mut pasted = pasted::read(import.file, import.text, import.reading, &is_known);
     if pasted.rows.is_empty() {
         return Err(ImportError::Empty(pasted.unread));
     }
-    let target = target::Target::find(files, import)?;
-    let imported = merge::merge(&target, pasted, import, files);
+    let Some(columns) = columns::columns(&target, &mut pasted) else {
+        return Err(ImportError::Empty(pasted.unread));
+    };
+    let imported = merge::merge(&target, pasted, columns, import, files);
     if !import.may_remove && !imported.removed.is_empty() {
         return Err(ImportError::Removes(imported.removed, imported.unread));
     }

@@ -70,6 +70,11 @@ impl Target {
         self.written.as_ref()?.matrix(&self.name)
     }
 
+    /// What a parameter of the model says, if the text is the name of one.
+    pub(super) fn parameter(&self, text: &str) -> Option<bool> {
+        self.written.as_ref()?.parameters.get(text).copied()
+    }
+
     /// The headers that this matrix reads of its file, with their indices.
     pub(super) fn fields(&self) -> impl Iterator<Item = (usize, &str)> {
         let columns = self.table.columns.iter().map(|word| word.text.as_str()).enumerate();

@@ -26,7 +26,7 @@ pub(super) fn grids(file: &str, text: &str, pasted: &mut Pasted) -> Vec<Grid> {
         }
     }
     let Some(header) = lines.next() else { return Vec::new() };
-    let field = |word| Field { word, is_bold: false };
+    let field = |word| Field { word, is_bold: false, is_struck: false };
     let rows = lines.map(|line| line.into_iter().map(field).collect()).collect();
     vec![Grid { heading: String::new(), header, rows, is_markdown: false }]
 }

@@ -37,6 +37,8 @@ const LABELS: [&str; 27] = [
     "what",
 ];
 const NAMES: [&str; 4] = ["permission", "permission_slug", "permission slug", "slug"];
+/// Headers of a column of the long form that says whether the line grants.
+const EFFECTS: [&str; 7] = ["allow", "allowed", "access", "decision", "effect", "grant", "granted"];
 const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "remark", "remarks"];
 
 /// Where in a row each thing stands.
@@ -51,6 +53,8 @@ pub(super) struct Layout {
     pub(super) note: Option<usize>,
     /// The column that names the role, in the long form.
     pub(super) role: Option<usize>,
+    /// The column that says yes or no, in the long form; without one a line is a grant.
+    pub(super) effect: Option<usize>,
     /// The role columns: where, and the index among those of all tables.
     pub(super) roles: Vec<(usize, usize)>,
     pub(super) width: usize,
@@ -71,7 +75,7 @@ pub(super) fn layout(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Opti
     if layout.permission.is_some() {
         layout.sections = find(&["section"]).into_iter().collect();
         layout.label = find(&["label"]);
-        layout.role = grid.header.iter().position(|word| word.text == "role");
+        layout.role = find(&["role"]);
     } else {
         let labels = label_columns(grid, reading, pasted)?;
         let mut own = (0..labels).filter(|i| Some(*i) != layout.gate && Some(*i) != layout.note);
@@ -79,8 +83,9 @@ pub(super) fn layout(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Opti
         layout.sections = own.collect();
     }
     if layout.role.is_some() {
-        return Some(layout);
+        return long(grid, layout, pasted);
     }
+    not_roles(grid, &layout, pasted)?;
     for (i, word) in grid.header.iter().enumerate() {
         let own = [layout.label, layout.permission, layout.gate, layout.note];
         if own.contains(&Some(i)) || layout.sections.contains(&i) {
@@ -105,6 +110,54 @@ pub(super) fn layout(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Opti
         return None;
     }
     Some(layout)
+}
+
+/// The long form has no columns but its own: one that is not known may turn a grant into a refusal.
+fn long(grid: &Grid, mut layout: Layout, pasted: &mut Pasted) -> Option<Layout> {
+    for (i, word) in grid.header.iter().enumerate() {
+        let own = [layout.label, layout.permission, layout.gate, layout.note, layout.role];
+        let is_filled = |row: &Vec<Field>| row.get(i).is_some_and(|f| !f.word.text.is_empty());
+        let is_filling = word.text.is_empty() && !grid.rows.iter().any(is_filled);
+        if own.contains(&Some(i)) || layout.sections.contains(&i) || is_filling {
+            continue;
+        }
+        if layout.effect.is_none() && EFFECTS.contains(&folded(&word.text).as_str()) {
+            layout.effect = Some(i);
+            continue;
+        }
+        let message =
+            format!("`{}` is no column of the long form; none of the table is read", word.quoted());
+        pasted.unread(&word.at, message);
+        return None;
+    }
+    Some(layout)
+}
+
+/// Columns whose header says that they are no role's, while their cells say otherwise; and rows for roles.
+fn not_roles(grid: &Grid, layout: &Layout, pasted: &mut Pasted) -> Option<()> {
+    let kinds = |i: usize| {
+        let fields = grid.rows.iter().filter_map(move |row| row.get(i));
+        fields.map(|field| kind(&field.word.text))
+    };
+    for (i, word) in grid.header.iter().enumerate() {
+        let has_words = kinds(i).any(|kind| matches!(kind, Kind::Text | Kind::Conditional));
+        let has_ticks = kinds(i).any(|kind| matches!(kind, Kind::Tick | Kind::Letter));
+        let is_ours = [layout.gate, layout.note].contains(&Some(i))
+            || layout.permission.is_some()
+                && (layout.label == Some(i) || layout.sections.contains(&i));
+        let why = if is_ours && has_ticks && !has_words {
+            "holds marks: is it a role's? Name it otherwise"
+        } else if has_words && ["role", "roles"].contains(&folded(&word.text).as_str()) {
+            "holds roles: a table has a column for each role, or the columns `permission`, with names, \
+             and `role`"
+        } else {
+            continue;
+        };
+        let message = format!("the column `{}` {why}; none of the table is read", word.quoted());
+        pasted.unread(&word.at, message);
+        return None;
+    }
+    Some(())
 }
 
 /// A column without a header may be filling; with marks in it all headers may stand one too far left.
@@ -137,12 +190,14 @@ fn names_column(grid: &Grid) -> Option<usize> {
 
 /// A bold text in the first field, and nothing beside it: how a document writes a section.
 pub(super) fn is_section(row: &[Field], is_markdown: bool) -> bool {
-    let mut fields = row.iter();
-    let first = fields.next();
-    let is_marked = first.is_some_and(|field| {
-        field.is_bold || field.word.text == crate::model::document::NO_SECTION
-    });
-    is_markdown && is_marked && fields.all(|field| field.word.text.is_empty())
+    let is_marked = row.first().is_some_and(|field| field.is_bold) || is_no_section(row);
+    is_markdown && is_marked && row.iter().skip(1).all(|field| field.word.text.is_empty())
+}
+
+/// The row that ends the sections before it; bold, the text is a section's name.
+pub(super) fn is_no_section(row: &[Field]) -> bool {
+    let is = |field: &Field| field.word.text == crate::model::document::NO_SECTION;
+    row.first().is_some_and(|field| is(field) && !field.is_bold)
 }
 
 /// How many leading columns hold words.
@@ -157,11 +212,13 @@ fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<u
             |wanted: Kind| fields().filter(|(_, field)| kind(&field.word.text) == wanted).count();
         let marked = || fields().filter(|(_, field)| kind(&field.word.text).is_mark());
         let words = is(Kind::Text);
-        if LABELS.contains(&folded(&word.text).as_str()) {
+        let has_marks = marked().next().is_some();
+        let is_named = LABELS.contains(&folded(&word.text).as_str());
+        if !has_marks && (words > 0 || is_named) {
             labels += 1;
             continue;
         }
-        if words == 0 {
+        if words == 0 && !is_named {
             break;
         }
         // A cell over several rows is missing in all but the first of them, which then stand further
@@ -169,20 +226,18 @@ fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<u
         let can_be_moved = |row: &[Field]| {
             row.len() < grid.header.len() || row.last().is_some_and(|f| f.word.text.is_empty())
         };
-        if marked().next().is_some() {
-            if marked().all(|(row, _)| can_be_moved(row)) {
-                let message = format!(
-                    "the column `{}` has words and marks: is it a role's? Say --label-columns {labels} \
-                     if it is, --label-columns {} if not; none of the table is read",
-                    word.quoted(),
-                    labels + 1,
-                );
-                pasted.unread(&word.at, message);
-                return None;
-            }
-            break;
+        if is_named || marked().all(|(row, _)| can_be_moved(row)) {
+            let message = format!(
+                "the column `{}` has {}: is it a role's? Say --label-columns {labels} \
+                 if it is, --label-columns {} if not; none of the table is read",
+                word.quoted(),
+                if words == 0 { "a label's header and marks" } else { "words and marks" },
+                labels + 1,
+            );
+            pasted.unread(&word.at, message);
+            return None;
         }
-        labels += 1;
+        break;
     }
     Some(labels)
 }

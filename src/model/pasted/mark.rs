@@ -78,6 +78,22 @@ pub(super) fn kind(text: &str) -> Kind {
     Kind::Text
 }
 
+/// Whether the text explains what `x` is, as in `x = no access`. What it says is left to people.
+pub(super) fn has_legend(text: &str) -> bool {
+    const SAYS: [&str; 8] = ["=", ":", "–", "—", "- ", "means", "stands for", "is "];
+    let text = text.to_lowercase();
+    text.match_indices('x').any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        let after = text.get(at + 1..).unwrap_or_default();
+        if before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric) {
+            return false;
+        }
+        // No tab and no separator: what follows those is the next cell.
+        let after = after.trim_start_matches([' ', '`', '*', '_', '"', '\'', '”', '’', ')', ']']);
+        SAYS.iter().any(|says| after.starts_with(says))
+    })
+}
+
 fn is_word(tick: &str) -> bool {
     tick.chars().all(|c| c.is_ascii_alphanumeric())
 }
@@ -92,6 +108,16 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_legend_is_told_from_marks() {
+        for text in ["X = no", "`x`: denied", "(x) – never", "a\nx means no", "x is no"] {
+            assert!(has_legend(text), "{text}");
+        }
+        for text in ["a,x,-\n", "x\t-", "| x | - |", "fax = no", "x,=", "matrix: a", "x\n- y"] {
+            assert!(!has_legend(text), "{text}");
+        }
+    }
 
     #[test]
     fn marks_are_told_from_words() {

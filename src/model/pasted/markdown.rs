@@ -4,6 +4,7 @@
 //! dropped without a word and a table without an alignment row is a paragraph, and they do not tell
 //! columns.
 
+use super::hidden::{Hidden, hidden, is_struck};
 use super::mark::kind;
 use super::{Field, Grid, Pasted};
 use crate::model::problem::Position;
@@ -13,36 +14,38 @@ use crate::model::yaml::Word;
 pub(super) fn grids(file: &str, text: &str, pasted: &mut Pasted) -> Vec<Grid> {
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.split('\n').collect();
+    let hidden = hidden(&lines);
+    let is_shown = |i: usize| hidden.get(i).is_some_and(Option::is_none);
     let at = |line: usize| Position {
         line: u32::try_from(line.saturating_add(1)).unwrap_or(u32::MAX),
         ..Position::start(file)
     };
     let mut grids = Vec::new();
     let mut heading = String::new();
-    let mut fence: Option<(char, bool)> = None;
     let mut next = 0;
     while let Some(line) = lines.get(next) {
         let below = lines.get(next + 1).copied().unwrap_or_default();
-        if let Some(mark) = fence_of(line) {
-            fence = match fence {
-                Some((open, _)) if open == mark => None,
-                None => Some((mark, false)),
-                open => open,
-            };
-        } else if let Some((_, is_told)) = &mut fence {
-            if is_alignment(line) && !*is_told {
-                *is_told = true;
-                pasted.note(&at(next), "a table within a code block is not read");
-            }
+        if let Some(why) = hidden.get(next).copied().flatten() {
+            let is_same = |i: &usize| hidden.get(*i).copied().flatten() == Some(why);
+            let end = (next..lines.len()).take_while(is_same).last().unwrap_or(next);
+            let run: Vec<(usize, &str)> =
+                (next..=end).filter_map(|i| Some((i, *lines.get(i)?))).collect();
+            let above = next.checked_sub(1).and_then(|i| lines.get(i));
+            let is_row = above.is_some_and(|above| has_pipe(above));
+            tell_hidden(why, &run, is_row, &at, pasted);
+            next = end;
         } else if let Some(name) = heading_of(line, below) {
             heading = name;
         } else if has_pipe(line) {
-            let block = lines.iter().skip(next).take_while(|line| has_pipe(line)).count();
-            let block: Vec<(Position, &str)> =
-                (next..next + block).filter_map(|i| Some((at(i), *lines.get(i)?))).collect();
+            let is_row = |i: &usize| is_shown(*i) && lines.get(*i).is_some_and(|l| has_pipe(l));
+            let block: Vec<(Position, &str)> = (next..lines.len())
+                .take_while(is_row)
+                .filter_map(|i| Some((at(i), *lines.get(i)?)))
+                .collect();
             next += block.len();
             grids.extend(grid(&heading, &block, pasted));
-            if let Some(after) = lines.get(next).filter(|line| is_dangling(line)) {
+            let after = lines.get(next).filter(|line| is_shown(next) && is_dangling(line));
+            if let Some(after) = after {
                 let shown = crate::model::names::quoted(after.trim());
                 pasted.note(&at(next), format!("`{shown}`: the table ends above this line"));
             }
@@ -53,36 +56,71 @@ pub(super) fn grids(file: &str, text: &str, pasted: &mut Pasted) -> Vec<Grid> {
     grids
 }
 
+/// What could be a table, or more of the one above, among lines that are hidden for one reason.
+fn tell_hidden(
+    why: Hidden,
+    lines: &[(usize, &str)],
+    is_row: bool,
+    at: &dyn Fn(usize) -> Position,
+    pasted: &mut Pasted,
+) {
+    let table = lines.iter().find(|(_, line)| is_alignment(line));
+    let row = lines.first().filter(|(_, line)| is_row && !why.is_certain() && has_pipe(line));
+    let Some((line, _)) = table.or(row) else { return };
+    if why.is_certain() {
+        pasted.note(&at(*line), why.of_table());
+    } else {
+        pasted.unread(&at(*line), why.of_table());
+    }
+}
+
 /// A line that a reader could take for a part of the table above it.
 fn is_dangling(line: &str) -> bool {
-    !line.trim().is_empty() && heading_of(line, "").is_none() && fence_of(line).is_none()
+    !line.trim().is_empty() && heading_of(line, "").is_none()
 }
 
 fn grid(heading: &str, block: &[(Position, &str)], pasted: &mut Pasted) -> Option<Grid> {
     let ((first, header), rest) = block.split_first()?;
-    let (has_alignment, rows) = match rest.split_first() {
-        Some(((_, line), rows)) if is_alignment(line) => (true, rows),
-        _ => (false, rest),
-    };
-    let header: Vec<Word> = cells(header, first).into_iter().map(|field| field.word).collect();
-    let filled = header.iter().filter(|word| !word.text.is_empty()).count();
-    if !has_alignment && (rows.is_empty() || filled < 2) {
+    let alignment = rest.first().map(|(_, line)| *line).filter(|line| is_alignment(line));
+    let rows = rest.get(usize::from(alignment.is_some())..).unwrap_or_default();
+    let header = cells(header, first);
+    let filled = header.iter().filter(|field| !field.word.text.is_empty()).count();
+    if alignment.is_none() && (rows.is_empty() || filled < 2) {
         // A sentence with a bar in it.
         return None;
     }
-    if header.iter().any(|word| kind(&word.text).is_mark()) {
-        pasted
-            .unread(first, "the table has no header: its first row has a mark; none of it is read");
+    if let Some(why) = unsure(&header, alignment, rows, first) {
+        pasted.unread(first, format!("{why}; none of the table is read"));
         return None;
     }
-    let rows = rows.iter().filter(|(_, line)| !is_alignment(line));
-    let rows = rows.map(|(at, line)| cells(line, at)).collect();
+    let header = header.into_iter().map(|field| field.word).collect();
+    let rows = rows.iter().map(|(at, line)| cells(line, at)).collect();
     Some(Grid { heading: heading.to_owned(), header, rows, is_markdown: true })
 }
 
-fn fence_of(line: &str) -> Option<char> {
-    let line = line.trim_start();
-    ['`', '~'].into_iter().find(|mark| line.starts_with(&mark.to_string().repeat(3)))
+/// Why it is not certain which cell stands under which header.
+fn unsure(
+    header: &[Field],
+    alignment: Option<&str>,
+    rows: &[(Position, &str)],
+    at: &Position,
+) -> Option<String> {
+    if header.iter().any(|field| kind(&field.word.text).is_mark()) {
+        return Some("the table has no header: its first row has a mark".to_owned());
+    }
+    if header.first().is_some_and(|field| field.word.text.starts_with('>')) {
+        return Some("the table stands within a quotation".to_owned());
+    }
+    if let Some(field) = header.iter().find(|field| field.is_struck) {
+        return Some(format!("the header `{}` is struck out in a part", field.word.quoted()));
+    }
+    let aligned = alignment.map(|line| cells(line, at).len());
+    if let Some(aligned) = aligned.filter(|aligned| *aligned != header.len()) {
+        let headers = header.len();
+        return Some(format!("{headers} headers stand over {aligned} columns of dashes"));
+    }
+    let (below, _) = rows.iter().find(|(_, line)| is_alignment(line))?;
+    Some(format!("line {} has dashes as below a header, within the table", below.line))
 }
 
 /// The text of a heading: after `#`, above a line of `=` or `-`, or alone and bold.
@@ -144,7 +182,8 @@ fn cells(line: &str, at: &Position) -> Vec<Field> {
     let field = |(start, part): (usize, String)| {
         let blank = part.chars().take_while(|c| c.is_whitespace()).count();
         let Plain { text, is_bold } = plain(part.trim());
-        Field { word: Word::on_line(&text, &at.right(start + blank)), is_bold }
+        let word = Word::on_line(&text, &at.right(start + blank));
+        Field { word, is_bold, is_struck: is_struck(part.trim()) }
     };
     parts.into_iter().map(field).collect()
 }

@@ -3,6 +3,7 @@
 
 mod delimited;
 mod header;
+mod hidden;
 mod mark;
 mod markdown;
 mod shape;
@@ -13,6 +14,9 @@ use std::path::Path;
 
 use super::problem::{Position, Problem};
 use super::yaml::Word;
+
+const BESIDE: &str =
+    "`x` beside other marks, or a legend, may be a cross; --x yes or --x no says which";
 
 /// A mark of a role's cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,7 @@ impl Pasted {
 pub struct Reading {
     /// How many leading columns hold sections and labels; `None`: it must be plain from the table.
     pub label_columns: Option<usize>,
-    /// Whether `x` grants; `None`: it does unless its table has other ticks too.
+    /// Whether `x` grants; `None`: it does if no cell of the page has another mark that could be a tick.
     pub x_grants: Option<bool>,
 }
 
@@ -105,12 +109,20 @@ struct Grid {
 struct Field {
     word: Word,
     is_bold: bool,
+    /// A part of it at least is struck out or hidden.
+    is_struck: bool,
 }
 
-/// Reads a text. The name of its file tells Markdown from CSV, or else the text does.
-pub(super) fn read(file: &str, text: &str, reading: Reading) -> Pasted {
+/// Reads a text. The name of its file tells Markdown from CSV, or else the text does. `is_known` tells the
+/// words that a cell may hold beside marks.
+pub(super) fn read(
+    file: &str,
+    text: &str,
+    reading: Reading,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Pasted {
     let mut pasted = Pasted::default();
-    let grids = if is_markdown(file, text) {
+    let mut grids = if is_markdown(file, text) {
         markdown::grids(file, text, &mut pasted)
     } else {
         delimited::grids(file, text, &mut pasted)
@@ -119,13 +131,28 @@ pub(super) fn read(file: &str, text: &str, reading: Reading) -> Pasted {
         let what = "no table was found: expected CSV with a header row, or a Markdown table";
         pasted.unread(&Position::start(file), what);
     }
-    let are_several = grids.len() > 1;
-    for mut grid in grids {
-        if !are_several {
-            // The only table's heading is the page's title, not a part of it.
-            grid.heading.clear();
+    if let [only] = grids.as_mut_slice() {
+        // The only table's heading is the page's title, not a part of it.
+        only.heading.clear();
+    }
+    let mut tables = Vec::new();
+    for grid in grids {
+        let layout = header::layout(&grid, reading, &mut pasted);
+        tables.push((grid, layout));
+    }
+    // One hand wrote the page: what `x` is in one table it is in all.
+    let has_others =
+        tables.iter().any(|(grid, layout)| shape::has_other_ticks(grid, layout.as_ref(), is_known));
+    let letter = match reading.x_grants {
+        Some(true) => Mark::Yes,
+        Some(false) => Mark::No,
+        None if has_others || mark::has_legend(text) => Mark::Unread(BESIDE),
+        None => Mark::Yes,
+    };
+    for (grid, layout) in tables {
+        if let Some(layout) = layout {
+            shape::read(&grid, layout, letter, &mut pasted);
         }
-        shape::read(&grid, reading, &mut pasted);
     }
     pasted
 }
