@@ -128,7 +128,7 @@ fn a_table_that_can_be_read_in_two_ways_is_not_read() {
     // Is `Own` a label, and are the marks of the other row moved?
     assert_unread("t.csv", "What,Which,A,B\nUsers,Own,x,x\nView,x,,\n", "--label-columns 1");
     // The first header was lost, so every header stands one too far left.
-    assert_unread("t.csv", "What,A,B,\nUsers,View,x,x\n,Edit,-,x\n", "which role is it?");
+    assert_unread("t.csv", "What,Item,B,\nUsers,View,x,x\n,Edit,-,x\n", "which role is it?");
     assert_unread("t.md", "| ✓ | x |\n|---|---|\n| View | x |\n", "no header");
     assert_unread("t.csv", "What,A,B,a\nView,x,x,x\n", "there twice");
     assert_unread("t.md", "| What |\n|---|\n| View |\n", "no column for a role");

@@ -174,10 +174,10 @@ fn an_x_beside_any_other_mark_waits_for_a_word() {
             "| What | A | B |\n|---|---|---|\n| View | ✅ own | ✅ own |\n| Wipe | ✅ own | X |\n",
             0,
         ),
-        ("t.md", "| What | A | B |\n|---|---|---|\n| View | O | O |\n| Wipe | O | X |\n", 0),
-        ("t.csv", "What,A,B\nView,V,V\nWipe,V,X\n", 0),
-        ("t.csv", "What,A,B\nView,👍,👍\nWipe,👍,X\n", 0),
-        ("t.csv", "What,A,B\nView,full,read\nWipe,full,x\n", 0),
+        ("t.md", "| What | A | B |\n|---|---|---|\n| View | O | O |\n| Wipe | - | X |\n", 0),
+        ("t.csv", "What,A,B\nView,V,V\nWipe,-,X\n", 0),
+        ("t.csv", "What,A,B\nView,👍,👍\nWipe,-,X\n", 0),
+        ("t.csv", "What,A,B\nView,full,read\nWipe,-,x\n", 0),
         (
             "t.md",
             "## One\n\n| What | A |\n|---|---|\n| View | ✅ |\n\n## Two\n\n| What | A |\n|---|---|\n| Wipe | x |\n",
@@ -200,6 +200,15 @@ fn an_x_beside_any_other_mark_waits_for_a_word() {
         let imported = read("t.md", &text);
         assert_eq!((granted(&imported), imported.unread.len()), (vec![], 1), "{text}");
     }
+    // A column without a known mark is no label either.
+    for text in ["What,A,B\nView,V,V\nWipe,V,X\n", "What,A,B\nView,2,1\nEdit,2,0\n"] {
+        assert_unread("t.csv", text, "the column `A` has words and no marks: is it a role's?");
+        let reading = Reading { label_columns: Some(1), ..Reading::default() };
+        let imported = read_with("t.csv", text, reading).unwrap();
+        assert!(granted(&imported).iter().all(|cell| cell == "b view"), "{imported:?}");
+    }
+    let gated = read("t.csv", "What,Gate,Note,A\nView,paid,why,x\n");
+    assert_eq!(gated.files[0].1, "section,permission,label,a,gate,note\n,view,View,x,paid,why\n");
     // Words in sections and labels are no marks.
     let plain = read("t.csv", "Area,What,A,B\nUsers,Users,Users,Users\nOne,View,x,-\n,Edit,X,no\n");
     assert_eq!((granted(&plain).len(), plain.unread), (2, vec![]));
@@ -262,7 +271,7 @@ fn what_a_reader_of_the_page_does_not_see_grants_nothing() {
         (WIPE.replace("| Wipe", "| <del>Wipe</del>"), "struck out"),
         (WIPE.replace("| Wipe", "| Do ~~Wipe~~ less"), "struck out"),
         (WIPE.replace("| A", "| ~~A~~"), "struck out"),
-        (WIPE.replace("| ✅", "| ~~✅~~"), "no column for a role"),
+        (WIPE.replace("| ✅", "| ~~✅~~"), "is it a role's?"),
         (WIPE.replace("| Wipe", "| **~~Old~~** | |\n| Wipe"), "struck out"),
     ] {
         let text = format!("{SEEN}\n{hidden}\n{SEEN}", SEEN = SEEN);

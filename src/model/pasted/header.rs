@@ -39,6 +39,7 @@ const LABELS: [&str; 27] = [
 const NAMES: [&str; 4] = ["permission", "permission_slug", "permission slug", "slug"];
 /// Headers of a column of the long form that says whether the line grants.
 const EFFECTS: [&str; 7] = ["allow", "allowed", "access", "decision", "effect", "grant", "granted"];
+const ROLES: [&str; 2] = ["role", "roles"];
 const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "remark", "remarks"];
 
 /// Where in a row each thing stands.
@@ -147,7 +148,7 @@ fn not_roles(grid: &Grid, layout: &Layout, pasted: &mut Pasted) -> Option<()> {
                 && (layout.label == Some(i) || layout.sections.contains(&i));
         let why = if is_ours && has_ticks && !has_words {
             "holds marks: is it a role's? Name it otherwise"
-        } else if has_words && ["role", "roles"].contains(&folded(&word.text).as_str()) {
+        } else if has_words && ROLES.contains(&folded(&word.text).as_str()) {
             "holds roles: a table has a column for each role, or the columns `permission`, with names, \
              and `role`"
         } else {
@@ -200,7 +201,7 @@ pub(super) fn is_no_section(row: &[Field]) -> bool {
     row.first().is_some_and(|field| is(field) && !field.is_bold)
 }
 
-/// How many leading columns hold words.
+/// How many leading columns hold words; of one that may be a role's, people are asked.
 fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<usize> {
     if let Some(said) = reading.label_columns {
         return Some(said.clamp(1, grid.header.len().max(1)));
@@ -213,7 +214,15 @@ fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<u
         let marked = || fields().filter(|(_, field)| kind(&field.word.text).is_mark());
         let words = is(Kind::Text);
         let has_marks = marked().next().is_some();
-        let is_named = LABELS.contains(&folded(&word.text).as_str());
+        let header = folded(&word.text);
+        let is_named = LABELS.contains(&header.as_str());
+        let is_told = header.is_empty()
+            || header == "gate"
+            || [&LABELS[..], &NOTES[..], &ROLES[..]].concat().contains(&header.as_str());
+        // A role's column may have ticks that are not known, `O` or a thumb, in every cell.
+        if !has_marks && words > 0 && !is_told {
+            return ask(word, "words and no marks", labels, pasted);
+        }
         if !has_marks && (words > 0 || is_named) {
             labels += 1;
             continue;
@@ -227,17 +236,21 @@ fn label_columns(grid: &Grid, reading: Reading, pasted: &mut Pasted) -> Option<u
             row.len() < grid.header.len() || row.last().is_some_and(|f| f.word.text.is_empty())
         };
         if is_named || marked().all(|(row, _)| can_be_moved(row)) {
-            let message = format!(
-                "the column `{}` has {}: is it a role's? Say --label-columns {labels} \
-                 if it is, --label-columns {} if not; none of the table is read",
-                word.quoted(),
-                if words == 0 { "a label's header and marks" } else { "words and marks" },
-                labels + 1,
-            );
-            pasted.unread(&word.at, message);
-            return None;
+            let has = if words == 0 { "a label's header and marks" } else { "words and marks" };
+            return ask(word, has, labels, pasted);
         }
         break;
     }
     Some(labels)
+}
+
+fn ask(word: &Word, has: &str, labels: usize, pasted: &mut Pasted) -> Option<usize> {
+    let message = format!(
+        "the column `{}` has {has}: is it a role's? Say --label-columns {labels} if it is, \
+         --label-columns {} if not; none of the table is read",
+        word.quoted(),
+        labels + 1,
+    );
+    pasted.unread(&word.at, message);
+    None
 }
