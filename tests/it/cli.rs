@@ -419,7 +419,7 @@ fn model_test_runs_the_scenarios_and_says_where_one_fails() {
 fn model_matrix_prints_the_document() {
     let virta = repository("models/virta");
     let virta = virta.to_str().unwrap();
-    let csv = run(&["model", "matrix", virta]);
+    let csv = run(&["model", "matrix", virta, "roles"]);
     assert_exit(&csv, 0);
     let csv = stdout(&csv);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
