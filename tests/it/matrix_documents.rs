@@ -96,6 +96,12 @@ Asked at the scope, for \\*: yes except fact(old)
 }
 
 #[test]
+fn a_label_may_read_like_a_legend() {
+    let matrix = "permission,label,admin,guest\na.b,x- View,x,-\nfixed.row,x = no,-,x\n";
+    assert_fixpoint(&files(matrix), "m");
+}
+
+#[test]
 fn gates_of_cells_take_the_long_form() {
     let matrix = "permission,role,gate\na.b,admin,paid\na.b,guest,\nfixed.row,guest,module:x\n";
     let held = files(matrix);

@@ -9,7 +9,7 @@ mod markdown;
 mod shape;
 pub(super) mod slug;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::problem::{Position, Problem};
@@ -146,7 +146,7 @@ pub(super) fn read(
     let letter = match reading.x_grants {
         Some(true) => Mark::Yes,
         Some(false) => Mark::No,
-        None if has_others || mark::has_legend(text) => Mark::Unread(BESIDE),
+        None if has_others || mark::has_legend(&unmarked(text, &tables)) => Mark::Unread(BESIDE),
         None => Mark::Yes,
     };
     for (grid, layout) in tables {
@@ -155,6 +155,22 @@ pub(super) fn read(
         }
     }
     pasted
+}
+
+/// The lines in which a page can explain its marks: all but the marked rows of tables that name their
+/// permissions, as exported documents do. What stands beside marks there is a label, of any words.
+fn unmarked(text: &str, tables: &[(Grid, Option<header::Layout>)]) -> String {
+    let names = |layout: &Option<header::Layout>| {
+        layout.as_ref().is_some_and(|layout| layout.permission.is_some())
+    };
+    let rows = tables.iter().filter(|(_, layout)| names(layout)).flat_map(|(grid, _)| &grid.rows);
+    let marked = rows.filter(|row| row.iter().any(|field| mark::kind(&field.word.text).is_mark()));
+    let lines: HashSet<u32> = marked
+        .flatten()
+        .flat_map(|Field { word, .. }| (word.at.line..).take(1 + word.text.matches('\n').count()))
+        .collect();
+    let all = (1_u32..).zip(text.lines());
+    all.filter(|(at, _)| !lines.contains(at)).flat_map(|(_, line)| [line, "\n"]).collect()
 }
 
 fn is_markdown(file: &str, text: &str) -> bool {
