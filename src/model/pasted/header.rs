@@ -143,9 +143,12 @@ fn not_roles(grid: &Grid, layout: &Layout, pasted: &mut Pasted) -> Option<()> {
     for (i, word) in grid.header.iter().enumerate() {
         let has_words = kinds(i).any(|kind| matches!(kind, Kind::Text | Kind::Conditional));
         let has_ticks = kinds(i).any(|kind| matches!(kind, Kind::Tick | Kind::Letter));
-        let is_ours = [layout.gate, layout.note].contains(&Some(i))
-            || layout.permission.is_some()
-                && (layout.label == Some(i) || layout.sections.contains(&i));
+        // Where exported documents have them, a section and a label may be of any words, `x` too.
+        let is_misplaced = layout.permission.is_some_and(|permission| {
+            layout.sections.contains(&i) && i > permission
+                || layout.label == Some(i) && i != permission + 1
+        });
+        let is_ours = [layout.gate, layout.note].contains(&Some(i)) || is_misplaced;
         let why = if is_ours && has_ticks && !has_words {
             "holds marks: is it a role's? Name it otherwise"
         } else if has_words && ROLES.contains(&folded(&word.text).as_str()) {
