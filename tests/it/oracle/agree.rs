@@ -161,7 +161,7 @@ fn without_target(question: &Question) -> Question {
 }
 
 /// Drops tuples, one at a time and for as long as that goes, while `fails` still holds.
-fn shrink(tuples: &[Tuple], fails: impl Fn(&[Tuple]) -> bool) -> Vec<Tuple> {
+pub(super) fn shrink(tuples: &[Tuple], fails: impl Fn(&[Tuple]) -> bool) -> Vec<Tuple> {
     let mut kept = tuples.to_vec();
     loop {
         let before = kept.len();
@@ -223,7 +223,7 @@ fn contextual_marks(world: &World, question: &Question, marks: &mut Marks) {
     }
 }
 
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     number("BAILIWICK_SEED").unwrap_or_else(|| fastrand::u64(..))
 }
 

@@ -6,6 +6,7 @@
 mod agree;
 mod compared;
 mod coverage;
+mod delegated;
 mod eval;
 mod facts;
 mod lists;
@@ -15,5 +16,6 @@ mod readings;
 mod readings_of_others;
 mod report;
 mod roles;
+mod tables;
 mod values;
 mod worlds;

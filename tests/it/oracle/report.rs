@@ -64,7 +64,7 @@ pub(super) fn scenario(world: &World, found: &Disagreement) -> String {
     text
 }
 
-fn fields(tuple: &Tuple) -> Vec<String> {
+pub(super) fn fields(tuple: &Tuple) -> Vec<String> {
     let mut fields = vec![format!("tuple: \"{}\"", tuple.key)];
     if let Some(end) = tuple.expires_at {
         fields.push(format!("expires_at: \"{}\"", rfc3339(end)));

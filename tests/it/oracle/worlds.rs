@@ -58,6 +58,20 @@ impl World {
     }
 }
 
+/// Somebody who asks, somebody to ask about, and a request's values.
+pub(super) type Drawn = (Subject, Subject, Context);
+
+/// Tuples that a model of one's own admits, and what this many questions need besides. The model has users
+/// and groups with members, and only the facts, links and parameters that are known here.
+pub(super) fn around(model: &Model, rng: &mut Rng, questions: usize) -> (Vec<Tuple>, Vec<Drawn>) {
+    let mut builder = Builder { model, rng, objects: BTreeMap::new() };
+    builder.objects();
+    let tuples = builder.tuples();
+    builder.name_more();
+    let drawn = (0..questions).map(|_| (builder.subject(), builder.subject(), builder.request()));
+    (tuples, drawn.collect())
+}
+
 fn model(rng: &mut Rng, seed: u64) -> (ModelText, Model, usize) {
     let mut last = String::new();
     for refused in 0..MODEL_TRIES_MAX {
@@ -409,7 +423,8 @@ impl<'a> Builder<'a> {
                 let (of, def) = if self.chance(50) {
                     (group, self.model.type_def(group).unwrap())
                 } else {
-                    *self.one(&types)
+                    let named = types.iter().filter(|(_, def)| !def.defs.is_empty());
+                    *self.one(&named.copied().collect::<Vec<_>>())
                 };
                 let public = def.defs.iter().filter(|(_, def)| def.kind != DefKind::Helper);
                 let mut names: Vec<_> = public.map(|(id, _)| self.model.name_of(*id)).collect();
