@@ -20,11 +20,11 @@ use super::tables::{Bound, CONDITION, Gate, LINK, Line, Op, Table, Verb};
 use super::values::Value;
 use super::worlds::{Drawn, NOW, around};
 
-const WORLDS: u64 = 120;
+const WORLDS: u64 = 100;
 /// Where a run of worlds has few of a kind, it goes on for so many.
 const WORLDS_MAX: u64 = 1_000;
 const QUESTIONS_OF_A_WORLD: usize = 40;
-const OF_A_KIND: u32 = 6;
+const OF_A_KIND: u32 = 4;
 
 #[derive(Debug, Clone)]
 struct Asked {

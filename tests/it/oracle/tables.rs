@@ -265,7 +265,7 @@ impl Draft<'_> {
             }
             let same = made.iter().find(|p| p.child == child && p.relation == relation);
             let options = same.map(|same| same.options.clone()).unwrap_or_else(|| {
-                let conditions = if self.chance(40) { CONDITION } else { "" };
+                let conditions = if self.chance(60) { CONDITION } else { "" };
                 format!("many: {}, conditions: [{conditions}]", self.chance(60))
             });
             let passes = self.chance(65);
