@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::brought::ContextArgs;
 use super::client::ClientArgs;
 use super::consistency::ConsistencyArgs;
 use super::console::Stream;
 use super::render;
-use super::tuple_text::parse_context;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::delegation_service_client::DelegationServiceClient;
@@ -36,9 +36,8 @@ pub(super) struct Args {
     /// The role that a verb that replaces would give for the other
     #[arg(long, value_name = "ROLE", default_value = "")]
     with: String,
-    /// Values for conditions: `hour=9`, or a JSON object; may be repeated
-    #[arg(long, value_name = "NAME=VALUE|JSON")]
-    context: Vec<String>,
+    #[command(flatten)]
+    context: ContextArgs,
     #[command(flatten)]
     consistency: ConsistencyArgs,
     #[command(flatten)]
@@ -53,7 +52,7 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         scope: args.scope,
         target: args.target,
         new_role: args.with,
-        context: parse_context(&args.context)?,
+        context: args.context.to_wire()?,
         consistency: args.consistency.to_wire(),
     };
     let mut request = tonic::Request::new(request);

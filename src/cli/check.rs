@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::brought::{ContextArgs, TuplesArgs};
 use super::client::ClientArgs;
 use super::consistency::ConsistencyArgs;
 use super::console::Stream;
 use super::render;
-use super::tuple_text::{parse_context, parse_tuples};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
@@ -30,15 +30,13 @@ pub(super) struct Args {
     permission: String,
     /// Where: `station:s1`
     scope: String,
-    /// Values for conditions: `hour=9`, or a JSON object; may be repeated
-    #[arg(long, value_name = "NAME=VALUE|JSON")]
-    context: Vec<String>,
+    #[command(flatten)]
+    context: ContextArgs,
     /// The second subject that the question is about: `target` in the model
     #[arg(long, value_name = "SUBJECT", default_value = "", hide_default_value = true)]
     target: String,
-    /// Count a tuple `scope#role@subject` for this question only, as if it were stored; may be repeated
-    #[arg(long, value_name = "TUPLE")]
-    with_tuple: Vec<String>,
+    #[command(flatten)]
+    tuples: TuplesArgs,
     /// Show the tuple and the role behind an ALLOW
     #[arg(long)]
     with_grant: bool,
@@ -53,8 +51,8 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
         subject: args.subject,
         permission: args.permission,
         scope: args.scope,
-        context: parse_context(&args.context)?,
-        contextual_tuples: parse_tuples(&args.with_tuple)?,
+        context: args.context.to_wire()?,
+        contextual_tuples: args.tuples.to_wire()?,
         target: args.target,
         with_grant: args.with_grant,
         consistency: args.consistency.to_wire(),

@@ -6,8 +6,9 @@ use std::io::Write;
 use prost_types::Struct;
 use serde_json::json;
 
+use super::brought::ContextArgs;
 use super::client::ClientArgs;
-use super::tuple_text::{parse_context, parse_tuple};
+use super::tuple_text::parse_tuple;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 
@@ -19,9 +20,8 @@ pub(super) struct DelegatedArgs {
     /// Who does it: `user:ana`
     #[arg(long, value_name = "OBJECT")]
     pub(super) actor: String,
-    /// Values for conditions: `hour=9`, or a JSON object; may be repeated
-    #[arg(long, value_name = "NAME=VALUE|JSON")]
-    context: Vec<String>,
+    #[command(flatten)]
+    context: ContextArgs,
     /// Makes a repeat of this very command harmless: it is answered as the first was
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -36,7 +36,7 @@ impl DelegatedArgs {
     }
 
     pub(super) fn context(&self) -> Result<Option<Struct>, CliError> {
-        parse_context(&self.context)
+        self.context.to_wire()
     }
 
     pub(super) fn key(&self) -> Result<String, CliError> {

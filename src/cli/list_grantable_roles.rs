@@ -4,9 +4,9 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::brought::ContextArgs;
 use super::client::ClientArgs;
 use super::consistency::ConsistencyArgs;
-use super::tuple_text::parse_context;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::delegation_service_client::DelegationServiceClient;
@@ -26,9 +26,8 @@ pub(super) struct Args {
     /// For whom: with a target only the roles that a grant would give it now
     #[arg(long, value_name = "SUBJECT", default_value = "")]
     target: String,
-    /// Values for conditions: `hour=9`, or a JSON object; may be repeated
-    #[arg(long, value_name = "NAME=VALUE|JSON")]
-    context: Vec<String>,
+    #[command(flatten)]
+    context: ContextArgs,
     #[command(flatten)]
     consistency: ConsistencyArgs,
     #[command(flatten)]
@@ -40,7 +39,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
         actor: args.actor,
         scope: args.scope,
         target: args.target,
-        context: parse_context(&args.context)?,
+        context: args.context.to_wire()?,
         consistency: args.consistency.to_wire(),
     };
     let mut request = tonic::Request::new(request);

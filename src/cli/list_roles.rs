@@ -6,8 +6,8 @@ use serde_json::json;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+use super::brought::{ContextArgs, TuplesArgs};
 use super::lists::{End, ListArgs, ListRequest, Part};
-use super::tuple_text::{parse_context, parse_tuples};
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
@@ -27,12 +27,10 @@ pub(super) struct Args {
     /// Only the roles that count here: bound here, or above where roles pass down
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
-    /// Values for conditions: `hour=9`, or a JSON object; may be repeated
-    #[arg(long, value_name = "NAME=VALUE|JSON")]
-    context: Vec<String>,
-    /// Count a tuple `scope#role@subject` for this question only, as if it were stored; may be repeated
-    #[arg(long, value_name = "TUPLE")]
-    with_tuple: Vec<String>,
+    #[command(flatten)]
+    context: ContextArgs,
+    #[command(flatten)]
+    tuples: TuplesArgs,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -41,8 +39,8 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
     let request = pb::ListRolesRequest {
         subject: args.subject,
         scope: args.scope.unwrap_or_default(),
-        context: parse_context(&args.context)?,
-        contextual_tuples: parse_tuples(&args.with_tuple)?,
+        context: args.context.to_wire()?,
+        contextual_tuples: args.tuples.to_wire()?,
         ..pb::ListRolesRequest::default()
     };
     let is_json = args.list.is_json();

@@ -5,6 +5,7 @@
 
 mod backup;
 mod batch;
+mod brought;
 mod can_grant;
 mod check;
 mod client;

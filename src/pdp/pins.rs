@@ -1,5 +1,6 @@
 //! The revisions that lists stand on, kept so that a list can be resumed however fast newer ones come.
-//! Snapshots share what is the same, so a pin costs what has changed since, and that is bounded, for lists that are being read too.
+//! Snapshots share what is the same, so a pin costs what has changed since, and that is bounded, for lists
+//! that are being read too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
