@@ -10,6 +10,7 @@
 
 #[path = "../tests/it/cloud/list.rs"]
 mod list;
+mod target;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use bailiwick::store::ModelFiles;
 use bailiwick::store::memory::MemoryStore;
 
 use list::List;
+use target::verdict;
 
 const COMPILE_SECONDS: f64 = 2.0;
 const RESIDENT_MB: f64 = 64.0;
@@ -57,11 +59,6 @@ fn files(list: &List) -> SourceFiles {
     [("model.yaml", list.yaml()), ("permissions.csv", list.csv())].into_iter().collect()
 }
 
-fn told(what: &str, value: f64, unit: &str, target: f64) {
-    let verdict = if value <= target { "ok" } else { "short" };
-    println!("{what}: {value:.2} {unit}, target at most {target} {unit}: {verdict}");
-}
-
 fn compile() {
     let list = List::cloud();
     let (roles, permissions) = (list.roles.len(), list.permissions.len());
@@ -84,8 +81,8 @@ fn compile() {
         seconds.push(started.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    told("compile, longest of 5", seconds[4], "s", COMPILE_SECONDS);
-    told("compiled, resident beside the files", resident, "MB", RESIDENT_MB);
+    verdict("compile, longest of 5", seconds[4], "s", ..=COMPILE_SECONDS);
+    verdict("compiled, resident beside the files", resident, "MB", ..=RESIDENT_MB);
     println!("compiled, peak of the process: {:.0} MB", peak_mb());
     drop(model);
 }
@@ -180,7 +177,12 @@ fn check() {
             middle[list] = times[list][kind][times[list][kind].len() / 2];
         }
         println!("check, {what}: small {:.0} ns, cloud {:.0} ns", middle[0], middle[1]);
-        told(&format!("check, {what}, cloud to small"), middle[1] / middle[0], "x", CHECK_RATIO);
+        verdict(
+            &format!("check, {what}, cloud to small"),
+            middle[1] / middle[0],
+            "x",
+            ..=CHECK_RATIO,
+        );
     }
     small.0.close();
     cloud.0.close();
