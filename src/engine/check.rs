@@ -2,6 +2,7 @@
 
 use super::eval::Eval;
 use super::plan::Plan;
+use super::reach::{Keys, Looks, reach};
 use super::steps::Steps;
 use super::value::{Value, Why};
 use super::view::View;
@@ -70,6 +71,18 @@ fn decide(
     if def.is_none_or(|def| def.kind != DefKind::Permission) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
+    if !with_grant {
+        let mut looks = Looks::default();
+        let is_reached = union(&view, plan, (subject, question.permission, scope), now, &mut looks);
+        steps.add(looks.count());
+        match is_reached {
+            Some(true) => {
+                return Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant: None });
+            }
+            Some(false) => return Ok(denied(Reason::NotGranted, Vec::new())),
+            None => {}
+        }
+    }
     let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
     eval.target = target.flatten();
     eval.steps = *steps;
@@ -85,6 +98,20 @@ fn decide(
             None => Ok(denied(Reason::MissingContext, eval.missing.into_iter().collect())),
         },
     }
+}
+
+/// Whether a subject may, by the short way. `None`: that is not the way to know.
+fn union(
+    view: &View<'_>,
+    plan: &Plan,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    now: Time,
+    looks: &mut Looks,
+) -> Option<bool> {
+    let SubjectKey::Object(subject) = subject else { return None };
+    let stage = plan.map().start(view.type_of(scope)?, permission)?;
+    let keys = Keys::of(view.snapshot, plan, (subject, view.type_of(subject)?), now, looks);
+    reach(view.snapshot, plan.map(), (stage, scope), &keys, now, looks)
 }
 
 /// Whether a subject may, for the lists: their questions are resolved already.
@@ -106,6 +133,10 @@ pub(super) fn known(
     context: &Context,
     now: Time,
 ) -> Result<Option<bool>, EngineError> {
+    let is_reached = union(view, plan, (subject, permission, scope), now, &mut Looks::default());
+    if is_reached.is_some() {
+        return Ok(is_reached);
+    }
     let mut eval = Eval::new(view, plan, subject, context, now);
     match ask(&mut eval, permission, scope) {
         Value::Yes => Ok(Some(true)),

@@ -15,6 +15,7 @@ mod here_any;
 mod list;
 mod plan;
 mod question;
+mod reach;
 mod roles;
 mod steps;
 mod value;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use rustc_hash::FxHashSet;
 
+use super::reach::Map;
 use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
 
 /// Static knowledge about one model.
@@ -25,6 +26,8 @@ pub struct Plan {
     roles: Vec<Vec<NameId>>,
     /// Some definition asks linked subjects.
     has_links: bool,
+    /// The names that are a union of roles here and above.
+    map: Map,
 }
 
 /// The subject sets that the roles of a type admit, of which there are some.
@@ -49,6 +52,7 @@ impl Plan {
             roles
         });
         Self {
+            map: Map::new(model, &plain),
             plain,
             plain_roles,
             bounded: bounded_names(model),
@@ -56,6 +60,11 @@ impl Plan {
             roles: roles.collect(),
             has_links: has_links(model),
         }
+    }
+
+    /// The names that are a union of roles here and above, and what they ask where.
+    pub(super) fn map(&self) -> &Map {
+        &self.map
     }
 
     /// Whether a role may be bound for sets that cannot be found from a subject upwards.

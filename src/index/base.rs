@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::binding::{Details, SubjectKey};
 use super::names::{Names, ObjectId};
 use super::part::{ByScope, BySubject};
-use super::rows::{Carried, Entry, Extras, FIRST_SET_PACKED, NO_EXTRA, Other, Packed, Row};
+use super::rows::{
+    Carried, Entry, ExtraId, Extras, FIRST_SET_PACKED, NO_EXTRA, Other, Packed, Row,
+};
 use crate::model::form::{NameId, TypeId};
 
 /// The tuples of some revision.
@@ -26,12 +28,13 @@ pub(super) struct Base {
     extras: Extras,
 }
 
-/// Where an object's rows and entries start, and its type: side by side, as whoever asks for one of them
-/// mostly asks for another, and each would be a read from memory.
+/// Where an object's rows and entries start, and the others of its sets, and its type: side by side, as
+/// whoever asks for one of them mostly asks for another, and each would be a read from memory.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     rows: u32,
     entries: u32,
+    others: u32,
     type_id: TypeId,
 }
 
@@ -70,6 +73,54 @@ impl Base {
         self.places_of(scope).map(|(place, next)| (place.rows as usize, next.rows as usize))
     }
 
+    /// The rows of a scope.
+    #[inline]
+    pub(super) fn rows_at(&self, scope: ObjectId) -> &[Row] {
+        let places = self.places_of(scope);
+        let rows = places.and_then(|(place, next)| {
+            self.rows.get(place.rows as usize..next.rows as usize)
+        });
+        rows.unwrap_or_default()
+    }
+
+    /// The entries of a plain object.
+    #[inline]
+    pub(super) fn entries_at(&self, object: ObjectId) -> &[Entry] {
+        let places = self.places_of(object);
+        let entries = places.and_then(|(place, next)| {
+            self.entries.get(place.entries as usize..next.entries as usize)
+        });
+        entries.unwrap_or_default()
+    }
+
+    /// The tuples in which a set of this object stands.
+    #[inline]
+    pub(super) fn others_at(&self, object: ObjectId) -> &[Other] {
+        let places = self.places_of(object);
+        let others = places.and_then(|(place, next)| {
+            self.others.get(place.others as usize..next.others as usize)
+        });
+        others.unwrap_or_default()
+    }
+
+    /// The tuples in which all of a type stand, whichever it is: those before the first set.
+    pub(super) fn everyone(&self) -> &[Other] {
+        let end = self.places.first().map_or(0, |place| place.others as usize);
+        self.others.get(..end).unwrap_or_default()
+    }
+
+    /// What a tuple carries.
+    #[inline]
+    pub(super) fn carried(&self, extra: ExtraId) -> Option<&Arc<Details>> {
+        self.extras.carried(extra)
+    }
+
+    /// The source of a tuple.
+    #[inline]
+    pub(super) fn source(&self, extra: ExtraId) -> u32 {
+        self.extras.source(extra)
+    }
+
     fn compare(&self, row: &Row, key: &ByScope) -> Ordering {
         let subject = || row.subject.cmp(&Packed::of(key.subject));
         let source = || self.extras.source(row.extra).cmp(&key.source);
@@ -102,8 +153,7 @@ impl Base {
 
     /// How many subject sets are bound here in this role.
     pub(super) fn sets_bound(&self, scope: ObjectId, role: NameId) -> usize {
-        let Some((start, end)) = self.rows_of(scope) else { return 0 };
-        let rows = self.rows.get(start..end).unwrap_or_default();
+        let rows = self.rows_at(scope);
         let before = |row: &Row| (row.role, row.subject) < (role, FIRST_SET_PACKED);
         let rows = rows.get(rows.partition_point(before)..).unwrap_or_default();
         match rows.first() {
@@ -119,10 +169,7 @@ impl Base {
             (entry.role, entry.scope).cmp(&(key.role, key.scope)).then_with(source)
         };
         if let SubjectKey::Object(object) = low.subject {
-            let entries = self.places_of(object).and_then(|(place, next)| {
-                self.entries.get(place.entries as usize..next.entries as usize)
-            });
-            let entries = entries.unwrap_or_default();
+            let entries = self.entries_at(object);
             let from = entries.partition_point(|entry| of_entry(entry, low).is_lt());
             let entries = entries.get(from..).unwrap_or_default();
             let to = entries.partition_point(|entry| of_entry(entry, high).is_le());
@@ -133,8 +180,13 @@ impl Base {
             let subject = other.subject.cmp(&Packed::of(key.subject));
             subject.then_with(|| of_entry(&other.entry, key))
         };
-        let from = self.others.partition_point(|other| of_other(other, low).is_lt());
-        let others = self.others.get(from..).unwrap_or_default();
+        let others = match (low.subject, high.subject) {
+            (SubjectKey::Set(of, _), SubjectKey::Set(to, _)) if of == to => self.others_at(of),
+            (SubjectKey::All(_), SubjectKey::All(_)) => self.everyone(),
+            _ => self.others.as_slice(),
+        };
+        let from = others.partition_point(|other| of_other(other, low).is_lt());
+        let others = others.get(from..).unwrap_or_default();
         let to = others.partition_point(|other| of_other(other, high).is_le());
         let others = others.get(..to).unwrap_or_default().iter();
         SubjectRows { base: self, object: ObjectId(0), entries: [].iter(), others }
@@ -269,11 +321,15 @@ impl Making {
         let types = names.iter().map(|(_, _, type_id)| type_id).chain([TypeId(0)]);
         let starts = starts.into_iter().zip(entries);
         base.places = Vec::with_capacity(names.count() as usize + 1);
-        base.places.extend(starts.zip(types).map(|((rows, entries), type_id)| Place {
-            rows,
-            entries,
-            type_id,
-        }));
+        let mut others = 0_u32;
+        for (object, ((rows, entries), type_id)) in (0..).map(ObjectId).zip(starts.zip(types)) {
+            let first = Packed::of(SubjectKey::Set(object, NameId(0)));
+            let rest = base.others.get(others as usize..).unwrap_or_default();
+            let before = rest.iter().take_while(|other| other.subject < first).count();
+            // There are no more others than rows, and each of those has a place of 32 bits.
+            others = others.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));
+            base.places.push(Place { rows, entries, others, type_id });
+        }
         base.names = names;
         Ok(base)
     }

@@ -60,8 +60,25 @@ impl Layer {
         self.by_scope.len() + self.names.len()
     }
 
+    /// Whether some change may be of this scope.
+    #[inline]
+    pub(super) fn touches_scope(&self, scope: ObjectId) -> bool {
+        !self.by_scope.is_empty() && self.scopes.contains(scope)
+    }
+
+    /// Whether this object, or one of its sets, may stand in some change.
+    #[inline]
+    pub(super) fn touches_subject(&self, object: ObjectId) -> bool {
+        !self.by_subject.is_empty() && self.subjects.contains(object)
+    }
+
+    /// Whether all of some type may stand in some change.
+    pub(super) fn touches_everyone(&self) -> bool {
+        self.everyone
+    }
+
     pub(super) fn get(&self, key: &ByScope) -> Option<&Held> {
-        if self.by_scope.is_empty() || !self.scopes.contains(key.scope) {
+        if !self.touches_scope(key.scope) {
             return None;
         }
         self.by_scope.get(key)

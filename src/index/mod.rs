@@ -18,6 +18,7 @@ mod part;
 mod position;
 mod roles;
 mod rows;
+mod settled;
 mod snapshot;
 mod sources;
 #[cfg(test)]
@@ -32,4 +33,6 @@ pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
 pub use merge::{BaseUse, Merge, MergeError, Merged};
 pub use names::ObjectId;
 pub use part::{Part, Position};
+pub use rows::{Entry, Packed, Row};
+pub use settled::Standing;
 pub use snapshot::{NotIndexable, Snapshot};

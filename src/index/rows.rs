@@ -14,7 +14,7 @@ pub(super) type Carried = Option<Arc<Details>>;
 
 /// A subject in eight bytes, ordered as subjects are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Packed(u64);
+pub struct Packed(u64);
 
 const ALL: u32 = 1;
 const SET: u32 = 1 << 31;
@@ -24,7 +24,8 @@ pub(super) const FIRST_SET_PACKED: Packed = Packed(1 << 63);
 
 impl Packed {
     /// Ids that only a request knows stand in no row, so a set of one of those stands after all sets.
-    pub(super) fn of(subject: SubjectKey) -> Self {
+    #[must_use]
+    pub fn of(subject: SubjectKey) -> Self {
         let halves = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Self(match subject {
             SubjectKey::Object(object) => u64::from(object.0),
@@ -36,7 +37,9 @@ impl Packed {
         })
     }
 
-    pub(super) fn subject(self) -> SubjectKey {
+    /// The subject.
+    #[must_use]
+    pub fn subject(self) -> SubjectKey {
         let [a, b, c, d, e, f, g, h] = self.0.to_be_bytes();
         let (high, low) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         match high {
@@ -49,25 +52,31 @@ impl Packed {
 
 /// A tuple in the row of its scope.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) subject: Packed,
-    pub(super) role: NameId,
+pub struct Row {
+    /// Who.
+    pub subject: Packed,
+    /// Which role or relation.
+    pub role: NameId,
     pub(super) extra: ExtraId,
 }
 
 /// A tuple in the row of its subject, a plain object.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) role: NameId,
-    pub(super) scope: ObjectId,
+pub struct Entry {
+    /// Which role or relation.
+    pub role: NameId,
+    /// Where.
+    pub scope: ObjectId,
     pub(super) extra: ExtraId,
 }
 
 /// A tuple whose subject is no plain object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Other {
-    pub(super) subject: Packed,
-    pub(super) entry: Entry,
+    /// Who: all of a type, or a set.
+    pub subject: Packed,
+    /// What it stands in.
+    pub entry: Entry,
 }
 
 /// What a tuple has beside scope, role and subject: the place of its extra, from 1 on; 0: it is granted

@@ -83,8 +83,16 @@ impl Snapshot {
         self.base.names().find(text).or_else(layered)
     }
 
+    pub(super) fn base(&self) -> &Base {
+        &self.base
+    }
+
+    pub(super) fn over(&self) -> Option<&Overlay> {
+        self.over.as_deref()
+    }
+
     /// The newest first.
-    fn layers(&self) -> impl Iterator<Item = &Layer> {
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.top).chain(self.frozen.as_deref())
     }
 

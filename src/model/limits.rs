@@ -208,6 +208,10 @@ pub const CONDITION_COST_MAX: u64 = 4_000_000;
 pub const CONDITION_COST_PER_STEP: u64 = 400;
 /// Deepest syntax tree of a CEL expression, in levels: evaluation recurses over it.
 pub const CONDITION_DEPTH_MAX: usize = 64;
+/// Most stages that a model's unions of roles are laid out in; names past that are evaluated.
+pub const REACH_STAGES_MAX: usize = 1 << 18;
+/// Most roles and relations that those stages hold in all.
+pub const REACH_ROLES_MAX: usize = 4_000_000;
 /// Most names that one evaluation may have open at once; keeps its recursion within a thread's stack.
 pub const OPEN_NAMES_MAX: usize = 400;
 /// Most expressions that one evaluation may have open at once, for the same reason. An unoptimized
