@@ -1,5 +1,6 @@
-//! The engine alone: nanoseconds a check, at 1k and 1M tuples, for allow and for deny, and with
-//! contextual tuples. No wire, no store; names are given as a caller gives them, already parsed.
+//! The engine alone, at 1k, 1M and 10M tuples: with ids beside a program that does the same memory reads
+//! and nothing else; with names, most questions about few of them; deny beside allow; and with contextual
+//! tuples. No wire, no store. Times are medians of turns, each beside its floor in the same run.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -7,89 +8,326 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod target;
 mod world;
 
+use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick::engine::{CheckedContext, Plan, Question, check, with_contextual};
-use bailiwick::index::{Builder, Snapshot};
+use bailiwick::engine::{CheckedContext, Ids, Plan, Question, check, check_ids, with_contextual};
+use bailiwick::index::{Builder, ObjectId, Snapshot};
+use bailiwick::model::form::Model;
 use bailiwick::model::tuple::{Change, Time, Tuple, TupleKey};
 
-const QUESTIONS: usize = 20_000;
-const ROUNDS: usize = 5;
+use target::verdict;
+
+const QUESTIONS: usize = 50_000;
+const TURNS: usize = 11;
 
 fn main() {
-    println!("engine, ns per check (median of {ROUNDS} rounds of {QUESTIONS} questions)");
-    for tuples in [1_000, 1_000_000] {
-        measure(tuples);
-    }
-}
-
-fn measure(count: u64) {
     let model = Arc::new(world::model());
     let plan = Plan::new(&model);
-    let mut builder = Builder::new(Arc::clone(&model));
-    for tuple in world::tuples(count) {
-        builder.apply(&Change::Put(tuple)).expect("the model admits it");
+    let asked: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    for count in if asked.is_empty() { vec![1_000, 1_000_000, 10_000_000] } else { asked } {
+        let mut builder = Builder::new(Arc::clone(&model));
+        for tuple in world::tuples(count) {
+            builder.apply(&Change::Put(tuple)).expect("the model admits it");
+        }
+        let snapshot = builder.build().expect("there is room");
+        println!("{} tuples", snapshot.len());
+        let bench = Bench { model: &model, plan: &plan, snapshot: &snapshot, count };
+        bench.with_ids();
+        bench.with_names();
+        if count == 1_000_000 {
+            bench.contextual();
+        }
     }
-    let snapshot = builder.build().expect("there is room");
-    let ask = |question: &Question| {
-        check(&snapshot, &plan, question, Time(0), false).expect("within the limits").is_allow()
-    };
-    let questions = world::questions(count, QUESTIONS * 20).into_iter().map(|(user, what, at)| {
-        Question::parse(&model, &user, what, &at, CheckedContext::default()).expect("well-formed")
-    });
-    let (allowed, denied): (Vec<_>, Vec<_>) = questions.partition(ask);
-    let tuples = snapshot.len();
-    for (label, questions) in [("allow", &allowed), ("deny", &denied)] {
-        let distinct = questions.len();
-        let time = median(QUESTIONS, |round| ask(&questions[round % distinct]));
-        println!(
-            "{tuples:>9} tuples  {label:<5}  {time:>8.0} ns   ({distinct} distinct questions)"
-        );
-    }
-    contextual(&plan, &snapshot, &denied, count);
 }
 
-/// A check that brings tuples along: the user's roles and groups of this request.
-fn contextual(plan: &Plan, snapshot: &Snapshot, questions: &[Question], count: u64) {
-    for brought in [0, 1, 10, 100] {
-        let asked = QUESTIONS / brought.clamp(1, 10);
-        let tuples: Vec<Vec<Tuple>> = brought_along(count, brought, 1_000);
-        let time = median(asked, |round| {
-            let merged;
-            let seen = match brought {
-                0 => snapshot,
-                _ => {
-                    merged = with_contextual(snapshot, &tuples[round % tuples.len()], Time(0))
-                        .expect("the model admits them");
-                    &merged
-                }
+/// A user, what it wants to do (the place of the least role that may), and a device.
+type Asked = (u64, usize, u64);
+
+const PERMISSIONS: [&str; 3] = ["device.view", "device.restart", "device.delete"];
+
+struct Bench<'a> {
+    model: &'a Model,
+    plan: &'a Plan,
+    snapshot: &'a Snapshot,
+    count: u64,
+}
+
+impl Bench<'_> {
+    fn id(&self, text: &str) -> ObjectId {
+        self.snapshot.find(text).expect("some tuple names it")
+    }
+
+    /// Drawn evenly from all users and devices.
+    fn asked(&self, how_many: usize) -> Vec<Asked> {
+        let sizes = world::Sizes::of(self.count);
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut one =
+            || (random.u64(..sizes.users), random.usize(..3), random.u64(..sizes.devices));
+        (0..how_many).map(|_| one()).collect()
+    }
+
+    /// Ids given, all names evenly: what the memory allows beside what the engine takes.
+    fn with_ids(&self) {
+        let floor = Floor::of(self.count);
+        let asked = self.asked(QUESTIONS);
+        let ids: Vec<Ids> = asked.iter().map(|asked| self.ids(asked)).collect();
+        let by_floor: Vec<bool> = asked.iter().map(|asked| floor.may(*asked)).collect();
+        let by_engine: Vec<bool> = ids.iter().map(|ids| self.may(ids)).collect();
+        assert!(by_floor == by_engine, "the floor does the same work");
+        let (mut ratios, mut floors, mut engines) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            let floor = each(QUESTIONS, |at| floor.may(asked[at]));
+            let engine = each(QUESTIONS, |at| self.may(&ids[at]));
+            floors.push(floor);
+            engines.push(engine);
+            ratios.push(engine / floor);
+        }
+        println!(
+            "  ids given: {:.0} ns, the reads alone {:.0} ns",
+            median(engines),
+            median(floors)
+        );
+        verdict(&self.what("ids given, beside the reads alone"), median(ratios), "x", ..=1.5);
+        let (allowed, denied): (Vec<_>, Vec<_>) = ids.iter().partition(|ids| self.may(ids));
+        let mut ratios = Vec::new();
+        for _ in 0..TURNS {
+            let allow = each(QUESTIONS, |at| self.may(allowed[at % allowed.len()]));
+            let deny = each(QUESTIONS, |at| self.may(denied[at % denied.len()]));
+            ratios.push(deny / allow);
+        }
+        verdict(&self.what("deny beside allow"), median(ratios), "x", ..=1.3);
+    }
+
+    fn what(&self, what: &str) -> String {
+        format!("{} tuples, {what}", self.snapshot.len())
+    }
+
+    fn ids(&self, (user, permission, device): &Asked) -> Ids {
+        Ids {
+            subject: self.id(&format!("user:u{user}")),
+            permission: self.model.permission_id(PERMISSIONS[*permission]).expect("it is one"),
+            scope: self.id(&format!("device:d{device}")),
+        }
+    }
+
+    fn may(&self, ids: &Ids) -> bool {
+        check_ids(self.snapshot, self.plan, ids, Time(0)).expect("within the limits") == Some(true)
+    }
+
+    /// From text to decision; nine of ten questions about one name in a hundred.
+    fn with_names(&self) {
+        let sizes = world::Sizes::of(self.count);
+        let mut random = fastrand::Rng::with_seed(12);
+        let mut one = |all: u64| match random.u8(..10) {
+            0 => random.u64(..all),
+            _ => random.u64(..(all / 100).max(1)) * 100 % all,
+        };
+        let asked: Vec<(String, &str, String)> = (0..QUESTIONS)
+            .map(|at| {
+                let (user, device) = (one(sizes.users), one(sizes.devices));
+                (format!("user:u{user}"), PERMISSIONS[at % 3], format!("device:d{device}"))
+            })
+            .collect();
+        let times: Vec<f64> = (0..TURNS)
+            .map(|_| {
+                each(QUESTIONS, |at| {
+                    let (user, what, device) = &asked[at];
+                    let context = CheckedContext::default();
+                    let question = Question::parse(self.model, user, what, device, context);
+                    let question = question.expect("well-formed");
+                    let decided = check(self.snapshot, self.plan, &question, Time(0), false);
+                    decided.expect("within the limits").is_allow()
+                })
+            })
+            .collect();
+        let chain = Chain::over(256 << 20);
+        println!("  one read from memory after the other: {:.0} ns each", chain.nanoseconds());
+        let most = if self.count > 1_000_000 { 600.0 } else { 200.0 };
+        verdict(&self.what("with names, median"), median(times), "ns", ..=most);
+    }
+
+    /// A check that brings tuples along: the user's roles and groups of this request.
+    fn contextual(&self) {
+        let asked = world::questions(self.count, QUESTIONS);
+        let questions: Vec<Question<'_>> = asked
+            .iter()
+            .map(|(user, what, at)| {
+                let context = CheckedContext::default();
+                Question::parse(self.model, user, what, at, context).expect("well-formed")
+            })
+            .collect();
+        for brought in [0, 1, 10, 100] {
+            let calls = QUESTIONS / brought.clamp(1, 10);
+            let tuples: Vec<Vec<Tuple>> = brought_along(self.count, brought, 1_000);
+            let ask = |at: usize| {
+                let merged;
+                let seen = match brought {
+                    0 => self.snapshot,
+                    _ => {
+                        let tuples = &tuples[at % tuples.len()];
+                        merged = with_contextual(self.snapshot, tuples, Time(0))
+                            .expect("the model admits them");
+                        &merged
+                    }
+                };
+                let question = &questions[at % questions.len()];
+                check(seen, self.plan, question, Time(0), false)
+                    .expect("within the limits")
+                    .is_allow()
             };
-            let question = &questions[round % questions.len()];
-            check(seen, plan, question, Time(0), false).expect("within the limits").is_allow()
-        });
-        println!(
-            "{:>9} tuples  deny, {brought:>3} contextual tuples  {time:>8.0} ns",
-            snapshot.len()
-        );
+            let times = (0..TURNS).map(|_| each(calls, ask)).collect();
+            println!("  {brought:>3} contextual tuples: {:.0} ns", median(times));
+        }
     }
 }
 
-/// The median, over the rounds, of the nanoseconds that one of so many calls takes.
-fn median(calls: usize, mut call: impl FnMut(usize) -> bool) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let started = Instant::now();
-            for at in 0..calls {
-                std::hint::black_box(call(std::hint::black_box(at)));
+/// The nanoseconds that one of so many calls takes.
+fn each(calls: usize, mut call: impl FnMut(usize) -> bool) -> f64 {
+    let started = Instant::now();
+    for at in 0..calls {
+        black_box(call(black_box(at)));
+    }
+    started.elapsed().as_nanos() as f64 / calls as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The same questions over the same tuples by the least work: three arrays, sorted once; a user's groups,
+/// then level by level the rows of the object and the place of its parent. No names, no conditions, no
+/// writes, no other model.
+struct Floor {
+    /// Of each object, where its rows and its groups start.
+    places: Vec<(u32, u32)>,
+    /// Role (or 3: parent) and subject.
+    rows: Vec<(u32, u32)>,
+    groups: Vec<u32>,
+    users: u64,
+    devices: u64,
+}
+
+impl Floor {
+    fn of(count: u64) -> Self {
+        let sizes = world::Sizes::of(count);
+        let mut ids: HashMap<String, u32> = HashMap::new();
+        // Users first, then devices: their ids are their numbers.
+        let users = (0..sizes.users).map(|user| format!("user:u{user}"));
+        for text in users.chain((0..sizes.devices).map(|device| format!("device:d{device}"))) {
+            let next = ids.len() as u32;
+            ids.insert(text, next);
+        }
+        let (mut rows, mut groups) = (Vec::new(), Vec::new());
+        world::each(count, |text| {
+            let (scope, rest) = text.split_once('#').expect("a tuple");
+            let (role, subject) = rest.split_once('@').expect("a tuple");
+            let mut id = |text: &str| {
+                let next = ids.len() as u32;
+                *ids.entry(text.to_owned()).or_insert(next)
+            };
+            let (scope, subject) = (id(scope), id(subject.trim_end_matches("#member")));
+            match role {
+                "member" => groups.push((subject, scope)),
+                role => {
+                    let roles = ["viewer", "operator", "admin", "parent"];
+                    let role = roles.iter().position(|known| *known == role).expect("known");
+                    rows.push((scope, (role as u32, subject)));
+                }
             }
-            started.elapsed().as_nanos() as f64 / calls as f64
+        });
+        rows.sort_unstable();
+        groups.sort_unstable();
+        let (mut row, mut group) = (0, 0);
+        let mut places = Vec::new();
+        for id in 0..=ids.len() as u32 {
+            while rows.get(row).is_some_and(|(scope, _)| *scope < id) {
+                row += 1;
+            }
+            while groups.get(group).is_some_and(|(subject, _)| *subject < id) {
+                group += 1;
+            }
+            places.push((row as u32, group as u32));
+        }
+        Self {
+            places,
+            rows: rows.into_iter().map(|(_, row)| row).collect(),
+            groups: groups.into_iter().map(|(_, group)| group).collect(),
+            users: sizes.users,
+            devices: sizes.devices,
+        }
+    }
+
+    fn may(&self, (user, least, device): Asked) -> bool {
+        assert!(user < self.users && device < self.devices);
+        let place = |id: u64| (self.places[id as usize], self.places[id as usize + 1]);
+        let ((_, start), (_, end)) = place(user);
+        let groups = &self.groups[start as usize..end as usize];
+        let mut at = self.users + device;
+        loop {
+            let ((start, _), (end, _)) = place(at);
+            let mut parent = None;
+            let rows = &self.rows[start as usize..end as usize];
+            // The parent is the last row, the others are in the order of roles and subjects.
+            let bound = match rows.split_last() {
+                Some(((3, above), bound)) => {
+                    parent = Some(u64::from(*above));
+                    bound
+                }
+                _ => rows,
+            };
+            let is_ours = |(role, subject): &(u32, u32)| {
+                *role as usize >= least && (u64::from(*subject) == user || groups.contains(subject))
+            };
+            // Of many rows only those of the subject are looked at.
+            let found = if bound.len() <= 64 {
+                bound.iter().any(is_ours)
+            } else {
+                let keys = groups.iter().copied().chain([user as u32]);
+                let mut wanted =
+                    keys.flat_map(|key| (least as u32..3).map(move |role| (role, key)));
+                wanted.any(|row| bound.binary_search(&row).is_ok())
+            };
+            if found {
+                return true;
+            }
+            match parent {
+                Some(above) => at = above,
+                None => return false,
+            }
+        }
+    }
+}
+
+/// Reads that each depend on the one before, over more memory than any cache holds.
+struct Chain {
+    next: Vec<u32>,
+}
+
+impl Chain {
+    fn over(bytes: usize) -> Self {
+        let mut next: Vec<u32> = (0..(bytes / 4) as u32).collect();
+        let mut random = fastrand::Rng::with_seed(5);
+        // One circle through all of them.
+        for at in (1..next.len()).rev() {
+            next.swap(at, random.usize(..at));
+        }
+        Self { next }
+    }
+
+    fn nanoseconds(&self) -> f64 {
+        let mut at = 0;
+        each(1_000_000, |_| {
+            at = self.next[at as usize];
+            at == 0
         })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    }
 }
 
 /// So many requests' contextual tuples: memberships of known and new users, roles, and a parent of a

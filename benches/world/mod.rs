@@ -77,12 +77,17 @@ impl Sizes {
 /// Roughly so many tuples: half of them parents of devices, a fifth memberships (two groups a user, four
 /// users a group), the rest roles of users and of groups at every level.
 pub(crate) fn tuples(count: u64) -> Vec<Tuple> {
+    let mut made = Vec::new();
+    each(count, |text| {
+        made.push(Tuple::plain(TupleKey::parse(&text).expect("a well-formed tuple")));
+    });
+    made
+}
+
+/// The same one after the other, as text: a large world is never in memory as a whole.
+pub(crate) fn each(count: u64, mut add: impl FnMut(String)) {
     let sizes = Sizes::of(count);
     let mut random = fastrand::Rng::with_seed(7);
-    let mut made = Vec::new();
-    let mut add = |text: String| {
-        made.push(Tuple::plain(TupleKey::parse(&text).expect("a well-formed tuple")));
-    };
     let levels = [
         ("device", sizes.devices, "line", sizes.lines),
         ("line", sizes.lines, "area", sizes.areas),
@@ -121,7 +126,6 @@ pub(crate) fn tuples(count: u64) -> Vec<Tuple> {
             add(text);
         }
     }
-    made
 }
 
 /// (subject, permission, scope), drawn from all users and devices.

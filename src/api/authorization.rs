@@ -140,24 +140,26 @@ impl Adapter {
     async fn decide(
         &self,
         reading: Reading,
-        request: pb::CheckRequest,
+        mut request: pb::CheckRequest,
     ) -> Result<pb::CheckResponse, ApiError> {
-        let context = checked("context", request.context)?;
-        let question =
-            reading.question(&request.subject, &request.permission, &request.scope, context)?;
-        let question = question.with_target(reading.model(), &request.target)?;
-        let (with_grant, mut left) = (request.with_grant, INLINE_STEPS_MAX);
-        let (reading, decided) = match reading.check_within(&question, with_grant, &mut left) {
-            Some(decided) => (reading, decided),
+        let context = checked("context", request.context.take())?;
+        let mut left = INLINE_STEPS_MAX;
+        let decided = {
+            let question = question(&reading, &request, context.clone())?;
+            reading.check_within(&question, request.with_grant, &mut left)
+        };
+        let (reading, decided) = match decided {
+            Some(decided) => (reading, decided?),
             None => {
                 let decide = move || {
-                    let decided = reading.check(&question, with_grant);
-                    (reading, decided)
+                    let decided = reading
+                        .check(&question(&reading, &request, context)?, request.with_grant)?;
+                    Ok::<_, ApiError>((reading, decided))
                 };
-                elsewhere(&self.shared, decide).await?
+                elsewhere(&self.shared, decide).await??
             }
         };
-        let (decision, token) = (decided?, reading.token());
+        let (decision, token) = (decided, reading.token());
         Ok(pb::CheckResponse {
             decision: decision_to_wire(&decision).into(),
             reason: reason_to_wire(decision.reason()).into(),
@@ -167,6 +169,16 @@ impl Adapter {
             token: token.to_string(),
         })
     }
+}
+
+fn question<'q>(
+    reading: &Reading,
+    request: &'q pb::CheckRequest,
+    context: CheckedContext,
+) -> Result<Question<'q>, ApiError> {
+    let pb::CheckRequest { subject, permission, scope, target, .. } = request;
+    let question = reading.question(subject, permission, scope, context)?;
+    Ok(question.with_target(reading.model(), target)?)
 }
 
 fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
@@ -219,9 +231,8 @@ impl Wait {
 struct Batch {
     reading: Reading,
     context: CheckedContext,
-    items: std::vec::IntoIter<pb::BatchCheckItem>,
-    /// An item that took too many steps, to be asked again.
-    put_off: Option<Question>,
+    /// Those that are not answered are the last ones.
+    items: Vec<pb::BatchCheckItem>,
     results: Vec<pb::BatchCheckResult>,
     wait: Wait,
 }
@@ -230,20 +241,16 @@ impl Batch {
     fn new(reading: Reading, request: pb::BatchCheckRequest, wait: Wait) -> Result<Self, ApiError> {
         let context = checked("context", request.context)?;
         let results = Vec::with_capacity(request.items.len());
-        let items = request.items.into_iter();
-        Ok(Self { reading, context, items, put_off: None, results, wait })
+        Ok(Self { reading, context, items: request.items, results, wait })
     }
 
     /// Answers as many items as so many steps suffice for; whether those were all.
     fn answer_within(&mut self, mut left: u64) -> Result<bool, ApiError> {
-        while let Some(question) = self.next()? {
-            let result = match question {
+        while let Some(item) = self.next()? {
+            let result = match self.question(item) {
                 Ok(question) => match self.reading.check_within(&question, false, &mut left) {
                     Some(decided) => decided.map_err(ApiError::from),
-                    None => {
-                        self.put_off = Some(question);
-                        return Ok(false);
-                    }
+                    None => return Ok(false),
                 },
                 Err(error) => Err(error),
             };
@@ -253,28 +260,25 @@ impl Batch {
     }
 
     fn answer_all(&mut self) -> Result<(), ApiError> {
-        while let Some(question) = self.next()? {
+        while let Some(item) = self.next()? {
+            let question = self.question(item);
             let result = question.and_then(|question| Ok(self.reading.check(&question, false)?));
             self.results.push(result_of(result));
         }
         Ok(())
     }
 
-    /// The next item's question, or what is wrong with it; `None` after the last.
+    /// The next item; `None` after the last.
     ///
     /// # Errors
     /// Nobody waits for the batch any more.
-    fn next(&mut self) -> Result<Option<Result<Question, ApiError>>, ApiError> {
+    fn next(&self) -> Result<Option<&pb::BatchCheckItem>, ApiError> {
         self.wait.goes_on(self.results.len())?;
-        if let Some(question) = self.put_off.take() {
-            return Ok(Some(Ok(question)));
-        }
-        let Some(item) = self.items.next() else { return Ok(None) };
-        Ok(Some(self.question(item)))
+        Ok(self.items.get(self.results.len()))
     }
 
-    fn question(&self, item: pb::BatchCheckItem) -> Result<Question, ApiError> {
-        let context = merged(&self.context, item.context)?;
+    fn question<'q>(&self, item: &'q pb::BatchCheckItem) -> Result<Question<'q>, ApiError> {
+        let context = merged(&self.context, item.context.as_ref())?;
         let (model, scope) = (self.reading.model(), &item.scope);
         let question = self.reading.question(&item.subject, &item.permission, scope, context)?;
         Ok(question.with_target(model, &item.target)?)
@@ -287,12 +291,12 @@ impl Batch {
     }
 }
 
-fn merged(shared: &CheckedContext, own: Option<Struct>) -> Result<CheckedContext, ApiError> {
+fn merged(shared: &CheckedContext, own: Option<&Struct>) -> Result<CheckedContext, ApiError> {
     if own.is_none() {
         return Ok(shared.clone());
     }
     let mut context = shared.values().clone();
-    context.extend(context_from_wire("context", own)?);
+    context.extend(context_from_wire("context", own.cloned())?);
     Ok(CheckedContext::new(context)?)
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::closure::Closure;
 use super::eval::Eval;
+use super::reach::Keys;
 use super::value::Value;
 use super::view::View;
 use crate::index::{Binding, ObjectId, SubjectKey};
@@ -43,6 +44,8 @@ pub(super) struct Asker {
     /// All of the subject's type, for a plain object.
     pub(super) all_of_its_type: Option<SubjectKey>,
     closure: Option<Rc<Closure>>,
+    /// What a short way starts from, once one was tried.
+    pub(super) keys: Option<Keys>,
     /// What was missing on the way to the sets in `closure`; told only if such a set is asked for.
     closure_missing: BTreeSet<String>,
 }
@@ -59,7 +62,7 @@ impl Asker {
             SubjectKey::All(_) | SubjectKey::Set(..) => None,
         };
         let closure_missing = BTreeSet::new();
-        Self { who, subject, all_of_its_type, closure: None, closure_missing }
+        Self { who, subject, all_of_its_type, closure: None, keys: None, closure_missing }
     }
 
     /// The subject as tuples may name it: itself, and all of its type.

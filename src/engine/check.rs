@@ -2,11 +2,11 @@
 
 use super::eval::Eval;
 use super::plan::Plan;
-use super::reach::{Keys, Looks, reach};
+use super::reach::{Ground, Keys, Looks, reach};
 use super::steps::Steps;
 use super::value::{Value, Why};
 use super::view::View;
-use super::{Decision, EngineError, Question, Reason};
+use super::{CheckedContext, Decision, EngineError, Question, Reason};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{DefKind, NameId};
 use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX};
@@ -20,7 +20,7 @@ use crate::model::tuple::{Context, Time};
 pub fn check(
     snapshot: &Snapshot,
     plan: &Plan,
-    question: &Question,
+    question: &Question<'_>,
     now: Time,
     with_grant: bool,
 ) -> Result<Decision, EngineError> {
@@ -35,7 +35,7 @@ pub fn check(
 pub fn check_within(
     snapshot: &Snapshot,
     plan: &Plan,
-    question: &Question,
+    question: &Question<'_>,
     now: Time,
     with_grant: bool,
     left: &mut u64,
@@ -50,7 +50,7 @@ pub fn check_within(
 fn decide(
     snapshot: &Snapshot,
     plan: &Plan,
-    question: &Question,
+    question: &Question<'_>,
     now: Time,
     with_grant: bool,
     steps: &mut Steps,
@@ -58,12 +58,12 @@ fn decide(
     let mut view = View::new(snapshot);
     let denied = |reason, missing| Decision { reason, missing, grant: None };
     let (Some(scope), Some(subject)) =
-        (view.object(&question.scope), view.subject(&question.subject))
+        (view.asked_object(question.scope), view.asked_subject(question.subject))
     else {
         // Resolved against another model: nothing of it is known here.
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     };
-    let target = question.target.as_ref().map(|target| view.subject(target));
+    let target = question.target.map(|target| view.asked_subject(target));
     if target == Some(None) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
@@ -71,36 +71,65 @@ fn decide(
     if def.is_none_or(|def| def.kind != DefKind::Permission) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
-    if !with_grant {
-        let mut looks = Looks::default();
-        let is_reached = union(&view, plan, (subject, question.permission, scope), now, &mut looks);
-        steps.add(looks.count());
-        match is_reached {
-            Some(true) => {
-                return Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant: None });
+    let mut looks = Looks::default();
+    let is_reached = union(&view, plan, (subject, question.permission, scope), now, &mut looks);
+    steps.add(looks.count());
+    let (mut missing, mut grant) = (Vec::new(), None);
+    let asked = match is_reached.filter(|is_reached| !(*is_reached && with_grant)) {
+        Some(is_reached) => Value::from_bool(is_reached),
+        None => {
+            let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
+            eval.target = target.flatten();
+            eval.steps = *steps;
+            let asked = ask(&mut eval, question.permission, scope);
+            if with_grant && asked == Value::Yes {
+                grant = eval.witness(question.permission, scope);
             }
-            Some(false) => return Ok(denied(Reason::NotGranted, Vec::new())),
-            None => {}
+            *steps = eval.steps;
+            missing.extend(eval.missing);
+            asked
         }
-    }
-    let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
-    eval.target = target.flatten();
-    eval.steps = *steps;
-    let asked = ask(&mut eval, question.permission, scope);
-    let is_wanted = with_grant && asked == Value::Yes;
-    let grant = if is_wanted { eval.witness(question.permission, scope) } else { None };
-    *steps = eval.steps;
+    };
     match asked {
         Value::Yes => Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant }),
         Value::No => Ok(denied(Reason::NotGranted, Vec::new())),
         Value::Unknown(why) => match limit(why) {
             Some(error) => Err(error),
-            None => Ok(denied(Reason::MissingContext, eval.missing.into_iter().collect())),
+            None => Ok(denied(Reason::MissingContext, missing)),
         },
     }
 }
 
-/// Whether a subject may, by the short way. `None`: that is not the way to know.
+/// A question in the ids of one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ids {
+    /// Who: a plain object.
+    pub subject: ObjectId,
+    /// What.
+    pub permission: NameId,
+    /// Where.
+    pub scope: ObjectId,
+}
+
+/// Whether the subject may, without values for conditions; `None`: that is not known. Costs what a check
+/// costs but for finding the names.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_ids(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    ids: &Ids,
+    now: Time,
+) -> Result<Option<bool>, EngineError> {
+    let view = View::new(snapshot);
+    let Ids { subject, permission, scope } = *ids;
+    let subject = SubjectKey::Object(subject);
+    known(&view, plan, (subject, permission, scope), CheckedContext::default().values(), now)
+}
+
+/// Whether a subject may, by the short way, before anything is set up to evaluate. `None`: that is not the
+/// way to know.
 fn union(
     view: &View<'_>,
     plan: &Plan,
@@ -109,9 +138,13 @@ fn union(
     looks: &mut Looks,
 ) -> Option<bool> {
     let SubjectKey::Object(subject) = subject else { return None };
+    if !plan.has_short_ways() {
+        return None;
+    }
     let stage = plan.map().start(view.type_of(scope)?, permission)?;
-    let keys = Keys::of(view.snapshot, plan, (subject, view.type_of(subject)?), now, looks);
-    reach(view.snapshot, plan.map(), (stage, scope), &keys, now, looks)
+    let ground = Ground::new(view.snapshot, now);
+    let keys = Keys::of(ground, plan, (subject, view.type_of(subject)?), looks);
+    reach(ground, plan.map(), (stage, scope), &keys, looks)
 }
 
 /// Whether a subject may, for the lists: their questions are resolved already.

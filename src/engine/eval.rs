@@ -65,6 +65,8 @@ pub(super) struct Eval<'a> {
     /// The request's values as each condition that was met has them.
     requested: FxHashMap<ConditionId, Rc<Requested>>,
     pub(super) steps: Steps,
+    /// Something met on a short way was not certain, or none is to be taken: they are not tried.
+    pub(super) is_winding: bool,
     /// Goals that are open, and expressions: the recursion's depth.
     open: usize,
     pub(super) nesting: usize,
@@ -109,6 +111,7 @@ impl<'a> Eval<'a> {
             conditions: FxHashMap::default(),
             requested: FxHashMap::default(),
             steps: Steps::default(),
+            is_winding: !plan.has_short_ways(),
             open: 0,
             nesting: 0,
             solves: 0,
@@ -180,7 +183,13 @@ impl<'a> Eval<'a> {
         };
         let goal = self.asker.goal(name, at);
         let (so_far, depth) = match self.goals.get_mut(&goal) {
-            None => (Value::No, depth),
+            None => match self.union(name, at) {
+                Some(value) => {
+                    self.goals.insert(goal, Entry { value, depth, state: State::Final });
+                    return value;
+                }
+                None => (Value::No, depth),
+            },
             Some(entry) => {
                 let shorter = depth < entry.depth;
                 entry.depth = entry.depth.min(depth);
@@ -339,6 +348,9 @@ impl<'a> Eval<'a> {
 
     /// The greatest over live tuples `s#r@x` of min(condition, match(u, x)).
     pub(super) fn here(&mut self, role: NameId, at: ObjectId, depth: usize) -> Value {
+        if let Some(value) = self.bound_here(&[role], at) {
+            return value;
+        }
         let direct = self.bindings(at, role, self.asker.subject);
         let all = self
             .asker
@@ -427,8 +439,8 @@ impl<'a> Eval<'a> {
         relation: NameId,
         at: ObjectId,
     ) -> impl Iterator<Item = (Binding<'a>, ObjectId)> + use<'a> {
-        let now = self.now;
-        let live = self.view.snapshot.all_bound(at, relation).filter(move |b| b.is_live(now));
+        let (snapshot, now) = (self.view.snapshot, self.now);
+        let live = snapshot.settled().few_bound(at, relation).filter(move |b| b.is_live(now));
         live.filter_map(|binding| match binding.subject {
             SubjectKey::Object(target) => Some((binding, target)),
             SubjectKey::All(_) | SubjectKey::Set(..) => None,

@@ -1,6 +1,6 @@
 //! The value of a fact: of the nearest object at or above a place whose type declares it.
 
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 use super::eval::Eval;
 use super::value::{Value, Why};
@@ -20,14 +20,15 @@ impl Eval<'_> {
     }
 
     fn nearest_fact(&mut self, test: &FactTest, from: ObjectId) -> Value {
+        // Mostly it is declared right here.
+        if self.declares(test, from) {
+            return self.agreed(test, &[from]);
+        }
         let mut level = vec![from];
-        let mut seen = HashSet::from([from]);
+        let mut seen = FxHashSet::from_iter([from]);
         let mut certain = true;
         while !level.is_empty() {
-            let declares = |at: &ObjectId| {
-                let def = self.view.type_of(*at).and_then(|t| self.view.model().type_def(t));
-                def.is_some_and(|def| def.facts.contains(&test.fact))
-            };
+            let declares = |at: &ObjectId| self.declares(test, *at);
             let deciding: Vec<ObjectId> = level.iter().copied().filter(declares).collect();
             if !deciding.is_empty() {
                 return if certain { self.agreed(test, &deciding) } else { Value::MISSING };
@@ -43,6 +44,11 @@ impl Eval<'_> {
             Some(FactKind::Flag | FactKind::Set) => Value::No,
             Some(FactKind::OneOf(_)) | None => Value::MISSING,
         }
+    }
+
+    fn declares(&self, test: &FactTest, at: ObjectId) -> bool {
+        let def = self.view.type_of(at).and_then(|t| self.view.model().type_def(t));
+        def.is_some_and(|def| def.facts.contains(&test.fact))
     }
 
     fn agreed(&mut self, test: &FactTest, deciding: &[ObjectId]) -> Value {

@@ -12,6 +12,9 @@ const FEW_ROLES: usize = 2;
 impl<'a> Eval<'a> {
     /// The greatest value of here() over these roles, which stand in order.
     pub(super) fn here_any(&mut self, roles: &'a [NameId], at: ObjectId, depth: usize) -> Value {
+        if let Some(value) = self.bound_here(roles, at) {
+            return value;
+        }
         if roles.len() <= FEW_ROLES {
             return self.any(roles.iter(), |eval, role| eval.here(*role, at, depth));
         }

@@ -17,12 +17,13 @@ mod plan;
 mod question;
 mod reach;
 mod roles;
+mod short;
 mod steps;
 mod value;
 mod view;
 mod witness;
 
-pub use check::{check, check_within};
+pub use check::{Ids, check, check_ids, check_within};
 pub use contextual::{ContextualError, with_contextual, with_contextual_within};
 pub use delegated::{DelegatedQuestion, delegated, may_hold_here};
 pub use list::{ListQuestion, SubjectList};

@@ -19,6 +19,8 @@ pub struct Plan {
     plain: FxHashSet<(TypeId, NameId)>,
     /// The names in `plain`.
     plain_roles: Vec<NameId>,
+    /// Those of them that are nothing else at any type.
+    plain_everywhere: Vec<NameId>,
     bounded: HashSet<(TypeId, NameId)>,
     /// By type, which subject sets its roles' tuples may carry.
     sets: Vec<Option<BoundSets>>,
@@ -28,6 +30,7 @@ pub struct Plan {
     has_links: bool,
     /// The names that are a union of roles here and above.
     map: Map,
+    has_short_ways: bool,
 }
 
 /// The subject sets that the roles of a type admit, of which there are some.
@@ -45,6 +48,14 @@ impl Plan {
         let mut plain_roles: Vec<NameId> = plain.iter().map(|(_, name)| *name).collect();
         plain_roles.sort_unstable();
         plain_roles.dedup();
+        let is_other = |role: NameId| {
+            types(model).any(|(at, def)| {
+                let is_plain = plain.contains(&(at, role));
+                def.edge(role).is_some() || def.role(role).is_some() && !is_plain
+            })
+        };
+        let mut plain_everywhere = plain_roles.clone();
+        plain_everywhere.retain(|role| !is_other(*role));
         let sets = model.types.iter().map(|def| bound_sets(def, &plain)).collect();
         let roles = model.types.iter().map(|def| {
             let mut roles: Vec<NameId> = def.roles.iter().map(|role| role.name).collect();
@@ -53,13 +64,26 @@ impl Plan {
         });
         Self {
             map: Map::new(model, &plain),
+            has_short_ways: true,
             plain,
             plain_roles,
+            plain_everywhere,
             bounded: bounded_names(model),
             sets,
             roles: roles.collect(),
             has_links: has_links(model),
         }
+    }
+
+    /// A plan without short ways: every question is evaluated. What the short ways are held against.
+    #[must_use]
+    pub fn without_short_ways(model: &Model) -> Self {
+        Self { has_short_ways: false, ..Self::new(model) }
+    }
+
+    /// Whether what is known of unions may be used.
+    pub(super) fn has_short_ways(&self) -> bool {
+        self.has_short_ways
     }
 
     /// The names that are a union of roles here and above, and what they ask where.
@@ -89,6 +113,12 @@ impl Plan {
 
     pub(super) fn is_plain(&self, at: TypeId, name: NameId) -> bool {
         self.plain.contains(&(at, name))
+    }
+
+    /// Whether each tuple of this role brings its subject into a plain set, whatever the type.
+    #[inline]
+    pub(super) fn is_plain_everywhere(&self, role: NameId) -> bool {
+        self.plain_everywhere.iter().any(|known| *known == role)
     }
 
     /// The roles by whose tuples a subject comes into plain sets.

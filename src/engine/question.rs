@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::limits::CONTEXT_BYTES_MAX;
-use crate::model::names::{Name, Object, Subject, SyntaxError, quoted};
+use crate::model::names::{Name, Object, ObjectRef, Subject, SubjectRef, SyntaxError, quoted};
 use crate::model::suggest::nearest;
 use crate::model::tuple::Context;
 
-/// One question: may `subject` do `permission` at `scope`, perhaps about a `target`?
+/// One question: may `subject` do `permission` at `scope`, perhaps about a `target`? Its names stand in
+/// the caller's text.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    pub(super) subject: Subject,
+pub struct Question<'q> {
+    pub(super) subject: SubjectRef<'q>,
     pub(super) permission: NameId,
-    pub(super) scope: Object,
+    pub(super) scope: ObjectRef<'q>,
     pub(super) scope_type: TypeId,
     pub(super) context: CheckedContext,
-    pub(super) target: Option<Subject>,
+    pub(super) target: Option<SubjectRef<'q>>,
 }
 
 /// Why a question cannot be asked. `field` is the request's field, as the API names it.
@@ -55,7 +56,9 @@ pub enum QuestionError {
 
 /// Values for conditions, within their bound. A clone shares them: a batch's questions do.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct CheckedContext(Arc<Context>);
+pub struct CheckedContext(Option<Arc<Context>>);
+
+static NO_VALUES: Context = Context::new();
 
 impl CheckedContext {
     /// Checks the bound. Costs what the values take as JSON.
@@ -63,19 +66,20 @@ impl CheckedContext {
     /// # Errors
     /// They take more than [`CONTEXT_BYTES_MAX`].
     pub fn new(context: Context) -> Result<Self, QuestionError> {
-        if !context.is_empty() {
-            let bytes = serde_json::to_string(&context).map_or(usize::MAX, |text| text.len());
-            if bytes > CONTEXT_BYTES_MAX {
-                return Err(QuestionError::ContextTooLarge { bytes, limit: CONTEXT_BYTES_MAX });
-            }
+        if context.is_empty() {
+            return Ok(Self(None));
         }
-        Ok(Self(Arc::new(context)))
+        let bytes = serde_json::to_string(&context).map_or(usize::MAX, |text| text.len());
+        if bytes > CONTEXT_BYTES_MAX {
+            return Err(QuestionError::ContextTooLarge { bytes, limit: CONTEXT_BYTES_MAX });
+        }
+        Ok(Self(Some(Arc::new(context))))
     }
 
     /// The values.
     #[must_use]
     pub fn values(&self) -> &Context {
-        &self.0
+        self.0.as_deref().unwrap_or(&NO_VALUES)
     }
 }
 
@@ -83,21 +87,23 @@ fn did_you_mean(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
-impl Question {
-    /// Reads and resolves a question.
+impl<'q> Question<'q> {
+    /// Reads and resolves a question. Costs a look at each byte, and three look-ups in the model.
     ///
     /// # Errors
     /// A field is malformed, or names what the model does not have.
     pub fn parse(
         model: &Model,
-        subject: &str,
+        subject: &'q str,
         permission: &str,
-        scope: &str,
+        scope: &'q str,
         context: CheckedContext,
     ) -> Result<Self, QuestionError> {
-        let subject = parse_subject(model, "subject", subject)?;
+        let subject = read_subject(model, "subject", subject)?;
         let permission = parse_permission(model, permission)?;
-        let (scope, scope_type) = parse_scope(model, scope)?;
+        let scope = ObjectRef::parse(scope)
+            .map_err(|error| QuestionError::Syntax { field: "scope", error })?;
+        let scope_type = parse_type(model, "scope", scope.type_name())?;
         Ok(Self { subject, permission, scope, scope_type, context, target: None })
     }
 
@@ -105,21 +111,22 @@ impl Question {
     ///
     /// # Errors
     /// The target is malformed, or names what the model does not have.
-    pub fn with_target(self, model: &Model, target: &str) -> Result<Self, QuestionError> {
+    pub fn with_target(self, model: &Model, target: &'q str) -> Result<Self, QuestionError> {
         if target.is_empty() {
             return Ok(self);
         }
-        let target = Some(parse_subject(model, "target", target)?);
+        let target = Some(read_subject(model, "target", target)?);
         Ok(Self { target, ..self })
     }
 }
 
 pub(super) fn parse_permission(model: &Model, text: &str) -> Result<NameId, QuestionError> {
-    let name =
-        Name::parse(text).map_err(|error| QuestionError::Syntax { field: "permission", error })?;
-    model.permissions.get(&name).map(|permission| permission.name).ok_or_else(|| {
-        unknown("permission", "permission", text, model.permissions.keys().map(Name::as_str))
-    })
+    if let Some(permission) = model.permission_id(text) {
+        return Ok(permission);
+    }
+    Name::parse(text).map_err(|error| QuestionError::Syntax { field: "permission", error })?;
+    let known = model.permissions.keys().map(Name::as_str);
+    Err(unknown("permission", "permission", text, known))
 }
 
 pub(super) fn parse_scope(model: &Model, text: &str) -> Result<(Object, TypeId), QuestionError> {
@@ -145,21 +152,31 @@ pub(super) fn parse_subject(
     field: &'static str,
     text: &str,
 ) -> Result<Subject, QuestionError> {
-    let subject = Subject::parse(text).map_err(|error| QuestionError::Syntax { field, error })?;
-    match &subject {
-        Subject::Object(object) => {
+    read_subject(model, field, text)?;
+    Subject::parse(text).map_err(|error| QuestionError::Syntax { field, error })
+}
+
+fn read_subject<'q>(
+    model: &Model,
+    field: &'static str,
+    text: &'q str,
+) -> Result<SubjectRef<'q>, QuestionError> {
+    let subject =
+        SubjectRef::parse(text).map_err(|error| QuestionError::Syntax { field, error })?;
+    match subject {
+        SubjectRef::Object(object) => {
             parse_type(model, field, object.type_name())?;
         }
-        Subject::All(type_name) => {
-            parse_type(model, field, type_name.as_str())?;
+        SubjectRef::All(type_name) => {
+            parse_type(model, field, type_name)?;
         }
-        Subject::Set(object, name) => {
+        SubjectRef::Set(object, name) => {
             let at = parse_type(model, field, object.type_name())?;
-            let defined = model.name_id(name.as_str()).and_then(|id| model.def(at, id));
+            let defined = model.name_id(name).and_then(|id| model.def(at, id));
             if defined.is_none() {
                 let known = model.type_def(at).into_iter().flat_map(|def| def.defs.keys());
                 let known = known.map(|id| model.name_of(*id));
-                return Err(unknown(field, "name", name.as_str(), known));
+                return Err(unknown(field, "name", name, known));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::index::{Binding, ObjectId, Snapshot, SubjectKey};
 use crate::model::form::{Model, NameId, TypeId};
-use crate::model::names::{Object, Subject};
+use crate::model::names::{Object, ObjectRef, Subject, SubjectRef};
 
 /// A snapshot, and ids for the question's names that it does not have. Those have a type and no
 /// tuples.
@@ -26,20 +26,41 @@ impl<'a> View<'a> {
     /// The object's id, a stranger's if the snapshot does not know it. `None`: its type is not of this
     /// model.
     pub(super) fn object(&mut self, object: &Object) -> Option<ObjectId> {
-        if let Some(id) = self.snapshot.find(object.as_str()) {
+        self.named(object.as_str(), object.type_name())
+    }
+
+    fn named(&mut self, text: &str, type_name: &str) -> Option<ObjectId> {
+        if let Some(id) = self.snapshot.find(text) {
             return Some(id);
         }
-        let known = self.strangers.iter().position(|(text, _)| **text == *object.as_str());
+        let known = self.strangers.iter().position(|(stranger, _)| **stranger == *text);
         let at = match known {
             Some(at) => at,
             None => {
-                let type_id = self.model().type_id(object.type_name())?;
-                self.strangers.push((object.shared_text(), type_id));
+                let type_id = self.model().type_id(type_name)?;
+                self.strangers.push((text.into(), type_id));
                 self.strangers.len() - 1
             }
         };
         // From the top of the range downwards, where the index never hands out ids.
         u32::try_from(at).ok().map(|at| ObjectId(u32::MAX - at))
+    }
+
+    /// The id of an object that a question names; as of [`View::object`].
+    pub(super) fn asked_object(&mut self, object: ObjectRef<'_>) -> Option<ObjectId> {
+        self.named(object.as_str(), object.type_name())
+    }
+
+    /// The key of a subject that a question names; as of [`View::subject`].
+    pub(super) fn asked_subject(&mut self, subject: SubjectRef<'_>) -> Option<SubjectKey> {
+        Some(match subject {
+            SubjectRef::Object(object) => SubjectKey::Object(self.asked_object(object)?),
+            SubjectRef::All(type_name) => SubjectKey::All(self.model().type_id(type_name)?),
+            SubjectRef::Set(object, name) => {
+                let name: NameId = self.model().name_id(name)?;
+                SubjectKey::Set(self.asked_object(object)?, name)
+            }
+        })
     }
 
     /// An object of this type that nothing names, neither a tuple nor the question.

@@ -73,14 +73,17 @@ impl Base {
         self.places_of(scope).map(|(place, next)| (place.rows as usize, next.rows as usize))
     }
 
-    /// The rows of a scope.
+    /// The type of an object that the base names, and its rows as a scope.
     #[inline]
-    pub(super) fn rows_at(&self, scope: ObjectId) -> &[Row] {
-        let places = self.places_of(scope);
-        let rows = places.and_then(|(place, next)| {
-            self.rows.get(place.rows as usize..next.rows as usize)
-        });
-        rows.unwrap_or_default()
+    pub(super) fn typed_rows(&self, scope: ObjectId) -> Option<(TypeId, &[Row])> {
+        let (place, next) = self.places_of(scope)?;
+        let rows = self.rows.get(place.rows as usize..next.rows as usize)?;
+        Some((place.type_id, rows))
+    }
+
+    /// The rows of a scope.
+    fn rows_at(&self, scope: ObjectId) -> &[Row] {
+        self.typed_rows(scope).map(|(_, rows)| rows).unwrap_or_default()
     }
 
     /// The entries of a plain object.
@@ -97,9 +100,8 @@ impl Base {
     #[inline]
     pub(super) fn others_at(&self, object: ObjectId) -> &[Other] {
         let places = self.places_of(object);
-        let others = places.and_then(|(place, next)| {
-            self.others.get(place.others as usize..next.others as usize)
-        });
+        let others = places
+            .and_then(|(place, next)| self.others.get(place.others as usize..next.others as usize));
         others.unwrap_or_default()
     }
 

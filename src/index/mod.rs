@@ -34,5 +34,5 @@ pub use merge::{BaseUse, Merge, MergeError, Merged};
 pub use names::ObjectId;
 pub use part::{Part, Position};
 pub use rows::{Entry, Packed, Row};
-pub use settled::Standing;
+pub use settled::{FewBound, Settled, Standing, rows_of};
 pub use snapshot::{NotIndexable, Snapshot};

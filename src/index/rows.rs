@@ -37,6 +37,28 @@ impl Packed {
         })
     }
 
+    /// A set; `None`: of an object that only a request knows, which stands in no row.
+    #[must_use]
+    #[inline]
+    pub fn of_set(object: ObjectId, name: NameId) -> Option<Self> {
+        let is_stored = object.0 < OVERLAY_IDS;
+        is_stored.then_some(Self(u64::from(SET | object.0) << 32 | u64::from(name.0)))
+    }
+
+    /// One of 64 bits, the same for the same subject.
+    #[must_use]
+    #[inline]
+    pub fn bit(self) -> u64 {
+        1 << ((self.0 ^ self.0 >> 32) & 63)
+    }
+
+    /// The object, if it is a plain one.
+    #[must_use]
+    #[inline]
+    pub fn object(self) -> Option<ObjectId> {
+        u32::try_from(self.0).ok().map(ObjectId)
+    }
+
     /// The subject.
     #[must_use]
     pub fn subject(self) -> SubjectKey {
@@ -83,6 +105,24 @@ pub(super) struct Other {
 /// here, and carries nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ExtraId(u32);
+
+impl Row {
+    /// It carries nothing that could keep it from counting.
+    #[must_use]
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.extra == NO_EXTRA
+    }
+}
+
+impl Entry {
+    /// It carries nothing that could keep it from counting.
+    #[must_use]
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.extra == NO_EXTRA
+    }
+}
 
 /// That of a tuple granted here that carries nothing.
 pub(super) const NO_EXTRA: ExtraId = ExtraId(0);
@@ -151,7 +191,16 @@ mod tests {
                 let packed = Packed::of(*subject).cmp(&Packed::of(*other));
                 assert_eq!(packed, subject.cmp(other), "{subject:?} {other:?}");
             }
+            if let SubjectKey::Set(object, name) = subject {
+                assert_eq!(Packed::of_set(*object, *name), Some(Packed::of(*subject)));
+            }
+            let plain = match subject {
+                SubjectKey::Object(object) => Some(*object),
+                SubjectKey::All(_) | SubjectKey::Set(..) => None,
+            };
+            assert_eq!(Packed::of(*subject).object(), plain);
         }
+        assert_eq!(Packed::of_set(ObjectId(OVERLAY_IDS), NameId(0)), None);
         let strange = Packed::of(SubjectKey::Set(ObjectId(OVERLAY_IDS), NameId(0)));
         assert!(all.iter().all(|subject| Packed::of(*subject) < strange));
         assert_eq!(Packed::of(SubjectKey::Set(ObjectId(0), NameId(0))), FIRST_SET_PACKED);

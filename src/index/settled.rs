@@ -2,15 +2,25 @@
 //! a request brought along touches it: mostly so, and then they are one slice. Whoever gets none goes
 //! the general way. Knows nothing of why it is asked.
 
+use super::base::Base;
 use super::binding::{Binding, SubjectKey};
 use super::names::ObjectId;
 use super::part::{ByScope, FIRST, LAST, subject_bounds};
 use super::rows::{Entry, ExtraId, Other, Packed, Row};
 use super::snapshot::Snapshot;
-use crate::model::form::NameId;
+use crate::model::form::{NameId, TypeId};
+
+/// What of a snapshot stands in its base alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled<'a> {
+    snapshot: &'a Snapshot,
+    base: &'a Base,
+    /// Nothing lies over the base: nobody need be asked about any object.
+    is_all: bool,
+}
 
 /// The tuples in which one subject stands, in the order of roles, then of scopes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Standing<'a> {
     key: Packed,
     entries: std::slice::Iter<'a, Entry>,
@@ -33,93 +43,160 @@ impl<'a> Iterator for Standing<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a Entry> {
         let Self { key, entries, others } = self;
-        entries.next().or_else(|| others.find(|o| o.subject == *key).map(|other| &other.entry))
+        match entries.next() {
+            None => others.find(|other| other.subject == *key).map(|other| &other.entry),
+            entry => entry,
+        }
     }
 }
 
 impl Snapshot {
-    /// All tuples of a scope, in the order of roles, then of subjects. `None`: not all of them stand in
-    /// the base.
+    /// What stands in the base alone.
     #[must_use]
     #[inline]
-    pub fn settled_rows(&self, scope: ObjectId) -> Option<&[Row]> {
-        let is_touched = self.layers().any(|layer| layer.touches_scope(scope));
-        let is_settled = !is_touched && !self.lies_over_scope(scope);
-        is_settled.then(|| self.base().rows_at(scope))
+    pub fn settled(&self) -> Settled<'_> {
+        let is_layered = self.layers().any(|layer| layer.len() > 0);
+        let is_all = !is_layered && self.over().is_none();
+        Settled { snapshot: self, base: self.base(), is_all }
     }
 
-    fn lies_over_scope(&self, scope: ObjectId) -> bool {
-        self.over().is_some_and(|over| {
-            let low = ByScope { scope, role: NameId(0), subject: FIRST, source: 0 };
-            let (role, source) = (NameId(u32::MAX), u32::MAX);
-            !over.by_scope(&low, &ByScope { scope, role, subject: LAST, source }).is_empty()
-        })
-    }
-
-    /// All tuples in which a subject stands. `None`: not all of them stand in the base, or the subject is all
-    /// of a type.
-    #[must_use]
-    #[inline]
-    pub fn settled_entries(&self, subject: SubjectKey) -> Option<Standing<'_>> {
-        let object = match subject {
-            SubjectKey::Object(object) | SubjectKey::Set(object, _) => object,
-            SubjectKey::All(_) => return None,
+    #[inline(never)]
+    fn touches_scope(&self, scope: ObjectId) -> bool {
+        let lies_over = || {
+            self.over().is_some_and(|over| {
+                let low = ByScope { scope, role: NameId(0), subject: FIRST, source: 0 };
+                let (role, source) = (NameId(u32::MAX), u32::MAX);
+                !over.by_scope(&low, &ByScope { scope, role, subject: LAST, source }).is_empty()
+            })
         };
-        if !self.is_settled_subject(subject, object) {
-            return None;
-        }
-        let (entries, others): (&[Entry], &[Other]) = match subject {
-            SubjectKey::Object(_) => (self.base().entries_at(object), &[]),
-            SubjectKey::Set(..) | SubjectKey::All(_) => (&[], self.base().others_at(object)),
-        };
-        let (entries, others) = (entries.iter(), others.iter());
-        let key = Packed::of(subject);
-        Some(Standing { key, entries, others })
+        self.layers().any(|layer| layer.touches_scope(scope)) || lies_over()
     }
 
-    #[inline]
-    fn is_settled_subject(&self, subject: SubjectKey, object: ObjectId) -> bool {
-        let is_touched = self.layers().any(|layer| layer.touches_subject(object));
+    #[inline(never)]
+    fn touches_subject(&self, subject: SubjectKey, object: ObjectId) -> bool {
         let lies_over = || {
             self.over().is_some_and(|over| {
                 let (low, high) = subject_bounds(subject, subject);
                 !over.by_subject(&low, &high).is_empty()
             })
         };
-        !is_touched && !lies_over()
+        self.layers().any(|layer| layer.touches_subject(object)) || lies_over()
+    }
+}
+
+impl<'a> Settled<'a> {
+    /// An object's type, and all tuples of it as a scope, in the order of roles, then of subjects. `None`:
+    /// not all of that stands in the base.
+    #[must_use]
+    #[inline]
+    pub fn rows(self, scope: ObjectId) -> Option<(TypeId, &'a [Row])> {
+        if !self.is_all && self.snapshot.touches_scope(scope) {
+            return None;
+        }
+        self.base.typed_rows(scope)
+    }
+
+    /// All tuples in which a subject stands. `None`: not all of them stand in the base, or the subject is all
+    /// of a type.
+    #[must_use]
+    #[inline]
+    pub fn standing(self, subject: SubjectKey) -> Option<Standing<'a>> {
+        let object = match subject {
+            SubjectKey::Object(object) | SubjectKey::Set(object, _) => object,
+            SubjectKey::All(_) => return None,
+        };
+        if !self.is_all && self.snapshot.touches_subject(subject, object) {
+            return None;
+        }
+        let (entries, others): (&[Entry], &[Other]) = match subject {
+            SubjectKey::Object(_) => (self.base.entries_at(object), &[]),
+            SubjectKey::Set(..) | SubjectKey::All(_) => (&[], self.base.others_at(object)),
+        };
+        let (entries, others) = (entries.iter(), others.iter());
+        Some(Standing { key: Packed::of(subject), entries, others })
     }
 
     /// Whether no tuple names all of a type.
     #[must_use]
-    pub fn names_nobody_by_type(&self) -> bool {
-        let is_layered = self.layers().any(|layer| layer.touches_everyone());
-        self.base().everyone().is_empty() && !is_layered && self.over().is_none()
+    #[inline]
+    pub fn names_nobody_by_type(self) -> bool {
+        let is_layered = || self.snapshot.layers().any(|layer| layer.touches_everyone());
+        let is_over = !self.is_all && (is_layered() || self.snapshot.over().is_some());
+        self.base.everyone().is_empty() && !is_over
     }
 
     /// A row of this scope, seen as any tuple is.
     #[must_use]
-    #[inline]
-    pub fn row_binding(&self, scope: ObjectId, row: &Row) -> Binding<'_> {
-        self.settled_binding(scope, row.role, row.subject.subject(), row.extra)
+    pub fn row(self, scope: ObjectId, row: &Row) -> Binding<'a> {
+        self.binding(scope, row.role, row.subject.subject(), row.extra)
     }
 
     /// An entry of this subject, seen as any tuple is.
     #[must_use]
-    #[inline]
-    pub fn entry_binding(&self, subject: SubjectKey, entry: &Entry) -> Binding<'_> {
-        self.settled_binding(entry.scope, entry.role, subject, entry.extra)
+    pub fn entry(self, subject: SubjectKey, entry: &Entry) -> Binding<'a> {
+        self.binding(entry.scope, entry.role, subject, entry.extra)
     }
 
-    #[inline]
-    fn settled_binding(
-        &self,
+    fn binding(
+        self,
         scope: ObjectId,
         role: NameId,
         subject: SubjectKey,
         extra: ExtraId,
-    ) -> Binding<'_> {
-        let source = self.base().source(extra);
-        let details = self.base().carried(extra).map(|details| &**details);
+    ) -> Binding<'a> {
+        let source = self.base.source(extra);
+        let details = self.base.carried(extra).map(|details| &**details);
         Binding { scope, role, subject, source, details }
     }
+
+    /// The tuples that bind anybody here in one role, where they are mostly few and in the base: those of an
+    /// edge. Small itself, as whoever evaluates has many of these open at once.
+    pub fn few_bound(self, scope: ObjectId, role: NameId) -> FewBound<'a> {
+        FewBound(match self.rows(scope) {
+            Some((_, rows)) => {
+                Bound::Rows { settled: self, scope, rows: rows_of(rows, role).iter() }
+            }
+            None => Bound::Others(Box::new(self.snapshot.all_bound(scope, role))),
+        })
+    }
+}
+
+/// The tuples of one role at one scope.
+pub struct FewBound<'a>(Bound<'a>);
+
+enum Bound<'a> {
+    Rows { settled: Settled<'a>, scope: ObjectId, rows: std::slice::Iter<'a, Row> },
+    Others(Box<dyn Iterator<Item = Binding<'a>> + 'a>),
+}
+
+impl<'a> Iterator for FewBound<'a> {
+    type Item = Binding<'a>;
+
+    fn next(&mut self) -> Option<Binding<'a>> {
+        match &mut self.0 {
+            Bound::Rows { settled, scope, rows } => rows.next().map(|row| settled.row(*scope, row)),
+            Bound::Others(bindings) => bindings.next(),
+        }
+    }
+}
+
+impl std::fmt::Debug for FewBound<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FewBound").finish_non_exhaustive()
+    }
+}
+
+/// So many rows are looked through; in more, those of a role are looked up.
+const FEW_ROWS: usize = 16;
+
+/// Those of one role among the rows of a scope.
+#[must_use]
+pub fn rows_of(rows: &[Row], role: NameId) -> &[Row] {
+    let from = match rows.len() {
+        0..=FEW_ROWS => rows.iter().take_while(|row| row.role < role).count(),
+        _ => rows.partition_point(|row| row.role < role),
+    };
+    let rows = rows.get(from..).unwrap_or_default();
+    let to = rows.iter().take_while(|row| row.role == role).count();
+    rows.get(..to).unwrap_or_default()
 }

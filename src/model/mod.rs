@@ -22,6 +22,7 @@ mod problem;
 mod read;
 mod read_delegation;
 mod read_types;
+mod rules;
 pub mod scenario;
 pub mod shape;
 mod source;

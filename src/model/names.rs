@@ -78,7 +78,7 @@ fn check_name(text: &str) -> Result<(), SyntaxError> {
         return wrong("it is longer than 128 bytes");
     }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-');
-    if !text.bytes().all(allowed) {
+    if !text.bytes().fold(true, |so_far, b| so_far & allowed(b)) {
         return wrong("only letters, digits and _ . / - are allowed");
     }
     Ok(())
@@ -98,29 +98,7 @@ impl Object {
     /// # Errors
     /// There is no `:`, the type is not a name, or the id breaks its rules.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let wrong = |reason| Err(SyntaxError::new(text, "an object `type:id`", reason));
-        let Some((type_name, id)) = text.split_once(':') else {
-            return wrong("there is no `:`");
-        };
-        check_name(type_name)?;
-        if id.is_empty() {
-            return wrong("the id is empty");
-        }
-        if id.len() > ID_BYTES_MAX {
-            return wrong("the id is longer than 1024 bytes");
-        }
-        if id == "*" {
-            return wrong("`*` names no single object");
-        }
-        if id.contains('#') {
-            return wrong("an id has no `#`");
-        }
-        if id.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return wrong("an id has neither white space nor control characters");
-        }
-        let Ok(type_len) = u8::try_from(type_name.len()) else {
-            return wrong("the type is too long");
-        };
+        let ObjectRef { text, type_len } = ObjectRef::parse(text)?;
         Ok(Self { text: text.into(), type_len })
     }
 
@@ -149,6 +127,68 @@ impl Object {
     }
 }
 
+/// What stands before the first of this ASCII character and after it. Names are short: to set up a search
+/// would take longer than to look at each byte.
+fn split_at(text: &str, character: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == character)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// An [`Object`] in somebody else's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectRef<'a> {
+    text: &'a str,
+    type_len: u8,
+}
+
+impl<'a> ObjectRef<'a> {
+    /// Checks the syntax. Costs a look at each byte.
+    ///
+    /// # Errors
+    /// As of [`Object::parse`].
+    pub fn parse(text: &'a str) -> Result<Self, SyntaxError> {
+        let wrong = |reason| Err(SyntaxError::new(text, "an object `type:id`", reason));
+        let Some((type_name, id)) = split_at(text, b':') else {
+            return wrong("there is no `:`");
+        };
+        check_name(type_name)?;
+        if id.is_empty() {
+            return wrong("the id is empty");
+        }
+        if id.len() > ID_BYTES_MAX {
+            return wrong("the id is longer than 1024 bytes");
+        }
+        if id == "*" {
+            return wrong("`*` names no single object");
+        }
+        // Nearly every id is of these alone.
+        let is_plain =
+            id.bytes().fold(true, |so_far, b| so_far & b.is_ascii_graphic() & (b != b'#'));
+        if !is_plain && id.contains('#') {
+            return wrong("an id has no `#`");
+        }
+        if !is_plain && id.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return wrong("an id has neither white space nor control characters");
+        }
+        let Ok(type_len) = u8::try_from(type_name.len()) else {
+            return wrong("the type is too long");
+        };
+        Ok(Self { text, type_len })
+    }
+
+    /// The whole text, `type:id`.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    /// The type's name.
+    #[must_use]
+    pub fn type_name(self) -> &'a str {
+        self.text.get(..usize::from(self.type_len)).unwrap_or_default()
+    }
+}
+
 /// Who asks, or who holds a role.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -166,12 +206,46 @@ impl Subject {
     /// # Errors
     /// The text is none of the three.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        if let Some((object, name)) = text.split_once('#') {
-            return Ok(Self::Set(Object::parse(object)?, Name::parse(name)?));
+        let object =
+            |object: ObjectRef<'_>| Object { text: object.text.into(), type_len: object.type_len };
+        // Checked as parts of the subject already.
+        let name = |name: &str| Name(name.into());
+        Ok(match SubjectRef::parse(text)? {
+            SubjectRef::Object(of) => Self::Object(object(of)),
+            SubjectRef::All(type_name) => Self::All(name(type_name)),
+            SubjectRef::Set(of, set) => Self::Set(object(of), name(set)),
+        })
+    }
+}
+
+/// A [`Subject`] in somebody else's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectRef<'a> {
+    /// `user:ana`.
+    Object(ObjectRef<'a>),
+    /// `user:*`; the type's name.
+    All(&'a str),
+    /// `group:ops#member`; the object, and the name.
+    Set(ObjectRef<'a>, &'a str),
+}
+
+impl<'a> SubjectRef<'a> {
+    /// Reads `type:id`, `type:*` or `type:id#name`.
+    ///
+    /// # Errors
+    /// The text is none of the three.
+    pub fn parse(text: &'a str) -> Result<Self, SyntaxError> {
+        if let Some((object, name)) = split_at(text, b'#') {
+            let object = ObjectRef::parse(object)?;
+            check_name(name)?;
+            return Ok(Self::Set(object, name));
         }
         match text.strip_suffix(":*") {
-            Some(type_name) if !type_name.contains(':') => Ok(Self::All(Name::parse(type_name)?)),
-            _ => Ok(Self::Object(Object::parse(text)?)),
+            Some(type_name) if !type_name.contains(':') => {
+                check_name(type_name)?;
+                Ok(Self::All(type_name))
+            }
+            _ => Ok(Self::Object(ObjectRef::parse(text)?)),
         }
     }
 }

@@ -120,13 +120,13 @@ impl Reading {
     ///
     /// # Errors
     /// See [`QuestionError`].
-    pub fn question(
+    pub fn question<'q>(
         &self,
-        subject: &str,
+        subject: &'q str,
         permission: &str,
-        scope: &str,
+        scope: &'q str,
         context: CheckedContext,
-    ) -> Result<Question, QuestionError> {
+    ) -> Result<Question<'q>, QuestionError> {
         Question::parse(self.model(), subject, permission, scope, context)
     }
 
@@ -134,7 +134,11 @@ impl Reading {
     ///
     /// # Errors
     /// A limit was hit and decides.
-    pub fn check(&self, question: &Question, with_grant: bool) -> Result<Decision, EngineError> {
+    pub fn check(
+        &self,
+        question: &Question<'_>,
+        with_grant: bool,
+    ) -> Result<Decision, EngineError> {
         let plan = &self.published.plan;
         let decided = engine::check(self.snapshot(), plan, question, self.now, with_grant);
         self.published.work.decided(outcome(&decided));
@@ -147,7 +151,7 @@ impl Reading {
     /// A limit was hit and decides.
     pub fn check_within(
         &self,
-        question: &Question,
+        question: &Question<'_>,
         with_grant: bool,
         left: &mut u64,
     ) -> Option<Result<Decision, EngineError>> {

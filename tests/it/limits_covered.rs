@@ -71,6 +71,8 @@ const COVERED: &[(&str, &[&str])] = &[
     ("STREAM_BUFFER_ENTRIES", &[SLOW_READERS]),
     ("STREAM_STALL_SECONDS", &[PATIENCE, SLOW_READERS]),
     ("QUOTED_BYTES_MAX", &["wire/limits.rs what_a_message_quotes_is_cut"]),
+    ("REACH_STAGES_MAX", &[STAGES]),
+    ("REACH_ROLES_MAX", &[STAGES]),
     ("CHECK_STEPS_MAX", &["limits.rs a_wide_question_ends_in_an_error_not_in_a_long_wait"]),
     ("MODEL_FILE_BYTES_MAX", &["model/directory.rs what_cannot_be_a_model_is_refused"]),
     ("MODEL_FILES_MAX", &["model/directory.rs what_cannot_be_a_model_is_refused"]),
@@ -285,6 +287,8 @@ const COVERED: &[(&str, &[&str])] = &[
     ),
 ];
 
+const STAGES: &str =
+    "src/engine/reach/map.rs past_the_bounds_names_have_no_stage_and_no_stage_is_cut_short";
 const LENGTHS: &str = "wire/bad_input.rs ids_and_names_are_as_long_as_they_may_be_and_no_longer";
 const COMMIT: &str = "wire/limits.rs a_commit_has_so_many_changes_and_so_many_bytes";
 const BODIES: &str =

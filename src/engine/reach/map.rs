@@ -63,8 +63,14 @@ impl Map {
     /// Finds them. `plain`: the sets that can be found from a subject upwards. Costs a few passes over the
     /// model's definitions, and what the stages hold, which is bounded: names past that have none.
     pub(in crate::engine) fn new(model: &Model, plain: &FxHashSet<(TypeId, NameId)>) -> Self {
+        Self::within(model, plain, (REACH_STAGES_MAX, REACH_ROLES_MAX))
+    }
+
+    /// The same with so many stages at most, and roles in them.
+    fn within(model: &Model, plain: &FxHashSet<(TypeId, NameId)>, most: (usize, usize)) -> Self {
         let simple = simple_names(model, plain);
-        let mut making = Making { model, map: Self::default(), ids: FxHashMap::default(), roles: 0 };
+        let (map, ids) = (Self::default(), FxHashMap::default());
+        let mut making = Making { model, map, ids, roles: 0, most };
         let mut names: Vec<_> = simple.into_iter().collect();
         names.sort_unstable();
         for (at, name) in names {
@@ -82,8 +88,10 @@ struct Making<'a> {
     model: &'a Model,
     map: Map,
     ids: FxHashMap<(TypeId, Names), StageId>,
-    /// How many roles the stages hold in all.
+    /// How many roles and relations the stages hold in all.
     roles: usize,
+    /// The most stages, and roles and relations.
+    most: (usize, usize),
 }
 
 impl Making<'_> {
@@ -108,7 +116,7 @@ impl Making<'_> {
         if let Some(id) = self.ids.get(&(at, names.clone())) {
             return Some(*id);
         }
-        if self.map.stages.len() >= REACH_STAGES_MAX || self.roles >= REACH_ROLES_MAX {
+        if self.map.stages.len() >= self.most.0 || self.roles >= self.most.1 {
             return None;
         }
         let id = StageId(u32::try_from(self.map.stages.len()).ok()?);
@@ -185,10 +193,7 @@ impl Asked {
 }
 
 /// The names whose value is such a union, and so is that of all names that they lead to.
-fn simple_names(
-    model: &Model,
-    plain: &FxHashSet<(TypeId, NameId)>,
-) -> FxHashSet<(TypeId, NameId)> {
+fn simple_names(model: &Model, plain: &FxHashSet<(TypeId, NameId)>) -> FxHashSet<(TypeId, NameId)> {
     let mut simple = FxHashSet::default();
     let mut users: FxHashMap<(TypeId, NameId), Vec<(TypeId, NameId)>> = FxHashMap::default();
     let mut dropped = Vec::new();
@@ -249,5 +254,109 @@ fn is_simple(
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::Plan;
+    use crate::model::{SourceFiles, load};
+
+    const MODEL: &str = "
+model: m
+types:
+  user: {}
+  group: {}
+  org: {}
+  site: { parents: [org] }
+facts:
+  org: { flags: [verified] }
+roles:
+  - { at: [org, site], names: [viewer, admin], bound_by: [user, 'user:*', 'group#member'] }
+  - { at: [site], names: [odd], bound_by: [user, 'org#both'] }
+  - { at: [group], names: [member], bound_by: [user, 'group#member'] }
+names:
+  either: { at: [org], is: viewer or admin }
+  both: { at: [org], is: viewer and admin }
+permissions:
+  see: { at: [site], is: 'viewer or up(parent, either)' }
+  run: { at: [site], is: viewer and admin }
+  own: { at: [site], is: viewer except admin }
+  pay: { at: [site], is: 'viewer and fact(verified)' }
+  use: { at: [site], is: odd }
+  ask: { at: [site], is: 'up(parent, both)' }
+  any: { at: [site], is: 'yes' }
+  nil: { at: [site], is: 'no' }
+";
+
+    fn model() -> Model {
+        load(&[("model.yaml", MODEL)].into_iter().collect(), &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn unions_of_roles_here_and_above_have_a_stage_and_nothing_else_has() {
+        let model = model();
+        let plan = Plan::new(&model);
+        let short = |at: &str, name: &str| {
+            let place = (model.type_id(at).unwrap(), model.name_id(name).unwrap());
+            plan.map().start(place.0, place.1).is_some()
+        };
+        for name in ["see", "viewer", "admin", "nil"] {
+            assert!(short("site", name), "{name}");
+        }
+        assert!(short("org", "either") && short("group", "member"));
+        for name in ["run", "own", "pay", "use", "ask", "any", "odd"] {
+            assert!(!short("site", name), "{name}");
+        }
+        assert!(!short("org", "both"));
+    }
+
+    #[test]
+    fn past_the_bounds_names_have_no_stage_and_no_stage_is_cut_short() {
+        let model = model();
+        let plain = FxHashSet::from_iter([(
+            model.type_id("group").unwrap(),
+            model.name_id("member").unwrap(),
+        )]);
+        let whole = Map::within(&model, &plain, (100, 100));
+        let mut counts = Vec::new();
+        for stages in 0..20 {
+            let map = Map::within(&model, &plain, (stages, 100));
+            for (place, id) in &map.first {
+                let mut waiting = vec![(*id, whole.first[place])];
+                let mut seen = BTreeSet::new();
+                while let Some((ours, theirs)) = waiting.pop() {
+                    if !seen.insert(ours.0) {
+                        continue;
+                    }
+                    let (ours, theirs) = (map.stage(ours).unwrap(), whole.stage(theirs).unwrap());
+                    assert_eq!((&ours.here, ours.up.len()), (&theirs.here, theirs.up.len()));
+                    for (up, other) in ours.up.iter().zip(&theirs.up) {
+                        assert_eq!((up.relation, up.to.len()), (other.relation, other.to.len()));
+                        let pairs = up.to.iter().zip(&other.to);
+                        waiting.extend(pairs.map(|((_, ours), (_, theirs))| (*ours, *theirs)));
+                    }
+                }
+            }
+            counts.push(map.first.len());
+        }
+        assert!(counts.is_sorted() && counts[0] == 0 && counts.last() == Some(&whole.first.len()));
+        assert!(counts.windows(2).any(|pair| pair[0] > 0 && pair[0] < pair[1]), "{counts:?}");
+        assert!(Map::within(&model, &plain, (100, 0)).first.is_empty());
+    }
+
+    #[test]
+    fn most_permissions_of_a_real_platform_without_gates_are_found_the_short_way() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/chargeplatform");
+        let model = load(&SourceFiles::read_dir(&dir).unwrap(), &BTreeMap::new()).unwrap();
+        let plan = Plan::new(&model);
+        let asked = model.permissions.values();
+        let asked = asked.flat_map(|p| p.at.iter().map(|at| (*at, p.name)));
+        let (short, long): (Vec<_>, Vec<_>) =
+            asked.partition(|(at, name)| plan.map().start(*at, *name).is_some());
+        assert!(short.len() > 10 * long.len(), "{} of {}", short.len(), long.len());
     }
 }

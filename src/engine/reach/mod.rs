@@ -8,19 +8,22 @@ mod map;
 use smallvec::SmallVec;
 
 use super::plan::Plan;
-use crate::index::{Binding, Entry, ObjectId, Packed, Snapshot, Standing, SubjectKey};
+use crate::index::{
+    Binding, Entry, ObjectId, Packed, Row, Settled, Snapshot, Standing, SubjectKey, rows_of,
+};
 use crate::model::form::{NameId, TypeId};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::tuple::Time;
 
 pub(super) use map::{Map, StageId};
+use map::{Stage, Up};
 
 /// More sets than this, and the subject's groups are no short way.
-const SETS_MAX: usize = 64;
+const MANY_SETS: usize = 64;
 /// More objects than this above a scope, and they are no short way.
-const OBJECTS_MAX: usize = 64;
+const MANY_OBJECTS: usize = 64;
 /// More tuples than this to look at where one expects a few, and the name is evaluated.
-const LOOKS_MAX: u32 = 1_000;
+const MANY_LOOKS: usize = 2_000;
 /// So many tuples of an object are looked through one by one; in more, those that matter are looked up.
 const FEW_TUPLES: usize = 24;
 /// So many roles are compared one by one.
@@ -37,46 +40,78 @@ pub(super) struct Keys {
 
 /// How much was looked at.
 #[derive(Debug, Default)]
-pub(super) struct Looks(u32);
+pub(super) struct Looks(usize);
 
 impl Looks {
-    /// Whether one more may be.
+    /// Whether so many more may be.
     #[inline]
-    fn one(&mut self) -> bool {
-        self.0 += 1;
-        self.0 <= LOOKS_MAX
+    fn more(&mut self, looks: usize) -> Option<()> {
+        self.0 += looks;
+        (self.0 <= MANY_LOOKS).then_some(())
     }
 
     pub(super) fn count(&self) -> u64 {
-        u64::from(self.0)
+        u64::try_from(self.0).unwrap_or(u64::MAX)
     }
 }
 
-/// Whether a tuple counts; `None`: that depends on a condition.
-#[inline]
-fn counts(binding: &Binding<'_>, now: Time) -> Option<bool> {
-    if !binding.is_live(now) {
-        return Some(false);
+/// A snapshot at a moment, as the short ways see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    snapshot: &'a Snapshot,
+    settled: Settled<'a>,
+    now: Time,
+}
+
+impl<'a> Ground<'a> {
+    #[inline]
+    pub(super) fn new(snapshot: &'a Snapshot, now: Time) -> Self {
+        Self { snapshot, settled: snapshot.settled(), now }
     }
-    binding.condition().is_none().then_some(true)
+
+    /// Whether a tuple counts; `None`: that depends on a condition.
+    fn counts(self, binding: &Binding<'_>) -> Option<bool> {
+        if !binding.is_live(self.now) {
+            return Some(false);
+        }
+        binding.condition().is_none().then_some(true)
+    }
+
+    #[inline]
+    fn row_counts(self, scope: ObjectId, row: &Row) -> Option<bool> {
+        if row.is_bare() {
+            return Some(true);
+        }
+        self.counts(&self.settled.row(scope, row))
+    }
+
+    #[inline]
+    fn entry_counts(self, subject: SubjectKey, entry: &Entry) -> Option<bool> {
+        if entry.is_bare() {
+            return Some(true);
+        }
+        self.counts(&self.settled.entry(subject, entry))
+    }
+
+    /// The tuples in which a subject stands, if they are few and stand in the base.
+    #[inline]
+    fn few_entries(self, subject: SubjectKey) -> Option<Standing<'a>> {
+        self.settled.standing(subject).filter(|entries| entries.looks() <= FEW_TUPLES)
+    }
 }
 
 impl Keys {
     /// Those of a plain object, found from it upwards. Costs what its groups cost.
     pub(super) fn of(
-        snapshot: &Snapshot,
+        ground: Ground<'_>,
         plan: &Plan,
         (subject, of): (ObjectId, TypeId),
-        now: Time,
         looks: &mut Looks,
     ) -> Self {
         let mut keys = Self { all: SmallVec::new(), are_all: true };
         keys.all.push(Packed::of(SubjectKey::Object(subject)));
-        if !snapshot.names_nobody_by_type() {
+        if !ground.settled.names_nobody_by_type() {
             keys.all.push(Packed::of(SubjectKey::All(of)));
-        }
-        if plan.plain_roles().is_empty() {
-            return keys;
         }
         let (mut at, mut level_end, mut depth) = (0, keys.all.len(), 0);
         while let Some(key) = keys.all.get(at).copied() {
@@ -84,206 +119,257 @@ impl Keys {
                 (level_end, depth) = (keys.all.len(), depth + 1);
             }
             at += 1;
-            if depth >= DEPTH_MAX || keys.all.len() > SETS_MAX {
+            let is_near = depth < DEPTH_MAX && keys.all.len() <= MANY_SETS;
+            if !is_near || keys.go_up(ground, plan, key.subject(), looks).is_none() {
                 keys.are_all = false;
                 break;
             }
-            keys.go_up(snapshot, plan, key.subject(), now, looks);
         }
         keys
     }
 
-    /// Adds the sets that a subject stands in.
+    /// Adds the sets that a subject stands in. `None`: it takes too long.
+    #[inline]
     fn go_up(
         &mut self,
-        snapshot: &Snapshot,
+        ground: Ground<'_>,
         plan: &Plan,
         subject: SubjectKey,
-        now: Time,
         looks: &mut Looks,
-    ) {
+    ) -> Option<()> {
         let roles = plan.plain_roles();
-        if let Some(entries) = few_entries(snapshot, subject) {
-            for entry in entries.filter(|entry| roles.contains(&entry.role)) {
-                let binding = snapshot.entry_binding(subject, entry);
-                if !self.add(snapshot, plan, &binding, now, looks) {
-                    return;
+        if let Some(entries) = ground.few_entries(subject) {
+            looks.more(entries.looks())?;
+            for entry in entries {
+                if roles.iter().any(|role| *role == entry.role) {
+                    let counts = ground.entry_counts(subject, entry);
+                    self.add(ground, plan, (entry.scope, entry.role), counts);
                 }
             }
-            return;
+            return Some(());
         }
         for role in roles {
-            for binding in snapshot.scopes_in(subject, *role) {
-                if !self.add(snapshot, plan, &binding, now, looks) {
-                    return;
+            for binding in ground.snapshot.scopes_in(subject, *role) {
+                looks.more(1)?;
+                let counts = ground.counts(&binding);
+                self.add(ground, plan, (binding.scope, binding.role), counts);
+                if self.all.len() > MANY_SETS {
+                    return None;
                 }
             }
         }
+        Some(())
     }
 
-    /// Adds the set that this tuple brings a subject into; whether to go on.
+    /// Adds a set that a tuple brings the subject into.
     #[inline]
     fn add(
         &mut self,
-        snapshot: &Snapshot,
+        ground: Ground<'_>,
         plan: &Plan,
-        binding: &Binding<'_>,
-        now: Time,
-        looks: &mut Looks,
-    ) -> bool {
-        if !looks.one() || self.all.len() > SETS_MAX {
-            self.are_all = false;
-            return false;
+        (object, role): (ObjectId, NameId),
+        counts: Option<bool>,
+    ) {
+        let is_plain = || ground.snapshot.type_of(object).is_some_and(|of| plan.is_plain(of, role));
+        if counts == Some(false) || !(plan.is_plain_everywhere(role) || is_plain()) {
+            return;
         }
-        let of = snapshot.type_of(binding.scope);
-        if !of.is_some_and(|of| plan.is_plain(of, binding.role)) {
-            return true;
-        }
-        match counts(binding, now) {
-            Some(true) => {
-                let set = Packed::of(SubjectKey::Set(binding.scope, binding.role));
-                if !self.all.contains(&set) {
-                    self.all.push(set);
-                }
-            }
-            Some(false) => {}
+        match Packed::of_set(object, role).filter(|_| counts.is_some()) {
+            Some(key) if self.all.iter().any(|known| *known == key) => {}
+            Some(key) => self.all.push(key),
+            // It depends on a condition, or its object is one that only the request knows.
             None => self.are_all = false,
         }
-        true
     }
 }
 
 /// Whether some way leads from this stage and scope to a role bound for one of the keys. `None`: that is not
-/// certain. Costs what stands above the scope, and at most [`LOOKS_MAX`].
-pub(super) fn reach(
-    snapshot: &Snapshot,
-    map: &Map,
-    (stage, scope): (StageId, ObjectId),
-    keys: &Keys,
-    now: Time,
-    looks: &mut Looks,
+/// certain. Costs what stands above the scope, within bounds of its own.
+pub(super) fn reach<'a>(
+    ground: Ground<'a>,
+    map: &'a Map,
+    start: (StageId, ObjectId),
+    keys: &'a Keys,
+    looks: &'a mut Looks,
 ) -> Option<bool> {
-    let mut walk = Walk { snapshot, map, keys, now, looks, is_certain: keys.are_all, met: SmallVec::new() };
-    walk.met.push((stage, scope));
-    let mut at = 0;
-    while let Some((stage, scope)) = walk.met.get(at).copied() {
-        at += 1;
-        if walk.visit(stage, scope)? {
+    let mut walk = Walk::new(ground, keys, looks);
+    let (stage, scope) = start;
+    let mut stage = map.stage(stage)?;
+    let mut at = (scope, ground.settled.rows(scope).map(|(_, rows)| rows));
+    // An object that several ways lead to is visited again; the bound ends circles.
+    for _ in 0..MANY_OBJECTS {
+        if walk.visit(stage, at)? {
             return Some(true);
         }
+        loop {
+            let Some((up, target)) = walk.next.take().or_else(|| walk.above.pop()) else {
+                return walk.is_certain.then_some(false);
+            };
+            let typed = ground.settled.rows(target);
+            let of = match typed {
+                Some((of, _)) => of,
+                None => ground.snapshot.type_of(target)?,
+            };
+            if let Some(id) = up.at(of) {
+                stage = map.stage(id)?;
+                at = (target, typed.map(|(_, rows)| rows));
+                break;
+            }
+        }
     }
-    walk.is_certain.then_some(false)
+    None
+}
+
+/// Whether one of these roles, which stand in order and carry plain sets only, is bound at this very scope
+/// for one of the keys. `None`: that is not certain.
+pub(super) fn bound_here(
+    ground: Ground<'_>,
+    roles: &[NameId],
+    scope: ObjectId,
+    keys: &Keys,
+    looks: &mut Looks,
+) -> Option<bool> {
+    let mut walk = Walk::new(ground, keys, looks);
+    let is_bound = match ground.settled.rows(scope) {
+        Some((_, rows)) if rows.len() <= FEW_TUPLES => {
+            walk.look_through(roles, &[], scope, rows)?
+        }
+        _ => walk.look_up(roles, scope)?,
+    };
+    if is_bound { Some(true) } else { walk.is_certain.then_some(false) }
 }
 
 struct Walk<'a> {
-    snapshot: &'a Snapshot,
-    map: &'a Map,
-    keys: &'a Keys,
-    now: Time,
+    ground: Ground<'a>,
+    keys: &'a [Packed],
+    /// Of each key a bit: most tuples are nobody's of these, and show it by that.
+    mask: u64,
     looks: &'a mut Looks,
     /// Nothing was met that a condition decides.
     is_certain: bool,
-    /// What was met on the way up, each once.
-    met: SmallVec<[(StageId, ObjectId); 8]>,
+    /// What is still to be visited: mostly there is one parent.
+    next: Option<(&'a Up, ObjectId)>,
+    above: SmallVec<[(&'a Up, ObjectId); 4]>,
 }
 
-impl Walk<'_> {
-    /// Whether some role of the stage is bound here; notes what is above. `None`: it takes too long.
+impl<'a> Walk<'a> {
     #[inline]
-    fn visit(&mut self, stage: StageId, scope: ObjectId) -> Option<bool> {
-        let stage = self.map.stage(stage)?;
-        match self.snapshot.settled_rows(scope) {
-            Some(rows) if rows.len() <= FEW_TUPLES => {
-                for row in rows {
-                    if let Some(up) = stage.up.iter().find(|up| up.relation == row.role) {
-                        self.go_up(up, &self.snapshot.row_binding(scope, row))?;
-                    }
-                    if has(&stage.here, row.role)
-                        && self.keys.all.contains(&row.subject)
-                        && self.is_bound(&self.snapshot.row_binding(scope, row))?
-                    {
-                        return Some(true);
-                    }
-                }
-                Some(false)
-            }
-            _ => self.visit_by_looking_up(stage, scope),
-        }
+    fn new(ground: Ground<'a>, keys: &'a Keys, looks: &'a mut Looks) -> Self {
+        let Keys { all, are_all } = keys;
+        let mask = all.iter().fold(0, |mask, key| mask | key.bit());
+        let (next, above) = (None, SmallVec::new());
+        Self { ground, keys: all, mask, looks, is_certain: *are_all, next, above }
     }
 
-    /// The same at an object with many tuples, or with some that do not stand in the base.
-    fn visit_by_looking_up(&mut self, stage: &map::Stage, scope: ObjectId) -> Option<bool> {
-        let (snapshot, keys) = (self.snapshot, self.keys);
-        if !stage.here.is_empty() {
-            for key in keys.all.iter().map(|key| key.subject()) {
-                if let Some(entries) = few_entries(snapshot, key) {
-                    let here = |entry: &&Entry| entry.scope == scope && has(&stage.here, entry.role);
-                    for entry in entries.filter(here) {
-                        if self.is_bound(&snapshot.entry_binding(key, entry))? {
-                            return Some(true);
-                        }
+    /// Whether some role of the stage is bound here; notes what is above. `None`: it takes too long.
+    #[inline]
+    fn visit(
+        &mut self,
+        stage: &'a Stage,
+        (scope, rows): (ObjectId, Option<&[Row]>),
+    ) -> Option<bool> {
+        let Stage { here, up } = stage;
+        if let Some(rows) = rows
+            && rows.len() <= FEW_TUPLES
+        {
+            return self.look_through(here, up, scope, rows);
+        }
+        if self.look_up(here, scope)? {
+            return Some(true);
+        }
+        for up in up {
+            match rows {
+                Some(rows) => {
+                    for row in rows_of(rows, up.relation) {
+                        self.looks.more(1)?;
+                        self.go_up(up, row.subject, self.ground.row_counts(scope, row));
                     }
-                    continue;
                 }
-                for found in snapshot.bound_in(scope, &stage.here, key) {
-                    match found {
-                        Some(binding) if self.is_bound(&binding)? => return Some(true),
-                        Some(_) => {}
-                        None => self.looks.one().then_some(())?,
+                None => {
+                    for binding in self.ground.snapshot.all_bound(scope, up.relation) {
+                        self.looks.more(1)?;
+                        let counts = self.ground.counts(&binding);
+                        self.go_up(up, Packed::of(binding.subject), counts);
                     }
                 }
             }
         }
-        for up in &stage.up {
-            for binding in snapshot.all_bound(scope, up.relation) {
-                self.go_up(up, &binding)?;
+        Some(false)
+    }
+
+    /// The same by a look at each of the scope's tuples.
+    #[inline]
+    fn look_through(
+        &mut self,
+        here: &[NameId],
+        up: &'a [Up],
+        scope: ObjectId,
+        rows: &[Row],
+    ) -> Option<bool> {
+        self.looks.more(rows.len())?;
+        for row in rows {
+            if let Some(up) = up.iter().find(|up| up.relation == row.role) {
+                self.go_up(up, row.subject, self.ground.row_counts(scope, row));
+            }
+            if row.subject.bit() & self.mask != 0
+                && self.keys.iter().any(|key| *key == row.subject)
+                && has(here, row.role)
+            {
+                match self.ground.row_counts(scope, row) {
+                    Some(true) => return Some(true),
+                    Some(false) => {}
+                    None => self.is_certain = false,
+                }
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether one of these roles is bound here, found from the subject: of the many tuples here it has a few.
+    fn look_up(&mut self, here: &[NameId], scope: ObjectId) -> Option<bool> {
+        let (ground, keys) = (self.ground, self.keys);
+        for key in keys.iter().map(|key| key.subject()).filter(|_| !here.is_empty()) {
+            if let Some(entries) = ground.few_entries(key) {
+                self.looks.more(entries.looks())?;
+                let is_here = |entry: &&Entry| entry.scope == scope && has(here, entry.role);
+                for entry in entries.filter(is_here) {
+                    match ground.entry_counts(key, entry) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => self.is_certain = false,
+                    }
+                }
+                continue;
+            }
+            for found in ground.snapshot.bound_in(scope, here, key) {
+                self.looks.more(1)?;
+                match found.map_or(Some(false), |binding| ground.counts(&binding)) {
+                    Some(true) => return Some(true),
+                    Some(false) => {}
+                    None => self.is_certain = false,
+                }
             }
         }
         Some(false)
     }
 
     #[inline]
-    fn is_bound(&mut self, binding: &Binding<'_>) -> Option<bool> {
-        self.looks.one().then_some(())?;
-        let counts = counts(binding, self.now);
-        self.is_certain &= counts.is_some();
-        Some(counts == Some(true))
-    }
-
-    #[inline]
-    fn go_up(&mut self, up: &map::Up, binding: &Binding<'_>) -> Option<()> {
-        self.looks.one().then_some(())?;
-        let SubjectKey::Object(target) = binding.subject else { return Some(()) };
-        match counts(binding, self.now) {
-            Some(true) => {
-                let next = self.snapshot.type_of(target).and_then(|of| up.at(of));
-                if let Some(stage) = next
-                    && !self.met.contains(&(stage, target))
-                {
-                    self.met.push((stage, target));
-                }
-                (self.met.len() <= OBJECTS_MAX).then_some(())
-            }
-            Some(false) => Some(()),
-            None => {
-                self.is_certain = false;
-                Some(())
-            }
+    fn go_up(&mut self, up: &'a Up, target: Packed, counts: Option<bool>) {
+        let Some(target) = target.object() else { return };
+        match counts {
+            Some(true) if self.next.is_none() => self.next = Some((up, target)),
+            Some(true) => self.above.push((up, target)),
+            Some(false) => {}
+            None => self.is_certain = false,
         }
     }
-}
-
-/// The tuples in which a subject stands, if they are few and stand in the base.
-#[inline]
-fn few_entries(snapshot: &Snapshot, subject: SubjectKey) -> Option<Standing<'_>> {
-    snapshot.settled_entries(subject).filter(|entries| entries.looks() <= FEW_TUPLES)
 }
 
 /// Whether a role is among these, which stand in order.
 #[inline]
 fn has(roles: &[NameId], role: NameId) -> bool {
     if roles.len() <= FEW_ROLES {
-        return roles.contains(&role);
+        return roles.iter().any(|known| *known == role);
     }
     roles.binary_search(&role).is_ok()
 }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::ParameterValue;
 use super::hierarchy::Hierarchy;
 use crate::model::expression::RESERVED;
@@ -20,7 +22,7 @@ use crate::model::yaml::Word;
 #[derive(Debug, Default)]
 pub(super) struct NameTable {
     pub(super) texts: Vec<Name>,
-    pub(super) ids: HashMap<Name, NameId>,
+    pub(super) ids: FxHashMap<Name, NameId>,
 }
 
 impl NameTable {
@@ -85,7 +87,7 @@ pub(super) struct Draft {
     pub(super) report: Report,
     pub(super) names: NameTable,
     pub(super) types: Vec<TypeDef>,
-    pub(super) type_ids: HashMap<Name, TypeId>,
+    pub(super) type_ids: FxHashMap<Name, TypeId>,
     pub(super) facts: Vec<FactDef>,
     pub(super) fact_ids: HashMap<Name, FactId>,
     pub(super) conditions: Vec<Condition>,

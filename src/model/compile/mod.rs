@@ -88,10 +88,14 @@ fn loaded(
         compile(&source, files, overrides, report, wants_written);
     let Draft { report, names, types, facts, conditions, type_ids, .. } = draft;
     let mut permissions = BTreeMap::new();
+    let mut is_permission = vec![false; names.texts.len()];
     for (id, Listed { section, at, .. }) in listed {
         let at = at.into_iter().collect();
         if let Some(name) = names.texts.get(id.0 as usize) {
             permissions.insert(name.clone(), Permission { name: id, section, at });
+        }
+        if let Some(is_permission) = is_permission.get_mut(id.0 as usize) {
+            *is_permission = true;
         }
     }
     let counted = counted(&source, files);
@@ -107,6 +111,7 @@ fn loaded(
         delegation,
         constraints,
         names: names.texts,
+        is_permission,
         name_ids: names.ids,
         type_ids,
     };

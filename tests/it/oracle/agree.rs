@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bailiwick::engine::{self, Plan, Reason};
-use bailiwick::index::Snapshot;
+use bailiwick::index::{Builder, Snapshot};
 use bailiwick::model::form::Model;
 use bailiwick::model::names::{Object, Subject};
 use bailiwick::model::scenario::Scenarios;
@@ -33,21 +33,41 @@ fn under_test(
     questions: &[Question],
     now: Time,
 ) -> Vec<Value> {
-    let mut snapshot = Snapshot::empty(Arc::clone(model));
-    for tuple in tuples {
-        snapshot.apply(&Change::Put(tuple.clone())).unwrap();
-    }
-    let plan = Plan::new(model);
+    let snapshots = [0, tuples.len() / 2, tuples.len()].map(|base| laid_out(model, tuples, base));
+    let plans = [Plan::without_short_ways(model), Plan::new(model)];
     let mut answers = Vec::with_capacity(questions.len());
     for batch in questions.chunk_by(|a, b| a.contextual == b.contextual) {
         let contextual = &batch[0].contextual;
-        let before = snapshot.len();
-        let seen = engine::with_contextual(&snapshot, contextual, now).unwrap();
+        let seen = snapshots.each_ref().map(|snapshot| {
+            let seen = engine::with_contextual(snapshot, contextual, now).unwrap();
+            assert_eq!(snapshot.len(), tuples.len(), "nothing remains of contextual tuples");
+            seen
+        });
         let all = merged(tuples, contextual, None);
-        answers.extend(batch.iter().map(|q| ask(model, &seen, &plan, q, &all, now)));
-        assert_eq!(snapshot.len(), before, "nothing remains of contextual tuples");
+        let [thorough, short] = &plans;
+        answers.extend(batch.iter().map(|q| {
+            let answer = ask(model, &seen[0], thorough, q, &all, now);
+            for seen in &seen {
+                let again = ask(model, seen, short, q, &all, now);
+                assert_eq!(again, answer, "{q:?}, by a short way");
+            }
+            answer
+        }));
     }
     answers
+}
+
+/// The tuples, so many of them in the base and the rest in a layer over it.
+fn laid_out(model: &Arc<Model>, tuples: &[Tuple], base: usize) -> Snapshot {
+    let mut builder = Builder::new(Arc::clone(model));
+    for tuple in &tuples[..base] {
+        builder.apply(&Change::Put(tuple.clone())).unwrap();
+    }
+    let mut snapshot = builder.build().unwrap();
+    for tuple in &tuples[base..] {
+        snapshot.apply(&Change::Put(tuple.clone())).unwrap();
+    }
+    snapshot
 }
 
 fn ask(
@@ -65,6 +85,9 @@ fn ask(
     let target = q.target.as_ref().map(ToString::to_string).unwrap_or_default();
     let question = question.with_target(model, &target).unwrap();
     let decision = engine::check(snapshot, plan, &question, now, true).unwrap();
+    // Without a grant to name there is a shorter way to some decisions.
+    let short = engine::check(snapshot, plan, &question, now, false).unwrap();
+    assert_eq!((short.reason(), short.missing()), (decision.reason(), decision.missing()));
     if let Some(grant) = decision.grant() {
         assert!(decision.is_allow(), "only an allow has a grant");
         assert!(tuples.contains(&grant.tuple) && grant.tuple.is_live(now), "{grant:?}");
