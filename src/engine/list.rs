@@ -1,16 +1,18 @@
 //! Everybody of a type who may do this here: candidates from the tuples that the permission leads to,
-//! each then asked as Check would ask.
+//! each then asked as Check would ask, but for those of whom gathering them has told already.
 
-use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::EngineError;
 use super::check::may;
+use super::gather::{Gathered, gather};
+use super::in_order::InOrder;
+use super::objects::Objects;
 use super::plan::Plan;
 use super::question::{self, CheckedContext, QuestionError};
 use super::view::View;
 use crate::index::{ObjectId, Snapshot, SubjectKey};
-use crate::model::form::{DefKind, Expr, Model, NameId, TypeId};
+use crate::model::form::{DefKind, Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::Time;
 
@@ -58,63 +60,60 @@ pub struct SubjectList {
     everyone_next: bool,
     /// The permission can hold for objects that no tuple names.
     is_open: bool,
-    /// In the order of their names.
-    candidates: std::vec::IntoIter<ObjectId>,
+    candidates: InOrder,
+    /// Those of them who may for certain.
+    sure: Objects,
     failed: bool,
 }
 
 impl SubjectList {
     /// Gathers the candidates. Costs the tuples that the permission leads to; all objects of the type
-    /// where it can hold without a binding, or is bound to all of the type.
+    /// where it can hold without a binding, or is bound to all of the type. Takes a bit or two for each
+    /// object of the store at most, and what [`InOrder`] takes.
     #[must_use]
     pub fn new(snapshot: Snapshot, plan: Arc<Plan>, question: ListQuestion, now: Time) -> Self {
         let def = snapshot.model().def(question.scope_type, question.permission);
         let applies = def.is_some_and(|def| def.kind == DefKind::Permission);
         let mut view = View::new(&snapshot);
         let scope = if applies { view.object(&question.scope) } else { None };
-        let Gathered { everyone, mut found } = match scope {
+        let mut gathered = match scope {
             Some(scope) => {
                 let place = (question.permission, scope);
-                gather(&view, &plan, place, question.subject_type, now)
+                let context = question.context.values();
+                gather(&view, &plan, place, question.subject_type, context, now)
             }
-            None => Gathered::default(),
+            None => Gathered::none(&snapshot),
         };
-        if everyone {
-            found.extend(snapshot.objects_of(question.subject_type).map(|(id, _)| id));
+        if gathered.everyone {
             // The scope may be a subject of its own permission, and known to the question alone.
-            found.extend(scope.filter(|id| view.type_of(*id) == Some(question.subject_type)));
+            let own = scope.filter(|id| view.type_of(*id) == Some(question.subject_type));
+            let stored = snapshot.objects_of(question.subject_type).map(|(id, _)| id);
+            stored.chain(own).for_each(|id| gathered.add_one_of_all(id));
         }
-        let text = |id: ObjectId| view.text_of(id).map(|text| (text, id));
-        let mut named: Vec<(&str, ObjectId)> = found.into_iter().filter_map(text).collect();
-        named.sort_unstable();
-        let candidates: Vec<ObjectId> = named.into_iter().map(|(_, id)| id).collect();
+        let Gathered { everyone, found, sure, .. } = gathered;
+        let common = question.subject_type_name.as_str().len() + ":".len();
         Self {
             plan,
             question,
             now,
             everyone_next: applies,
             is_open: everyone,
-            candidates: candidates.into_iter(),
+            candidates: InOrder::new(found, common),
+            sure,
             failed: false,
             snapshot,
         }
     }
 
     /// Goes on after this name, which an earlier list of the same question, revision and moment gave.
-    /// Nobody before it is asked about again.
+    /// Nobody before it is asked about again. Costs a look at the name of each candidate.
     pub fn go_on_after(&mut self, name: &str) {
         self.everyone_next = false;
         // `type:*` stands before all others, whatever the byte order of their names.
         if name != self.everyone() {
-            let is_asked = |id: &ObjectId| self.text(*id) <= name;
-            let asked = self.candidates.as_slice().partition_point(is_asked);
-            self.candidates.by_ref().take(asked).for_each(drop);
+            let Self { candidates, snapshot, question, .. } = self;
+            candidates.go_on_after(name, |id| text(snapshot, question, id));
         }
-    }
-
-    /// A candidate's name: that of the scope, if no tuple names it.
-    fn text(&self, id: ObjectId) -> &str {
-        self.snapshot.text_of(id).unwrap_or(self.question.scope.as_str())
     }
 
     fn everyone(&self) -> String {
@@ -157,170 +156,25 @@ impl Iterator for SubjectList {
         if self.failed {
             return None;
         }
-        let (text, may) = if std::mem::take(&mut self.everyone_next) {
-            (self.everyone(), self.everyone_may())
-        } else {
-            let id = self.candidates.next()?;
-            (self.text(id).to_owned(), self.may(|_| Some(SubjectKey::Object(id))))
-        };
+        if std::mem::take(&mut self.everyone_next) {
+            let may = self.everyone_may();
+            self.failed = may.is_err();
+            return Some(may.map(|may| may.then(|| self.everyone())));
+        }
+        let Self { candidates, snapshot, question, .. } = self;
+        let id = candidates.next(|id| text(snapshot, question, id))?;
+        let is_sure = self.sure.contains(id);
+        let may = if is_sure { Ok(true) } else { self.may(|_| Some(SubjectKey::Object(id))) };
         self.failed = may.is_err();
-        Some(may.map(|may| may.then_some(text)))
+        let name = || text(&self.snapshot, &self.question, id).to_owned();
+        Some(may.map(|may| may.then(name)))
     }
 }
 
-/// A name at an object.
-type Place = (NameId, ObjectId);
-
-/// Those of a type who may have a name at an object.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    /// It can hold without a binding, or is bound to all of the type: anybody may have it.
-    pub(super) everyone: bool,
-    /// All others who may have it are among these.
-    pub(super) found: HashSet<ObjectId>,
+/// A candidate's name: that of the scope, if no tuple names it.
+fn text<'a>(snapshot: &'a Snapshot, question: &'a ListQuestion, id: ObjectId) -> &'a str {
+    snapshot.text_of(id).unwrap_or(question.scope.as_str())
 }
 
-/// Gathers those who may have a name at an object, at this moment. Costs the tuples that the name leads to.
-pub(super) fn gather(
-    view: &View<'_>,
-    plan: &Plan,
-    (name, at): Place,
-    wanted: TypeId,
-    now: Time,
-) -> Gathered {
-    let mut gathering = Gathering {
-        view,
-        plan,
-        now,
-        wanted,
-        found: HashSet::new(),
-        seen: HashSet::new(),
-        everyone: false,
-        links: BTreeSet::new(),
-        all_of_another: false,
-    };
-    gathering.name(name, at);
-    gathering.follow_links();
-    Gathered { everyone: gathering.everyone, found: gathering.found }
-}
-
-/// A walk over all that the permission leads to. Gathers a superset of those who may.
-struct Gathering<'a> {
-    view: &'a View<'a>,
-    plan: &'a Plan,
-    now: Time,
-    wanted: TypeId,
-    found: HashSet<ObjectId>,
-    seen: HashSet<Place>,
-    everyone: bool,
-    /// The relations by which the permission asks linked subjects.
-    links: BTreeSet<NameId>,
-    /// Something is bound to all of another type.
-    all_of_another: bool,
-}
-
-impl Gathering<'_> {
-    /// Adds whoever is linked with one of those found, over any number of links, and leaves those of the
-    /// wanted type.
-    fn follow_links(&mut self) {
-        if self.links.is_empty() {
-            self.found.retain(|id| self.view.type_of(*id) == Some(self.wanted));
-            return;
-        }
-        // Whom those are linked with is not looked for one by one.
-        self.everyone |= self.all_of_another;
-        let mut open: Vec<ObjectId> = self.found.iter().copied().collect();
-        while let Some(id) = open.pop().filter(|_| !self.everyone) {
-            for &link in &self.links {
-                let linking = self.view.snapshot.scopes_in(SubjectKey::Object(id), link);
-                let live = linking.filter(|b| b.is_live(self.now) && self.view.is_edge(b));
-                for from in live {
-                    let others = self.view.snapshot.all_bound(from.scope, link);
-                    for to in others.filter(|binding| binding.is_live(self.now)) {
-                        if let SubjectKey::Object(other) = to.subject
-                            && self.found.insert(other)
-                        {
-                            open.push(other);
-                        }
-                    }
-                }
-            }
-        }
-        self.found.retain(|id| self.view.type_of(*id) == Some(self.wanted));
-    }
-
-    /// Someone who may have it. Of another type than the wanted only where links may lead on.
-    fn found(&mut self, id: ObjectId) {
-        if self.plan.has_links() || self.view.type_of(id) == Some(self.wanted) {
-            self.found.insert(id);
-        }
-    }
-
-    fn name(&mut self, name: NameId, at: ObjectId) {
-        // A list of places still to walk, not recursion: groups may be nested as deep as the store is.
-        let mut waiting = vec![(name, at)];
-        while let Some((name, at)) = waiting.pop() {
-            if self.everyone || !self.seen.insert((name, at)) {
-                continue;
-            }
-            let type_id = self.view.type_of(at);
-            let def = type_id.and_then(|type_id| self.view.model().def(type_id, name));
-            if let (Some(def), Some(type_id)) = (def, type_id) {
-                self.expr(&def.expr, at, type_id, &mut waiting);
-            }
-        }
-    }
-
-    fn expr(&mut self, expr: &Expr, at: ObjectId, type_id: TypeId, waiting: &mut Vec<Place>) {
-        match expr {
-            Expr::Here(role) => self.here(*role, at, waiting),
-            Expr::HereAny(roles) => roles.iter().for_each(|role| self.here(*role, at, waiting)),
-            Expr::Ref(name) => waiting.push((*name, at)),
-            Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
-                let bound = self.view.snapshot.all_bound(at, *relation);
-                for binding in bound.filter(|binding| binding.is_live(self.now)) {
-                    if let SubjectKey::Object(target) = binding.subject {
-                        waiting.push((*name, target));
-                    }
-                }
-            }
-            Expr::Any(parts) => {
-                for part in parts {
-                    self.expr(part, at, type_id, waiting);
-                }
-            }
-            // All parts must hold, so the candidates of one of them suffice.
-            Expr::All(parts) => {
-                let model = self.view.model();
-                let bounded = parts.iter().find(|p| self.plan.is_bounded(model, type_id, p));
-                match bounded {
-                    Some(part) => self.expr(part, at, type_id, waiting),
-                    None => self.everyone = true,
-                }
-            }
-            Expr::Except(left, _) => self.expr(left, at, type_id, waiting),
-            Expr::SelfIs => self.found(at),
-            Expr::As { link, expr } => {
-                self.links.insert(*link);
-                self.expr(expr, at, type_id, waiting);
-            }
-            Expr::Fact(_) | Expr::Standing(_) | Expr::Condition(_) | Expr::Anywhere { .. } => {
-                self.everyone = true;
-            }
-            // A list names no target, so this is unknown for each, and never what lets one.
-            Expr::OfTarget(_) => {}
-        }
-    }
-
-    fn here(&mut self, role: NameId, at: ObjectId, waiting: &mut Vec<Place>) {
-        let now = self.now;
-        for binding in self.view.snapshot.all_bound(at, role).filter(|b| b.is_live(now)) {
-            match binding.subject {
-                SubjectKey::Object(id) => self.found(id),
-                SubjectKey::All(type_id) if type_id == self.wanted => self.everyone = true,
-                SubjectKey::All(_) => self.all_of_another = true,
-                SubjectKey::Set(object, name) => waiting.push((name, object)),
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

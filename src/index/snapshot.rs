@@ -123,6 +123,12 @@ impl Snapshot {
         all.filter(move |(_, _, type_id)| *type_id == wanted).map(|(id, text, _)| (id, text))
     }
 
+    /// How many objects the stored tuples name or named; their ids are the numbers below.
+    #[must_use]
+    pub fn stored_objects(&self) -> u32 {
+        self.top.names.end()
+    }
+
     /// What the stored tuple with this identity carries; `None`: there is none.
     fn stored(&self, key: &ByScope) -> Option<Option<&Arc<Details>>> {
         match self.layers().find_map(|layer| layer.get(key)) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use self::worlds::{Held, LeftOut, Refuses, WorldError, Worlds, worlds};
 use super::EngineError;
 use super::check::known;
-use super::list::{Gathered, gather};
+use super::gather::gather;
 use super::view::View;
 use crate::index::{ObjectId, SubjectKey};
 use crate::model::diff::Concern;
@@ -307,9 +307,11 @@ impl Place<'_> {
         let mut view = View::new(snapshot);
         let Some(scope) = view.object(&self.scope) else { return false };
         let place = (self.permission, scope);
-        let Gathered { everyone, found } = gather(&view, &self.held.plan, place, wanted, now);
-        names.extend(found.into_iter().filter_map(|id| view.text_of(id)).map(Arc::from));
-        everyone
+        let none = Context::default();
+        let gathered = gather(&view, &self.held.plan, place, wanted, &none, now);
+        let found = gathered.found.iter().filter_map(|id| view.text_of(id));
+        names.extend(found.map(Arc::from));
+        gathered.everyone
     }
 
     fn ask(&self, party: &Party, context: &Context, now: Time) -> Result<Answer, EngineError> {
