@@ -185,7 +185,8 @@ impl Pdp {
         seal.update(&head);
         let mut text = String::with_capacity(4 * HEAD_BYTES / 3);
         base64::encode(&head, &mut text);
-        Listing { reading, after, cursors: Cursors { pin, head: text, seal, count } }
+        let cursors = Cursors { pin, head: text, seal, count, tail: Vec::new() };
+        Listing { reading, after, cursors }
     }
 }
 
@@ -198,6 +199,8 @@ pub struct Cursors {
     /// The seal with the head in it.
     seal: Seal,
     count: u64,
+    /// The last cursor's, to write the next one into.
+    tail: Vec<u8>,
 }
 
 impl Cursors {
@@ -220,37 +223,39 @@ impl Cursors {
 
     /// The cursor that stands after the next entry, this subject.
     pub fn after_subject(&mut self, subject: &str) -> String {
-        self.next(SUBJECT, subject.as_bytes())
+        self.next(SUBJECT, &[subject.as_bytes()])
     }
 
     /// The cursor that stands after the next entry, this role bound at this scope.
     pub fn after_role(&mut self, scope: &str, role: &str) -> String {
-        self.next(ROLE, format!("{scope}#{role}").as_bytes())
+        self.next(ROLE, &[scope.as_bytes(), b"#", role.as_bytes()])
     }
 
     /// The cursor that stands after the next entry, the tuple at this place.
     pub fn after_tuple(&mut self, at: Position) -> String {
-        self.next(TUPLE, &at.to_bytes())
+        self.next(TUPLE, &[&at.to_bytes()])
     }
 
-    fn next(&mut self, kind: u8, place: &[u8]) -> String {
+    fn next(&mut self, kind: u8, place: &[&[u8]]) -> String {
         self.pin.keep();
         self.count += 1;
-        sealed(&self.seal, &self.head, self.count, kind, place)
+        let Self { head, seal, count, tail, .. } = self;
+        tail.clear();
+        tail.extend(count.to_be_bytes());
+        tail.push(kind);
+        place.iter().for_each(|part| tail.extend_from_slice(part));
+        sealed(seal, head, tail)
     }
 }
 
-/// The text of a cursor; `seal` has the head in it already, and `text` is the head's.
-fn sealed(seal: &Seal, text: &str, count: u64, kind: u8, place: &[u8]) -> String {
-    let mut tail = Vec::with_capacity(8 + 1 + place.len() + SEAL_BYTES);
-    tail.extend(count.to_be_bytes());
-    tail.push(kind);
-    tail.extend_from_slice(place);
+/// The text of a cursor; `seal` has the head in it already, and `text` is the head's. Leaves the seal after
+/// the tail.
+fn sealed(seal: &Seal, text: &str, tail: &mut Vec<u8>) -> String {
     let seal = seal.clone().chain_update(&tail).finalize().into_bytes();
     tail.extend(seal.into_iter().take(SEAL_BYTES));
     let mut cursor = String::with_capacity(text.len() + tail.len().div_ceil(3) * 4);
     cursor.push_str(text);
-    base64::encode(&tail, &mut cursor);
+    base64::encode(tail, &mut cursor);
     cursor
 }
 
@@ -342,7 +347,8 @@ mod tests {
         let head = head(of.revision, of.now, of.request);
         let mut text = String::new();
         base64::encode(&head, &mut text);
-        sealed(&key.0.clone().chain_update(&head), &text, of.count, kind, place)
+        let mut tail = [&of.count.to_be_bytes()[..], &[kind], place].concat();
+        sealed(&key.0.clone().chain_update(&head), &text, &mut tail)
     }
 
     #[test]
