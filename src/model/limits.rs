@@ -108,6 +108,10 @@ pub const REQUEST_SECONDS_SETTABLE: RangeInclusive<u64> = 1..=3_600;
 pub const STREAMS_MAX: usize = 64;
 /// Entries of a list that wait for a slow reader.
 pub const STREAM_BUFFER_ENTRIES: usize = 256;
+/// So many entries of a list, made and not yet sent, are sent together.
+pub const STREAM_PART_ENTRIES: usize = 32;
+/// Fewer are sent if nothing was for so long, in milliseconds.
+pub const STREAM_PART_MILLISECONDS: u64 = 1;
 /// How long a list waits for its reader to take anything, in seconds, unless set otherwise.
 pub const STREAM_STALL_SECONDS: u64 = 30;
 /// How long an answer may lie unread until its connection is closed, in seconds, unless set otherwise;
@@ -300,6 +304,7 @@ const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
 const _: () = assert!(CONTEXT_DEPTH_MAX < STORED_CONTEXT_DEPTH_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);
+const _: () = assert!(STREAM_PART_ENTRIES <= STREAM_BUFFER_ENTRIES);
 // Reads that wait leave as many places to those that do not, and no connection alone can have all.
 const _: () = assert!(WAITING_READS_MAX * 2 <= IN_FLIGHT_REQUESTS_MAX);
 const _: () = assert!(STREAMS_PER_CONNECTION_MAX as usize * 2 <= WAITING_READS_MAX);

@@ -69,6 +69,8 @@ const COVERED: &[(&str, &[&str])] = &[
     ),
     ("STREAMS_MAX", &[SLOW_READERS]),
     ("STREAM_BUFFER_ENTRIES", &[SLOW_READERS]),
+    ("STREAM_PART_ENTRIES", &[SLOW_READERS, PARTS]),
+    ("STREAM_PART_MILLISECONDS", &[PARTS]),
     ("STREAM_STALL_SECONDS", &[PATIENCE, SLOW_READERS]),
     ("QUOTED_BYTES_MAX", &["wire/limits.rs what_a_message_quotes_is_cut"]),
     ("REACH_STAGES_MAX", &[STAGES]),
@@ -299,6 +301,7 @@ const CONTEXTS: &str = "wire/bad_fields.rs contexts_are_bounded_in_depth_and_siz
 const TRAILERS: &str =
     "wire/bad_input.rs an_error_about_long_names_fits_the_trailers_that_clients_take";
 const PATIENCE: &str = "wire/limits.rs the_services_patience_is_what_the_limits_say";
+const PARTS: &str = "src/api/stream.rs the_first_entry_is_sent_at_once_later_ones_in_parts_and_none_is_kept_for_long";
 const SLOW_READERS: &str = "wire/hostile.rs lists_that_nobody_reads_lose_their_place";
 const YAML: &str = "model/limits.rs yaml_nests_so_deep_and_begins_its_lines_so_far_right";
 const LARGE_FILES: &str =

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
-    CARRIED_BYTES_MAX, IN_FLIGHT_REQUESTS_MAX, STREAM_BUFFER_ENTRIES, STREAMS_MAX,
-    STREAMS_PER_CONNECTION_MAX,
+    CARRIED_BYTES_MAX, IN_FLIGHT_REQUESTS_MAX, STREAM_BUFFER_ENTRIES, STREAM_PART_ENTRIES,
+    STREAMS_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use bailiwick::server::{BoundServer, ListenConfig};
 use bailiwick::store::memory::MemoryStore;
@@ -247,7 +247,8 @@ async fn lists_that_nobody_reads_lose_their_place() {
     // What had been made when it was cut is what waits at most, and one of the transport's buffers. Others
     // may have been read a little before they were cut.
     let fewest = *cut.iter().min().expect("no list was cut short");
-    let buffered = STREAM_BUFFER_ENTRIES..STREAM_BUFFER_ENTRIES + 64;
+    let made = STREAM_BUFFER_ENTRIES + STREAM_PART_ENTRIES;
+    let buffered = STREAM_BUFFER_ENTRIES..made + 64;
     assert!(buffered.contains(&fewest), "{fewest} entries were made for nobody");
 }
 
