@@ -7,6 +7,7 @@ use super::*;
 use crate::engine::with_contextual;
 use crate::index::Builder;
 use crate::model::admission::admit;
+use crate::model::limits::DEPTH_MAX;
 use crate::model::names::Name;
 use crate::model::tuple::{Change, Tuple, TupleCondition, TupleKey};
 use crate::model::{SourceFiles, load};
@@ -33,10 +34,11 @@ roles:
     names: [member, owner]
     bound_by: [user, 'user:*', 'group#member', 'group#owner', 'org#staff']
     conditions: [hours]
+  - { at: [group], names: [crew], bound_by: [user, 'group#crew'] }
   - { at: [group], names: [guest], bound_by: [user, 'group#guest'], gate: 'yes except fact(off)' }
   - at: [org, site]
     names: [viewer, admin, clerk]
-    bound_by: [user, 'user:*', group, 'group#member', 'group#guest', 'org#staff']
+    bound_by: [user, 'user:*', group, 'group#member', 'group#crew', 'group#guest', 'org#staff']
     conditions: [hours]
 names:
   staff: { at: [org], is: 'admin or up(parent, staff)' }
@@ -64,14 +66,15 @@ fn tuple(random: &mut fastrand::Rng) -> Tuple {
     let person = one("person", 3);
     let role = ["viewer", "admin", "clerk"][random.usize(..3)];
     let scope = [&org, &site, &site][random.usize(..3)];
+    let set = ["guest", "crew", "crew"][random.usize(..3)];
     let text = match random.u8(..15) {
         0..=2 => format!("{group}#member@{user}"),
-        3 => format!("{group}#guest@{user}"),
-        4 => format!("{group}#guest@{other}#guest"),
+        3 => format!("{group}#{set}@{user}"),
+        4 => format!("{group}#{set}@{other}#{set}"),
         5 => format!("{group}#member@{other}#member"),
         6 => format!("{scope}#{role}@{user}"),
         7 => format!("{scope}#{role}@{group}#member"),
-        8 => format!("{scope}#{role}@{group}#guest"),
+        8 => format!("{scope}#{role}@{group}#{set}"),
         9 => format!("{scope}#{role}@{child}#staff"),
         // Upwards only, so that there is no circle.
         10 => format!("{}#parent@{}", org.clone().min(child.clone()), org.max(child)),
@@ -149,25 +152,66 @@ fn snapshot(model: &Arc<Model>, tuples: &[Tuple], random: &mut fastrand::Rng) ->
     for tuple in top {
         snapshot.apply(&Change::Put(tuple.clone())).unwrap();
     }
-    for tuple in tuples.iter().filter(|_| random.u8(..10) == 0) {
+    // A chain would mostly be broken somewhere.
+    let is_link = |tuple: &&Tuple| tuple.key.scope.as_str().starts_with("group:c");
+    let loose = tuples.iter().filter(|tuple| !is_link(tuple));
+    for tuple in loose.filter(|_| random.u8(..10) == 0) {
         snapshot.apply(&Change::Delete(tuple.key.clone())).unwrap();
     }
     snapshot
 }
 
-#[test]
-fn who_is_sure_is_who_may() {
+fn model() -> Arc<Model> {
     let mut files = SourceFiles::default();
     files.insert("model.yaml", MODEL);
-    let model = Arc::new(load(&files, &BTreeMap::new()).unwrap());
+    Arc::new(load(&files, &BTreeMap::new()).unwrap())
+}
+
+#[test]
+fn a_way_is_sure_over_as_many_sets_as_a_check_goes_and_no_more() {
+    let model = model();
+    let plan = Arc::new(Plan::new(&model));
+    // Plain sets, found from the subject, and others, evaluated where they are bound.
+    for role in ["crew", "member", "guest"] {
+        for sets in [1, DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1] {
+            let mut snapshot = Snapshot::empty(Arc::clone(&model));
+            let link = |at| format!("group:g{at}#{role}@group:g{}#{role}", at + 1);
+            let ends = [
+                format!("site:0#viewer@group:g1#{role}"),
+                format!("group:g{sets}#{role}@user:ana"),
+            ];
+            for text in (1..sets).map(link).chain(ends) {
+                let tuple = Tuple::plain(TupleKey::parse(&text).unwrap());
+                snapshot.apply(&Change::Put(tuple)).unwrap();
+            }
+            let context = CheckedContext::default();
+            let question = ListQuestion::parse(&model, "view", "site:0", "user", context).unwrap();
+            let list = SubjectList::new(snapshot, Arc::clone(&plan), question, NOW);
+            let is_within = sets <= DEPTH_MAX;
+            assert_eq!(list.sure.len(), usize::from(is_within), "{sets} sets of {role}");
+            let beyond = Err(EngineError::DepthExceeded { limit: DEPTH_MAX });
+            let expected = match role {
+                _ if is_within => vec![Ok(None), Ok(Some("user:ana".to_owned()))],
+                "crew" => vec![Ok(None), beyond],
+                // Whether all users are in is not known either.
+                _ => vec![beyond],
+            };
+            assert_eq!(list.collect::<Vec<_>>(), expected, "{sets} sets of {role}");
+        }
+    }
+}
+
+#[test]
+fn who_is_sure_is_who_may() {
+    let model = model();
     let plan = Arc::new(Plan::new(&model));
     let seed = fastrand::u64(..u64::MAX / 2);
-    let (mut sure, mut asked, mut denied, mut errors, mut merged) = (0, 0, 0, 0, 0);
+    let (mut sure, mut allowed, mut denied, mut errors, mut merged) = (0, 0, 0, 0, 0);
     for at in 0..WORLDS {
         let mut random = fastrand::Rng::with_seed(seed + at);
         let mut tuples: Vec<Tuple> =
             (0..random.usize(20..120)).map(|_| tuple(&mut random)).collect();
-        for role in ["member", "guest"] {
+        for role in ["member", "guest", "crew"] {
             tuples.extend(chain(&mut random, role));
         }
         let tuples = distinct(tuples);
@@ -196,16 +240,19 @@ fn who_is_sure_is_who_may() {
                     SubjectList::new(snapshot.clone(), Arc::clone(&plan), question, NOW)
                 };
                 let mut slow = list();
-                sure += slow.sure.len();
-                slow.sure = Objects::default();
+                let certain = std::mem::take(&mut slow.sure).len();
                 let expected: Vec<_> = slow.collect();
                 let listed: Vec<_> = list().collect();
                 let what = || format!("seed {}: {permission} at {scope}", seed + at);
                 assert_eq!(listed, expected, "{}", what());
-                let candidates = listed.iter().skip(1);
-                asked += candidates.clone().count();
-                denied += candidates.filter(|item| **item == Ok(None)).count();
-                errors += listed.iter().filter(|item| item.is_err()).count();
+                let asked = listed.iter().skip(1);
+                let count = |of: fn(&Result<Option<String>, EngineError>) -> bool| {
+                    asked.clone().filter(|item| of(item)).count()
+                };
+                sure += certain;
+                allowed += count(|item| matches!(item, Ok(Some(_)))).saturating_sub(certain);
+                denied += count(|item| *item == Ok(None));
+                errors += count(Result::is_err);
                 // On from any entry there is the rest of the list.
                 let named: Vec<_> = listed.iter().flatten().flatten().collect();
                 if let Some(after) = named.get(random.usize(..=named.len())) {
@@ -219,10 +266,9 @@ fn who_is_sure_is_who_may() {
             }
         }
     }
-    let allowed = asked - sure - denied - errors;
     assert!(
-        sure > 1_000 && denied > 1_000 && allowed > 20 && errors > 2 && merged > 20,
-        "seed {seed}: {asked} asked about, {sure} sure, {denied} denied, {errors} errors, \
+        sure > 1_000 && allowed > 20 && denied > 1_000 && errors > 0 && merged > 20,
+        "seed {seed}: {sure} sure, {allowed} allowed when asked, {denied} denied, {errors} errors, \
          {merged} with tuples of their own"
     );
 }
