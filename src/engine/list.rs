@@ -68,8 +68,8 @@ pub struct SubjectList {
 
 impl SubjectList {
     /// Gathers the candidates. Costs the tuples that the permission leads to; all objects of the type
-    /// where it can hold without a binding, or is bound to all of the type. Takes a bit or two for each
-    /// object of the store at most, and what [`InOrder`] takes.
+    /// where it can hold without a binding, or is bound to all of the type. Takes two bits for each object
+    /// of the store at most, and about four bytes for each candidate.
     #[must_use]
     pub fn new(snapshot: Snapshot, plan: Arc<Plan>, question: ListQuestion, now: Time) -> Self {
         let def = snapshot.model().def(question.scope_type, question.permission);

@@ -1,5 +1,5 @@
-//! A set of objects: hashed while they are few, bits once they are many, so that it costs what it holds
-//! and never more than two bits for each object that there is. Knows no name.
+//! A set of objects: hashed while they are few, bits once they are many, so that it costs what it holds,
+//! and about a bit for each object that there is at most. Knows no name.
 
 use rustc_hash::FxHashSet;
 
