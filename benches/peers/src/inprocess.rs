@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, fault};
+use crate::fault::{DISAGREES, Fault, fault};
 use crate::matrix::Matrix;
 use crate::peer::{self, OURS, Peer};
 use crate::process::{bounded, disk_bytes, memory_kb};
@@ -124,8 +124,6 @@ fn told(figure: &Figure) -> String {
         }
     }
 }
-
-const DISAGREES: &str = "disagrees";
 
 /// The child that writes our store.
 pub(crate) fn child_write(args: &[String]) -> Result<(), Fault> {

@@ -11,11 +11,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
-use crate::fault::{Fault, fault};
+use crate::fault::{DISAGREES, Fault, fault};
 use crate::service::{Checks, call};
 
 /// How long the thread that releases due requests sleeps between two looks; the system makes it some 60 us.
 const PACE: Duration = Duration::from_micros(1);
+
+/// How often a question is asked again that was answered by an error, when decisions are compared.
+const AGAIN: usize = 3;
 
 /// The questions, as messages, with the expected decisions.
 pub(crate) type Requests<C> = Arc<Vec<(<C as Checks>::Request, bool)>>;
@@ -77,9 +80,14 @@ pub(crate) async fn agree<C: Checks>(
             while let Some(one) =
                 requests.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed))?)
             {
-                if let Err(status) = ask::<C>(&channel, one).await? {
-                    return fault(format!("{}: {status}", C::PATH));
+                let mut answer = ask::<C>(&channel, one).await?;
+                for _ in 0..AGAIN {
+                    if answer.is_ok() {
+                        break;
+                    }
+                    answer = ask::<C>(&channel, one).await?;
                 }
+                answer.map_err(|status| format!("{}: {status}", C::PATH))?;
             }
             Ok::<(), Fault>(())
         });
@@ -98,7 +106,7 @@ async fn ask<C: Checks>(
     match call::<C::Request, C::Response>(channel, C::PATH, request.clone()).await {
         Ok(answer) if C::allows(&answer) == *allowed => Ok(Ok(())),
         Ok(answer) => fault(format!(
-            "{} disagrees: expected {allowed} for {request:?}, got {answer:?}",
+            "{} {DISAGREES}: expected {allowed} for {request:?}, got {answer:?}",
             C::PATH
         )),
         Err(status) => Ok(Err(status)),

@@ -19,6 +19,8 @@ pub(crate) struct Machine {
     pub(crate) load_before: f64,
     pub(crate) quick: bool,
     pub(crate) minutes: f64,
+    /// Peers that are missing, and why.
+    pub(crate) left_out: Vec<String>,
     /// Peer to version.
     pub(crate) versions: Vec<(String, String)>,
 }
@@ -53,6 +55,7 @@ impl Machine {
             load_before: load.split(' ').next().and_then(|one| one.parse().ok()).unwrap_or(0.0),
             quick,
             minutes: 0.0,
+            left_out: Vec::new(),
             versions,
         })
     }

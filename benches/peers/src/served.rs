@@ -1,13 +1,14 @@
 //! The peers that are services, ours among them, one after the other: agree on every question, find the
 //! highest rate, then hold a share of it, in the form of the load reports that users of these services know.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
+use crate::fault::{DISAGREES, Fault};
 use crate::load::{Callers, Load, Requests, agree, fastest, held};
 use crate::matrix::Matrix;
 use crate::process::memory_kb;
@@ -16,8 +17,14 @@ use crate::world::{Question, World};
 
 /// Connections and callers on each that the highest rate is looked for with.
 const SHAPES: [(usize, usize); 4] = [(1, 1), (1, 32), (4, 8), (4, 32)];
+/// Who compares the decisions: few, so that a slow service need not refuse any.
+const COMPARING: (usize, usize) = (1, 8);
+/// How often each shape is tried, in turns; the one with the median rate counts.
+const TURNS: u32 = 3;
 /// How much of the highest rate is held.
 const HELD: f64 = 0.85;
+/// A rate that a sidecar sees every day, the same for all that can hold it.
+const EVERYDAY: f64 = 1_000.0;
 
 /// Where the services' programs are.
 #[derive(Debug)]
@@ -34,8 +41,9 @@ pub(crate) struct Spans {
     pub(crate) tuples: u64,
     pub(crate) questions: usize,
     pub(crate) warming: Duration,
-    /// For each shape.
+    /// For each shape, all its turns.
     pub(crate) fastest: Duration,
+    pub(crate) everyday: Duration,
     pub(crate) held: Duration,
 }
 
@@ -47,10 +55,14 @@ pub(crate) struct Served {
     pub(crate) tuples: u64,
     pub(crate) questions: usize,
     pub(crate) allowed: usize,
+    /// Cells of the matrix that some question hangs on alone, and all that there are.
+    pub(crate) cells: (usize, usize),
     /// Resident before the first load.
     pub(crate) resident_mb: f64,
     /// By shape.
     pub(crate) fastest: Vec<Load>,
+    /// Nothing where the service is slower than that.
+    pub(crate) everyday: Option<Load>,
     pub(crate) held: Load,
     /// The most that was ever resident.
     pub(crate) peak_mb: f64,
@@ -58,44 +70,79 @@ pub(crate) struct Served {
     pub(crate) processor_us: f64,
 }
 
-/// Every service.
+/// What every service is asked.
+struct Asked {
+    questions: usize,
+    allowed: usize,
+    cells: (usize, usize),
+}
+
+/// Every service, ours first; and why one is not there. Only a wrong decision of another, or a failure of
+/// ours, ends the run.
 pub(crate) async fn compare(
     programs: &Programs,
     matrix: &Matrix,
     spans: &Spans,
-) -> Result<Vec<Served>, Fault> {
+) -> Result<(Vec<Served>, Vec<String>), Fault> {
     let world = World::of(spans.tuples);
     let questions = world.questions(matrix, spans.questions);
-    let mut all = Vec::new();
-    let mut note = |served: Served| {
-        eprintln!("{}", told(&served));
-        all.push(served);
+    let asked = Asked {
+        questions: questions.len(),
+        allowed: questions.iter().filter(|question| question.allowed).count(),
+        cells: (cells(&questions), matrix.roles.len() * matrix.permissions.len()),
     };
-    let dir = || tempfile::tempdir();
-    {
-        let dir = dir()?;
-        let running =
-            bailiwick::run(&programs.bailiwick, matrix, world, &questions, dir.path()).await?;
-        note(measure("bailiwick", world.tuples(), running, &questions, spans).await?);
-    }
-    {
-        let dir = dir()?;
+    let (mut all, mut left_out) = (Vec::new(), Vec::new());
+    let dir = tempfile::tempdir()?;
+    let ours = dir.path().join("bailiwick");
+    std::fs::create_dir(&ours)?;
+    let running = bailiwick::run(&programs.bailiwick, matrix, world, &questions, &ours).await?;
+    note(measure("bailiwick", world.tuples(), running, &asked, spans).await, &mut all)?;
+    let cerbos = async {
         let running = cerbos::run(&programs.cerbos, matrix, &questions, dir.path()).await?;
-        note(measure("Cerbos", 0, running, &questions, spans).await?);
-    }
-    if let Some(openfga) = &programs.openfga {
-        let dir = dir()?;
+        measure("Cerbos", 0, running, &asked, spans).await
+    };
+    let noted = note(cerbos.await, &mut all);
+    note_missing("Cerbos", noted, &mut left_out)?;
+    let Some(openfga) = &programs.openfga else {
+        left_out.push("OpenFGA was left out: it was not built.".into());
+        return Ok((all, left_out));
+    };
+    let openfga = async {
         let running = openfga::run(openfga, matrix, world, &questions, dir.path()).await?;
-        note(measure("OpenFGA", world.tuples(), running, &questions, spans).await?);
+        measure("OpenFGA", world.tuples(), running, &asked, spans).await
+    };
+    let noted = note(openfga.await, &mut all);
+    note_missing("OpenFGA", noted, &mut left_out)?;
+    Ok((all, left_out))
+}
+
+fn note(served: Result<Served, Fault>, all: &mut Vec<Served>) -> Result<(), Fault> {
+    let served = served?;
+    eprintln!("{}", told(&served));
+    all.push(served);
+    Ok(())
+}
+
+fn note_missing(
+    peer: &str,
+    noted: Result<(), Fault>,
+    left_out: &mut Vec<String>,
+) -> Result<(), Fault> {
+    match noted {
+        Err(why) if !why.to_string().contains(DISAGREES) => {
+            eprintln!("{peer} is left out: {why}");
+            left_out.push(format!("{peer} was left out: {why}."));
+            Ok(())
+        }
+        noted => noted,
     }
-    Ok(all)
 }
 
 async fn measure<C: Checks>(
     peer: &str,
     tuples: u64,
     running: Running<C>,
-    questions: &[Question],
+    asked: &Asked,
     spans: &Spans,
 ) -> Result<Served, Fault> {
     let Running { process, address, requests } = running;
@@ -112,27 +159,53 @@ async fn measure<C: Checks>(
         each,
     };
     let widest = callers(SHAPES[SHAPES.len() - 1]);
-    agree::<C>(&widest, &requests).await?;
+    agree::<C>(&callers(COMPARING), &requests).await?;
     fastest::<C>(&widest, &requests, spans.warming).await?;
-    let mut rates = Vec::new();
-    for shape in SHAPES {
-        rates.push(fastest::<C>(&callers(shape), &requests, spans.fastest).await?);
+    let mut turns = SHAPES.map(|_| Vec::new());
+    for _ in 0..TURNS {
+        for (shape, turns) in SHAPES.into_iter().zip(&mut turns) {
+            turns.push(fastest::<C>(&callers(shape), &requests, spans.fastest / TURNS).await?);
+        }
     }
+    let rates: Vec<Load> = turns.into_iter().filter_map(median).collect();
     let best = rates.iter().map(|load| load.per_s).fold(0.0, f64::max);
+    let everyday = if best * HELD > EVERYDAY {
+        Some(held::<C>(&widest, &requests, EVERYDAY, spans.everyday).await?)
+    } else {
+        None
+    };
     let before = processor_seconds(pid);
     let held = held::<C>(&widest, &requests, best * HELD, spans.held).await?;
     let processor = processor_seconds(pid) - before;
     Ok(Served {
         peer: peer.into(),
         tuples,
-        questions: questions.len(),
-        allowed: questions.iter().filter(|question| question.allowed).count(),
+        questions: asked.questions,
+        allowed: asked.allowed,
+        cells: asked.cells,
         resident_mb,
         fastest: rates,
+        everyday,
         processor_us: processor / (held.per_s * held.seconds) * 1e6,
         held,
         peak_mb: megabytes("VmHWM"),
     })
+}
+
+/// The turn with the median rate.
+fn median(mut turns: Vec<Load>) -> Option<Load> {
+    turns.sort_by(|a, b| a.per_s.total_cmp(&b.per_s));
+    let middle = turns.len() / 2;
+    turns.into_iter().nth(middle)
+}
+
+/// How many cells (role, permission) some question hangs on alone, as the user holds just that role there.
+fn cells(questions: &[Question]) -> usize {
+    let alone = questions.iter().filter_map(|question| match question.held[..] {
+        [role] => Some((role, question.permission)),
+        _ => None,
+    });
+    alone.collect::<HashSet<_>>().len()
 }
 
 /// Processor time that a process has had, in seconds; the system counts in hundredths.

@@ -194,3 +194,62 @@ pub(crate) struct Written<'m> {
     pub(crate) role: &'m str,
     pub(crate) subject: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn matrix() -> Matrix {
+        Matrix::read(&crate::matrix_path(std::path::Path::new(crate::ROOT))).unwrap()
+    }
+
+    #[test]
+    fn the_tuples_are_as_many_as_said_and_each_there_once() {
+        let (matrix, world) = (matrix(), World::of(1_400));
+        let texts: HashSet<String> = world
+            .written(&matrix)
+            .map(|tuple| format!("{}#{}@{}", tuple.scope, tuple.role, tuple.subject))
+            .collect();
+        assert_eq!(texts.len() as u64, world.tuples());
+        assert_eq!(world.tuples(), 1_500);
+    }
+
+    #[test]
+    fn every_location_lies_at_most_four_levels_below_its_organization() {
+        for location in World::of(1).locations() {
+            assert!(location.upwards().count() <= LEVELS.len());
+            assert_eq!(location.upwards().last(), Some(Scope::Org(0)));
+        }
+    }
+
+    /// The answers once more, from the tuples as text alone.
+    #[test]
+    fn the_answers_follow_from_the_tuples() {
+        let (matrix, world) = (matrix(), World::of(1_000));
+        let tuples: HashSet<(String, String, String)> = world
+            .written(&matrix)
+            .map(|tuple| (tuple.scope.to_string(), tuple.role.to_owned(), tuple.subject))
+            .collect();
+        let questions = world.questions(&matrix, 2_000);
+        for question in &questions {
+            let mut scopes = vec![question.scope.clone()];
+            while let Some((_, _, parent)) = tuples
+                .iter()
+                .find(|(scope, role, _)| role == "parent" && Some(scope) == scopes.last())
+            {
+                scopes.push(parent.clone());
+            }
+            let held = |role: &str| {
+                scopes.iter().any(|scope| {
+                    tuples.contains(&(scope.clone(), role.to_owned(), question.user.clone()))
+                })
+            };
+            let allowed = matrix.givers(question.permission).any(held);
+            assert_eq!(allowed, question.allowed, "{question:?}");
+        }
+        let allowed = questions.iter().filter(|question| question.allowed).count();
+        assert!((400..1_600).contains(&allowed), "{allowed} of 2,000 are allowed");
+    }
+}

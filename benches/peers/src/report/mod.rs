@@ -1,6 +1,7 @@
 //! The page: tables and pictures made from the results, put between their marks in `docs/benchmarks.md`. What
 //! stands outside the marks is written by people and left as it is.
 
+mod better;
 mod figures;
 mod pictures;
 mod plot;
@@ -26,10 +27,11 @@ pub(crate) fn render(root: &Path) -> Result<(), Fault> {
     for (part, text) in [
         ("machine", tables::machine(&machine)),
         ("rates", tables::rates(&services)),
+        ("everyday", tables::everyday(&services)),
         ("held", tables::held(&services)),
         ("libraries", tables::libraries(&libraries)),
         ("growth", tables::growth(&libraries)),
-        ("better", tables::better(&services, &libraries)),
+        ("better", better::better(&services, &libraries)),
     ] {
         page = replaced(&page, part, &text)?;
     }

@@ -3,32 +3,43 @@
 use super::figures::{nanoseconds, number, size};
 use super::plot::{Line, Plot};
 use crate::inprocess::{Done, Figure};
+use crate::load::Load;
 use crate::served::Served;
 
 /// File name and picture.
 pub(super) fn all(services: &[Served], libraries: &[Figure]) -> Vec<(&'static str, String)> {
     vec![
-        ("check.svg", growth(libraries, "Time a check", nanoseconds, |done, _| done.check_ns)),
+        ("check.svg", growth(libraries, "Time a check", time, |done, _| done.check_ns)),
         ("memory.svg", growth(libraries, "Resident memory", megabytes, |done, _| done.resident_mb)),
         (
             "ready.svg",
             growth(
                 libraries,
                 "Ready to answer: recovered from disk, or loaded from memory",
-                nanoseconds,
+                time,
                 |done, _| done.ready_s * 1e9,
             ),
         ),
-        ("latency.svg", latency(services)),
+        (
+            "latency.svg",
+            latency(services, "Latency at 85 % of each service's highest rate", |one| {
+                Some(&one.held)
+            }),
+        ),
+        (
+            "everyday.svg",
+            latency(services, "Latency at the same everyday rate", |one| one.everyday.as_ref()),
+        ),
     ]
 }
 
+/// Marks of an axis are powers of ten, so that digits after the point say nothing.
+fn time(ns: f64) -> String {
+    nanoseconds(ns).replace(".00", "").replace(".0", "")
+}
+
 fn megabytes(mb: f64) -> String {
-    if mb < 1e3 {
-        format!("{mb:.0} MB")
-    } else {
-        format!("{} GB", number(mb / 1e3).trim_end_matches(".00"))
-    }
+    if mb < 1e3 { format!("{mb:.0} MB") } else { format!("{:.0} GB", mb / 1e3) }
 }
 
 fn growth(
@@ -53,22 +64,22 @@ fn growth(
     Plot { title, x_name: "tuples", x_marks, x_logarithmic: true, y_mark, lines }.svg()
 }
 
-fn latency(services: &[Served]) -> String {
+fn latency(services: &[Served], title: &str, of: fn(&Served) -> Option<&Load>) -> String {
     let marks = ["p50", "p90", "p95", "p99", "p99.9"];
     let x_marks =
         marks.iter().enumerate().map(|(at, mark)| (at as f64, (*mark).to_owned())).collect();
-    let lines = services.iter().map(|one| {
-        let held = &one.held;
-        let us = [held.p50_us, held.p90_us, held.p95_us, held.p99_us, held.p999_us];
+    let lines = services.iter().filter_map(|one| {
+        let load = of(one)?;
+        let us = [load.p50_us, load.p90_us, load.p95_us, load.p99_us, load.p999_us];
         let points = us.iter().enumerate().map(|(at, us)| (at as f64, us * 1e3)).collect();
-        Line { name: format!("{}, {}k/s", one.peer, number(held.per_s / 1e3)), points }
+        Some(Line { name: format!("{}, {}k/s", one.peer, number(load.per_s / 1e3)), points })
     });
     Plot {
-        title: "Latency at 85 % of each service's highest rate",
+        title,
         x_name: "share of the requests that took at most so long, from the moment each was due",
         x_marks,
         x_logarithmic: false,
-        y_mark: nanoseconds,
+        y_mark: time,
         lines: lines.collect(),
     }
     .svg()

@@ -2,14 +2,25 @@
 
 use super::figures::{grouped, nanoseconds, number, size};
 use crate::inprocess::Figure;
+use crate::load::Load;
 use crate::machine::Machine;
-use crate::peer::OURS;
 use crate::served::Served;
 
+/// The percentiles that are told.
+const LATENCIES: [(&str, fn(&Load) -> f64); 5] = [
+    ("p50", |load| load.p50_us),
+    ("p90", |load| load.p90_us),
+    ("p95", |load| load.p95_us),
+    ("p99", |load| load.p99_us),
+    ("p99.9", |load| load.p999_us),
+];
+/// With fewer tuples than this, what the program itself takes hides what a tuple takes.
+const BYTES_FROM: u64 = 100_000;
+
 /// A table: its head, and rows of cells.
-fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+fn table<S: AsRef<str>>(head: &[S], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let head: Vec<String> = head.iter().map(|cell| (*cell).into()).collect();
+    let head: Vec<String> = head.iter().map(|cell| cell.as_ref().to_owned()).collect();
     let mut text = line(&head);
     text.push_str(&format!("|{}\n", "---|".repeat(head.len())));
     for row in rows {
@@ -74,6 +85,9 @@ pub(super) fn machine(machine: &Machine) -> String {
             "\n**Other work was running on the machine: take the ratios, not the times.**\n",
         );
     }
+    for missing in &machine.left_out {
+        text.push_str(&format!("\n**{missing}**\n"));
+    }
     text
 }
 
@@ -92,11 +106,10 @@ pub(super) fn rates(services: &[Served]) -> String {
         row.extend(one.fastest.iter().zip(&columns).map(|(load, column)| column.cell(load.per_s)));
         row
     });
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(&head, rows)
 }
 
-fn micro(us: f64) -> String {
+pub(super) fn micro(us: f64) -> String {
     nanoseconds(us * 1e3)
 }
 
@@ -107,40 +120,50 @@ fn service(one: &Served) -> String {
     }
 }
 
+/// The same at the rate that all can hold.
+pub(super) fn everyday(services: &[Served]) -> String {
+    let loads: Vec<(&Served, &Load)> =
+        services.iter().filter_map(|one| Some((one, one.everyday.as_ref()?))).collect();
+    let Some((_, first)) = loads.first() else { return String::new() };
+    let columns =
+        LATENCIES.map(|(_, of)| Column::new(loads.iter().map(|(_, load)| of(load)), false, micro));
+    let mut head = vec![format!("at {}/s", number(first.wanted_per_s.unwrap_or(f64::NAN)))];
+    head.extend(LATENCIES.map(|(name, _)| name.to_owned()));
+    let rows = loads.iter().map(|(one, load)| {
+        let mut row = vec![service(one)];
+        row.extend(LATENCIES.iter().zip(&columns).map(|((_, of), column)| column.cell(of(load))));
+        row
+    });
+    let mut text = table(&head, rows);
+    text.push_str(&format!("\nHeld for {:.0} s.", first.seconds));
+    let slower = services.iter().filter(|one| one.everyday.is_none()).map(|one| one.peer.as_str());
+    let slower: Vec<&str> = slower.collect();
+    if !slower.is_empty() {
+        text.push_str(&format!(" Too much for {}.", slower.join(" and ")));
+    }
+    text
+}
+
 pub(super) fn held(services: &[Served]) -> String {
-    let latencies: [fn(&Served) -> f64; 5] = [
-        |one| one.held.p50_us,
-        |one| one.held.p90_us,
-        |one| one.held.p95_us,
-        |one| one.held.p99_us,
-        |one| one.held.p999_us,
-    ];
     let column =
         |of: fn(&Served) -> f64, more, text| Column::new(services.iter().map(of), more, text);
     let rate = column(|one| one.held.per_s, true, number);
-    let latency: Vec<Column> = latencies.iter().map(|of| column(*of, false, micro)).collect();
+    let latency = LATENCIES
+        .map(|(_, of)| Column::new(services.iter().map(|one| of(&one.held)), false, micro));
     let peak = column(|one| one.peak_mb, false, number);
     let processor = column(|one| one.processor_us, false, number);
-    let head = [
-        "",
-        "rate held",
-        "asked for",
-        "p50",
-        "p90",
-        "p95",
-        "p99",
-        "p99.9",
-        "peak memory, MB",
-        "processor a check, us",
-        "errors",
-    ];
+    let mut head = vec!["", "rate held", "asked for"];
+    head.extend(LATENCIES.map(|(name, _)| name));
+    head.extend(["peak memory, MB", "processor a check, us", "errors"]);
     let rows = services.iter().map(|one| {
         let mut row = vec![
             service(one),
             format!("{}/s", rate.cell(one.held.per_s)),
             format!("{}/s", number(one.held.wanted_per_s.unwrap_or(f64::NAN))),
         ];
-        row.extend(latencies.iter().zip(&latency).map(|(of, column)| column.cell(of(one))));
+        row.extend(
+            LATENCIES.iter().zip(&latency).map(|((_, of), column)| column.cell(of(&one.held))),
+        );
         row.push(peak.cell(one.peak_mb));
         row.push(processor.cell(one.processor_us));
         row.push(grouped(one.held.errors));
@@ -148,8 +171,10 @@ pub(super) fn held(services: &[Served]) -> String {
     });
     let mut text = table(&head, rows);
     let Some(first) = services.first() else { return text };
+    let (cells, all) = first.cells;
     text.push_str(&format!(
-        "\nHeld for {:.0} s. {} questions, {} of them allowed; every decision agreed.\n",
+        "\nHeld for {:.0} s. {} questions, {} of them allowed; {cells} of the matrix' {all} cells decide some \
+         question alone. Every decision of every service was the right one, before and under load.\n",
         first.held.seconds,
         grouped(first.questions as u64),
         grouped(first.allowed as u64)
@@ -171,7 +196,7 @@ fn peers(libraries: &[Figure]) -> Vec<&str> {
     peers
 }
 
-fn at<'f>(libraries: &'f [Figure], peer: &str, tuples: u64) -> Option<&'f Figure> {
+pub(super) fn at<'f>(libraries: &'f [Figure], peer: &str, tuples: u64) -> Option<&'f Figure> {
     libraries.iter().find(|figure| figure.peer == peer && figure.tuples == tuples)
 }
 
@@ -200,7 +225,6 @@ pub(super) fn libraries(libraries: &[Figure]) -> String {
         }
         row
     });
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(&head, rows)
 }
 
@@ -230,79 +254,10 @@ pub(super) fn growth(libraries: &[Figure]) -> String {
             nanoseconds(done.deny_ns),
             nanoseconds(done.ready_s * 1e9),
             number(done.resident_mb),
-            number(more),
+            if figure.tuples < BYTES_FROM { "-".into() } else { number(more) },
             wrote.map_or("-".into(), |wrote| nanoseconds(wrote.seconds * 1e9)),
             wrote.map_or("-".into(), |wrote| number(wrote.disk_mb)),
         ])
     });
     table(&head, rows)
-}
-
-/// Where somebody else has the better figure.
-pub(super) fn better(services: &[Served], libraries: &[Figure]) -> String {
-    let mut lines = Vec::new();
-    if let Some(ours) = services.iter().find(|one| one.peer == OURS) {
-        let measures: [(&str, fn(&Served) -> f64, bool, fn(f64) -> String); 6] = [
-            (
-                "highest rate, checks a second",
-                |one| one.fastest.iter().map(|load| load.per_s).fold(0.0, f64::max),
-                true,
-                number,
-            ),
-            ("p50 of one caller", |one| one.fastest[0].p50_us, false, micro),
-            ("p99 at 85 % of its highest rate", |one| one.held.p99_us, false, micro),
-            ("p99.9 at 85 % of its highest rate", |one| one.held.p999_us, false, micro),
-            ("peak memory, MB", |one| one.peak_mb, false, number),
-            ("processor a check, us", |one| one.processor_us, false, number),
-        ];
-        for (what, of, more, text) in measures {
-            let beats = |one: &&Served| if more { of(one) > of(ours) } else { of(one) < of(ours) };
-            for one in services.iter().filter(beats) {
-                lines.push(format!(
-                    "- {}, {what}: {}, ours {}",
-                    one.peer,
-                    text(of(one)),
-                    text(of(ours))
-                ));
-            }
-        }
-    }
-    for figure in libraries.iter().filter(|figure| figure.peer != OURS) {
-        let ours = at(libraries, OURS, figure.tuples).and_then(|ours| ours.done.as_ref());
-        let (Some(theirs), Some(ours)) = (figure.done.as_ref(), ours) else { continue };
-        for (what, theirs, ours) in [
-            ("time a check", nanoseconds_if_less(theirs.check_ns, ours.check_ns), ours.check_ns),
-            (
-                "ready in",
-                nanoseconds_if_less(theirs.ready_s * 1e9, ours.ready_s * 1e9),
-                ours.ready_s * 1e9,
-            ),
-        ] {
-            if let Some(theirs) = theirs {
-                let at = size(figure.tuples);
-                lines.push(format!(
-                    "- {} at {at} tuples, {what}: {theirs}, ours {}",
-                    figure.peer,
-                    nanoseconds(ours)
-                ));
-            }
-        }
-        if theirs.resident_mb < ours.resident_mb {
-            let (theirs, ours) = (number(theirs.resident_mb), number(ours.resident_mb));
-            lines.push(format!(
-                "- {} at {} tuples, resident: {theirs} MB, ours {ours} MB",
-                figure.peer,
-                size(figure.tuples)
-            ));
-        }
-    }
-    if lines.is_empty() {
-        "In nothing that was measured in this run.".into()
-    } else {
-        lines.join("\n")
-    }
-}
-
-fn nanoseconds_if_less(theirs: f64, ours: f64) -> Option<String> {
-    (theirs < ours).then(|| nanoseconds(theirs))
 }

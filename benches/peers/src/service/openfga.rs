@@ -178,8 +178,15 @@ impl Userset {
         Self { userset: Some(UsersetKind::From(step)) }
     }
 
-    fn any(child: Vec<Self>) -> Self {
-        Self { userset: Some(UsersetKind::Union(Usersets { child })) }
+    /// A union, which it wants two of at least.
+    fn any(mut child: Vec<Self>) -> Self {
+        match child.pop() {
+            Some(only) if child.is_empty() => only,
+            last => {
+                child.extend(last);
+                Self { userset: Some(UsersetKind::Union(Usersets { child })) }
+            }
+        }
     }
 }
 
