@@ -82,7 +82,8 @@ pub(super) fn machine(machine: &Machine) -> String {
     let mut text = table(&["", ""], rows.map(|(what, is)| vec![what.into(), is]));
     if machine.load_before > 0.5 * machine.cores as f64 {
         text.push_str(
-            "\n**Other work was running on the machine: take the ratios, not the times.**\n",
+            "\n**Other work was running on the machine: all times are inflated, those under load most. Take \
+             the ratios of rates and of processor time.**\n",
         );
     }
     for missing in &machine.left_out {
