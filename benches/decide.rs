@@ -94,14 +94,55 @@ impl Bench<'_> {
             median(floors)
         );
         verdict(&self.what("ids given, beside the reads alone"), median(ratios), "x", ..=1.5);
-        let (allowed, denied): (Vec<_>, Vec<_>) = ids.iter().partition(|ids| self.may(ids));
+        let (allowed, denied) = self.pairs();
         let mut ratios = Vec::new();
         for _ in 0..TURNS {
-            let allow = each(QUESTIONS, |at| self.may(allowed[at % allowed.len()]));
-            let deny = each(QUESTIONS, |at| self.may(denied[at % denied.len()]));
+            let allow = each(QUESTIONS, |at| self.may(&allowed[at % allowed.len()]));
+            let deny = each(QUESTIONS, |at| self.may(&denied[at % denied.len()]));
             ratios.push(deny / allow);
         }
         verdict(&self.what("deny beside allow"), median(ratios), "x", ..=1.3);
+    }
+
+    /// As many questions that are allowed as ones that are denied, about the same devices: each device by
+    /// somebody who is bound at some level above it, and by somebody who is not.
+    fn pairs(&self) -> (Vec<Ids>, Vec<Ids>) {
+        let sizes = world::Sizes::of(self.count);
+        let mut bound: HashMap<String, Vec<u64>> = HashMap::new();
+        world::each(self.count, |text| {
+            let (scope, rest) = text.split_once('#').expect("a tuple");
+            if let Some((role, user)) = rest.split_once("@user:u")
+                && role != "member"
+            {
+                bound.entry(scope.to_owned()).or_default().push(user.parse().expect("a number"));
+            }
+        });
+        let mut random = fastrand::Rng::with_seed(14);
+        let (mut allowed, mut denied) = (Vec::new(), Vec::new());
+        while allowed.len() < QUESTIONS || denied.len() < QUESTIONS {
+            let device = random.u64(..sizes.devices);
+            let line = device % sizes.lines;
+            let area = line % sizes.areas;
+            let site = area % sizes.sites;
+            let levels = [
+                format!("device:d{device}"),
+                format!("line:d{line}"),
+                format!("area:d{area}"),
+                format!("site:d{site}"),
+                format!("org:d{}", site % sizes.orgs),
+            ];
+            let users = bound.get(&levels[random.usize(..levels.len())]);
+            let Some(user) = users.map(|users| users[random.usize(..users.len())]) else {
+                continue;
+            };
+            allowed.push(self.ids(&(user, 0, device)));
+            let stranger = self.ids(&(random.u64(..sizes.users), 0, device));
+            if !self.may(&stranger) {
+                denied.push(stranger);
+            }
+        }
+        assert!(allowed.iter().all(|ids| self.may(ids)), "a binding above allows to view");
+        (allowed, denied)
     }
 
     fn what(&self, what: &str) -> String {

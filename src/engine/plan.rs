@@ -21,6 +21,8 @@ pub struct Plan {
     plain_roles: Vec<NameId>,
     /// Those of them that are nothing else at any type.
     plain_everywhere: Vec<NameId>,
+    /// Tuples of plain roles may carry sets.
+    has_nested_sets: bool,
     bounded: HashSet<(TypeId, NameId)>,
     /// By type, which subject sets its roles' tuples may carry.
     sets: Vec<Option<BoundSets>>,
@@ -56,6 +58,12 @@ impl Plan {
         };
         let mut plain_everywhere = plain_roles.clone();
         plain_everywhere.retain(|role| !is_other(*role));
+        let has_nested_sets = plain.iter().any(|(at, role)| {
+            let def = model.type_def(*at).and_then(|def| def.role(*role));
+            def.is_some_and(|role| {
+                role.bound_by.iter().any(|form| matches!(form, SubjectForm::Set(..)))
+            })
+        });
         let sets = model.types.iter().map(|def| bound_sets(def, &plain)).collect();
         let roles = model.types.iter().map(|def| {
             let mut roles: Vec<NameId> = def.roles.iter().map(|role| role.name).collect();
@@ -68,6 +76,7 @@ impl Plan {
             plain,
             plain_roles,
             plain_everywhere,
+            has_nested_sets,
             bounded: bounded_names(model),
             sets,
             roles: roles.collect(),
@@ -113,6 +122,12 @@ impl Plan {
 
     pub(super) fn is_plain(&self, at: TypeId, name: NameId) -> bool {
         self.plain.contains(&(at, name))
+    }
+
+    /// Whether a plain set may be in another.
+    #[inline]
+    pub(super) fn has_nested_sets(&self) -> bool {
+        self.has_nested_sets
     }
 
     /// Whether each tuple of this role brings its subject into a plain set, whatever the type.

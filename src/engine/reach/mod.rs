@@ -138,6 +138,11 @@ impl Keys {
         looks: &mut Looks,
     ) -> Option<()> {
         let roles = plan.plain_roles();
+        if let SubjectKey::Set(..) = subject
+            && !plan.has_nested_sets()
+        {
+            return Some(());
+        }
         if let Some(entries) = ground.few_entries(subject) {
             looks.more(entries.looks())?;
             for entry in entries {
