@@ -128,8 +128,11 @@ pub(crate) fn each(count: u64, mut add: impl FnMut(String)) {
     }
 }
 
-/// (subject, permission, scope), drawn from all users and devices.
-pub(crate) fn questions(count: u64, how_many: usize) -> Vec<(String, &'static str, String)> {
+/// (subject, permission, scope)
+pub(crate) type Question = (String, &'static str, String);
+
+/// Drawn from all users and devices.
+pub(crate) fn questions(count: u64, how_many: usize) -> Vec<Question> {
     let sizes = Sizes::of(count);
     let mut random = fastrand::Rng::with_seed(11);
     let permissions = ["device.view", "device.restart", "device.delete"];

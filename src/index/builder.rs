@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::base::Making;
-use super::binding::LOCAL;
+use super::binding::{LOCAL, SubjectKey};
 use super::layer::Held;
 use super::names::{Names, ObjectId};
 use super::part::ByScope;
@@ -14,7 +14,8 @@ use super::rows::{Carried, Packed};
 use super::snapshot::{NotIndexable, Snapshot};
 use super::sources::Sources;
 use super::translate::{carried, keyed, known};
-use crate::model::form::{Model, NameId};
+use crate::model::form::{Model, NameId, SubjectForm, TypeId};
+use crate::model::names::Object;
 use crate::model::tuple::Change;
 
 /// So many changes are noted before the first look for those that later ones have overtaken.
@@ -31,6 +32,24 @@ pub struct Builder {
     said: Said,
     /// So many make the next fold due.
     fold_at: usize,
+    /// The scope of the last plain put: tuples that are read whole often follow each other by scope.
+    last: Option<(String, ObjectId)>,
+}
+
+/// A tuple that carries nothing, by the texts of its objects. Nobody has checked yet that these are
+/// well-formed; but the model admits it.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainTuple<'a> {
+    /// Where, and its type.
+    pub scope: (&'a str, TypeId),
+    /// Which role or relation.
+    pub role: NameId,
+    /// The object that stands in it.
+    pub subject: &'a str,
+    /// Whether as itself or by a set; never all of a type.
+    pub form: SubjectForm,
+    /// Empty for what is granted here.
+    pub source: &'a str,
 }
 
 /// A change: what became of the tuple with this identity.
@@ -91,6 +110,7 @@ impl Builder {
             noted: Vec::new(),
             said: Said::new(),
             fold_at: NOTED_MIN,
+            last: None,
         }
     }
 
@@ -120,6 +140,62 @@ impl Builder {
                 None => return Ok(()),
             },
         };
+        self.note(key, held)
+    }
+
+    /// Puts a tuple that carries nothing; false: one of its objects is malformed, and nothing was put.
+    /// Costs no allocation where its names are known.
+    ///
+    /// # Errors
+    /// Ids are used up.
+    pub fn put_plain(&mut self, tuple: &PlainTuple<'_>) -> Result<bool, NotIndexable> {
+        let PlainTuple { scope: (scope, of), role, subject, form, source } = *tuple;
+        let Some(subject) = self.plain_subject(subject, form)? else { return Ok(false) };
+        let last = self.last.as_ref().filter(|(text, _)| text == scope).map(|(_, id)| *id);
+        let scope = match last {
+            Some(id) => id,
+            None => {
+                let Some(id) = self.intern(scope, of)? else { return Ok(false) };
+                let (text, last) = self.last.get_or_insert_with(|| (String::new(), id));
+                text.clear();
+                text.push_str(scope);
+                *last = id;
+                id
+            }
+        };
+        let source = match source {
+            "" => LOCAL,
+            source => self.sources.intern(source).ok_or(NotIndexable)?,
+        };
+        self.note(ByScope { scope, role, subject, source }, Held::Put(None))?;
+        Ok(true)
+    }
+
+    fn plain_subject(
+        &mut self,
+        text: &str,
+        form: SubjectForm,
+    ) -> Result<Option<SubjectKey>, NotIndexable> {
+        Ok(match form {
+            SubjectForm::Object(of) => self.intern(text, of)?.map(SubjectKey::Object),
+            SubjectForm::Set(of, name) => {
+                self.intern(text, of)?.map(|object| SubjectKey::Set(object, name))
+            }
+            SubjectForm::All(_) => None,
+        })
+    }
+
+    /// `None`: the text is no object's.
+    fn intern(&mut self, text: &str, of: TypeId) -> Result<Option<ObjectId>, NotIndexable> {
+        let known = self.names.count();
+        let id = self.names.intern(text, of).ok_or(NotIndexable)?;
+        // A known one was well-formed when it was new. What is not stays among the names: whoever reads
+        // a store ends there.
+        let is_well_formed = id.0 < known || Object::is_well_formed(text);
+        Ok(is_well_formed.then_some(id))
+    }
+
+    fn note(&mut self, key: ByScope, held: Held) -> Result<(), NotIndexable> {
         let ByScope { scope, role, subject, source } = key;
         let said = self.said.add(source, held).ok_or(NotIndexable)?;
         self.noted.push(Noted { subject: Packed::of(subject), scope, role, said });

@@ -27,7 +27,7 @@ mod touched;
 mod translate;
 
 pub use binding::{Binding, Details, SubjectKey};
-pub use builder::Builder;
+pub use builder::{Builder, PlainTuple};
 pub use constraint::{ConstraintError, Constraints, KeepOne, check_constraints};
 pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
 pub use merge::{BaseUse, Merge, MergeError, Merged};

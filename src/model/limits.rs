@@ -265,8 +265,16 @@ pub const MERGE_CHANGES_MIN: usize = 8_192;
 pub const MERGE_SHARE: usize = 32;
 /// After this many changes since the last checkpoint a new one is written.
 pub const CHECKPOINT_CHANGES: u64 = 200_000;
+/// More than one in so many of the tuples that are stored must have changed, too: otherwise a large store
+/// would be written whole again and again.
+pub const CHECKPOINT_SHARE: u64 = 2;
 /// How many commits the log keeps behind the newest checkpoint.
 pub const LOG_KEPT_COMMITS: u64 = 10_000;
+/// How many changes these commits have at most together, but for the newest of them.
+pub const LOG_KEPT_CHANGES: u64 = 100_000;
+/// From this size on a file of the log is full, and the next commit begins another, in bytes: the log gives
+/// back whole files only.
+pub const LOG_VOLUME_BYTES_MAX: u64 = 8 << 20;
 /// Longest line or CSV record of a command's input, in bytes.
 pub const INPUT_LINE_BYTES_MAX: usize = 1 << 20;
 /// Largest chunk of an import, in bytes: of its changes on the wire and of their contexts as JSON, in

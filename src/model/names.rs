@@ -102,6 +102,12 @@ impl Object {
         Ok(Self { text: text.into(), type_len })
     }
 
+    /// Whether the text is one, without keeping it.
+    #[must_use]
+    pub fn is_well_formed(text: &str) -> bool {
+        ObjectRef::parse(text).is_ok()
+    }
+
     /// The whole text, `type:id`.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,6 +1,7 @@
 //! Checkpoints beside the writer: when one is due, the thread that writes it, and what of the log it lets
 //! go. Knows no commit.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,9 @@ use imbl::Vector;
 
 use super::Published;
 use crate::index::Part;
-use crate::model::limits::{CHECKPOINT_CHANGES, LOG_KEPT_COMMITS};
+use crate::model::limits::{
+    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, LOG_KEPT_CHANGES, LOG_KEPT_COMMITS,
+};
 use crate::model::tuple::Revision;
 use crate::store::{CheckpointEntry, CheckpointHead, Commit, KeyedCommit, Store, StoreError};
 
@@ -17,13 +20,19 @@ use crate::store::{CheckpointEntry, CheckpointHead, Commit, KeyedCommit, Store, 
 pub struct Upkeep {
     /// After this many changes since the last checkpoint a new one is written.
     pub checkpoint_changes: u64,
+    /// They are also one in so many of the tuples that are stored; 0: however many these are.
+    pub checkpoint_share: u64,
     /// How many commits the log keeps behind the newest checkpoint.
     pub log_kept_commits: u64,
 }
 
 impl Default for Upkeep {
     fn default() -> Self {
-        Self { checkpoint_changes: CHECKPOINT_CHANGES, log_kept_commits: LOG_KEPT_COMMITS }
+        Self {
+            checkpoint_changes: CHECKPOINT_CHANGES,
+            checkpoint_share: CHECKPOINT_SHARE,
+            log_kept_commits: LOG_KEPT_COMMITS,
+        }
     }
 }
 
@@ -60,9 +69,36 @@ impl Drop for LogKept<'_> {
     }
 }
 
-/// How many changes a commit counts for: what a restart replays of it. An empty one costs too.
-pub(super) fn weight_of(commit: &Commit) -> u64 {
-    commit.changes.len().max(1) as u64
+/// What commits count for, one after the other: what a restart replays of each, and what the log keeps.
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    sum: u64,
+    /// Of the last [`LOG_KEPT_COMMITS`], the newest last.
+    last: VecDeque<u64>,
+}
+
+impl Weights {
+    /// Takes note of a commit of so many changes. An empty one costs too.
+    pub(super) fn note(&mut self, changes: usize) {
+        let weight = changes.max(1) as u64;
+        self.sum = self.sum.saturating_add(weight);
+        if self.last.len() as u64 >= LOG_KEPT_COMMITS {
+            self.last.pop_front();
+        }
+        self.last.push_back(weight);
+    }
+
+    /// How many of the last commits have not too many changes together, the newest in any case; `None`: all
+    /// that are known.
+    fn kept(&self) -> Option<u64> {
+        let mut changes = 0_u64;
+        let few = |weight: &&u64| {
+            changes = changes.saturating_add(**weight);
+            changes <= LOG_KEPT_CHANGES
+        };
+        let kept = self.last.iter().rev().take_while(few).count();
+        (kept < self.last.len()).then_some(kept.max(1) as u64)
+    }
 }
 
 /// Writes checkpoints, one at a time.
@@ -71,8 +107,8 @@ pub(super) struct Checkpointer {
     store: Arc<dyn Store>,
     upkeep: Upkeep,
     in_use: LogInUse,
-    /// Changes that a restart would replay, those replayed at this start included.
-    changes: u64,
+    /// Of the commits that a restart would replay, those replayed at this start included.
+    weights: Weights,
     /// The checkpoint being written: whether it succeeded.
     thread: Option<std::thread::JoinHandle<bool>>,
 }
@@ -82,19 +118,18 @@ impl Checkpointer {
         store: Arc<dyn Store>,
         upkeep: Upkeep,
         in_use: LogInUse,
-        replayed: u64,
+        replayed: Weights,
     ) -> Self {
-        Self { store, upkeep, in_use, changes: replayed, thread: None }
+        Self { store, upkeep, in_use, weights: replayed, thread: None }
     }
 
     /// Counts durable commits.
     pub(super) fn count(&mut self, commits: &[Commit]) {
-        let changes: u64 = commits.iter().map(weight_of).sum();
-        self.changes = self.changes.saturating_add(changes);
+        commits.iter().for_each(|commit| self.weights.note(commit.changes.len()));
     }
 
-    /// Whether one should be begun now.
-    pub(super) fn is_due(&mut self) -> bool {
+    /// Whether one should be begun now, where so many tuples are stored.
+    pub(super) fn is_due(&mut self, tuples: usize) -> bool {
         if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return false;
         }
@@ -102,16 +137,20 @@ impl Checkpointer {
             && !thread.join().unwrap_or(false)
         {
             // Tried again, though not at once: the disk may be full.
-            self.changes = self.changes.saturating_add(self.upkeep.checkpoint_changes / 2);
+            let half = self.upkeep.checkpoint_changes / 2;
+            self.weights.sum = self.weights.sum.saturating_add(half);
         }
-        self.changes >= self.upkeep.checkpoint_changes
+        let share = (tuples as u64).checked_div(self.upkeep.checkpoint_share).unwrap_or(0);
+        self.weights.sum >= self.upkeep.checkpoint_changes.max(share)
     }
 
     /// Begins one, from a state that stays as it is while commits go on.
     pub(super) fn begin(&mut self, published: Arc<Published>, keyed: Vector<KeyedCommit>) {
-        self.changes = 0;
+        self.weights.sum = 0;
         let (store, in_use) = (Arc::clone(&self.store), self.in_use.clone());
-        let kept = self.upkeep.log_kept_commits;
+        // Commits before those that are known were counted by whoever kept them.
+        let most = self.upkeep.log_kept_commits;
+        let kept = self.weights.kept().map_or(most, |kept| kept.min(most));
         let write = move || {
             let written = write_checkpoint(store.as_ref(), &published, keyed);
             let behind = Revision(published.head.revision.0.saturating_sub(kept));

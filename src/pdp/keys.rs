@@ -19,7 +19,7 @@ use crate::model::limits::{
 };
 use crate::model::names::SyntaxError;
 use crate::model::tuple::{Context, Time, Tuple, TupleKey};
-use crate::store::{Commit, Fingerprint, Head, KeyedCommit};
+use crate::store::{Commit, Fingerprint, Head, KeyedCommit, KeyedRequest};
 
 /// A caller's name for one request. Only its fingerprint is kept, so that each takes the same room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,11 +256,16 @@ impl KeyedCommits {
 
     /// Takes note of a durable commit: of its key, and of the time that has passed.
     pub(super) fn note(&mut self, head: Head, commit: &Commit) {
-        while self.commits.front().is_some_and(|oldest| !is_kept(oldest, commit.time)) {
+        self.note_request(head, commit.time, commit.request);
+    }
+
+    /// The same of a commit at this time, for this request.
+    pub(super) fn note_request(&mut self, head: Head, time: Time, request: Option<KeyedRequest>) {
+        while self.commits.front().is_some_and(|oldest| !is_kept(oldest, time)) {
             self.forget_oldest();
         }
-        if let Some(request) = commit.request {
-            self.keep(KeyedCommit { request, head, time: commit.time });
+        if let Some(request) = request {
+            self.keep(KeyedCommit { request, head, time });
         }
     }
 

@@ -7,8 +7,9 @@
 //! the one that was published before the restart.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
-use super::checkpoint::weight_of;
+use super::checkpoint::Weights;
 use super::history::Checksums;
 use super::keys::KeyedCommits;
 use super::proposal::{Proposal, ProposalError};
@@ -17,8 +18,12 @@ use super::{Clock, OpenError, Published};
 use crate::engine::Plan;
 use crate::model::SourceFiles;
 use crate::model::limits::PROBLEMS_NAMED_MAX;
-use crate::model::tuple::{Change, Revision, Time};
-use crate::store::{CheckpointEntry, Commit, Head, ModelFiles, ModelSince, Store, StoreError};
+use crate::model::tuple::{Revision, Time};
+use crate::store::bulk::{Bulk, Recalled, Seen};
+use crate::store::{Commit, Head, ModelFiles, ModelSince, Store, StoreError};
+
+/// So many bulks or commits are read ahead of their being indexed.
+const RECALLED_AHEAD: usize = 8;
 
 /// What a store holds, ready to be served.
 pub(super) struct Recovered {
@@ -27,8 +32,8 @@ pub(super) struct Recovered {
     pub(super) keyed: KeyedCommits,
     /// Of the revisions from the checkpoint on.
     pub(super) checksums: Checksums,
-    /// How many changes were replayed from the log.
-    pub(super) replayed: u64,
+    /// What the commits that were replayed from the log count for.
+    pub(super) replayed: Weights,
 }
 
 /// Reads the store under its own model; if it has none yet, puts the proposed one in force. Costs what
@@ -42,29 +47,13 @@ pub(super) fn recover(
     proposal: Option<&Proposal>,
     clock: &dyn Clock,
 ) -> Result<Recovered, OpenError> {
-    let stored = last_model(store)?;
-    let is_new = stored.is_none();
-    let (in_force, mut model_since) = match (stored, proposal) {
-        (None, None) => return Err(OpenError::NoModel),
-        (None, Some(proposal)) => (proposal.clone(), None),
-        (Some((files, since)), Some(proposal)) if files.digest == proposal.digest() => {
-            (proposal.clone(), since)
-        }
-        (Some((files, since)), _) => (compile_stored(&files)?, since),
-    };
-    let mut replay = Replay {
-        draft: Draft::empty(Arc::clone(&in_force.model)),
-        is_new,
-        time: Time(i64::MIN),
-        keyed: KeyedCommits::default(),
-        checksums: Checksums::starting_at(Head { revision: Revision(0), checksum: 0 }),
-        replayed: 0,
-    };
-    replay.read(store)?;
-    let Replay { mut draft, mut time, mut keyed, mut checksums, replayed, .. } = replay;
+    let Replayed {
+        mut draft, in_force, mut keyed, mut checksums, replayed, mut time, knows, ..
+    } = replay(store, proposal)?;
+    let InForce { proposal: in_force, since: mut model_since } = in_force;
     let mut head = store.head();
     let now = clock.now().max(time).max(store.noted_time());
-    if is_new {
+    if knows == Knows::None {
         draft.check(now).map_err(OpenError::Unfit)?;
         let model = Some(in_force.files.as_ref().clone());
         let commit = Commit { time: now, changes: Vec::new(), model, request: None };
@@ -88,8 +77,62 @@ fn append(store: &dyn Store, head: Head, commit: &Commit) -> Result<Head, StoreE
     Ok(heads.last().copied().unwrap_or(head))
 }
 
-/// The model in force, as the store has it, and since when if it says so. Reads the log once.
-fn last_model(store: &dyn Store) -> Result<Option<(ModelFiles, Option<ModelSince>)>, StoreError> {
+/// A model under which tuples are read, and since when it is in force.
+struct InForce {
+    proposal: Proposal,
+    since: Option<ModelSince>,
+}
+
+/// A model's files, and since when they are in force, if the store says so.
+type Stored = (ModelFiles, Option<ModelSince>);
+
+/// Reads the store under the last model in it. That is most often the first one, too, that is met; so the
+/// store is read under that one, and a second time only if another follows.
+fn replay(store: &dyn Store, proposal: Option<&Proposal>) -> Result<Replayed, OpenError> {
+    // Whether a model that was superseded can still be read does not matter.
+    if let Some(first) = first_model(store)?
+        && let Ok(first) = in_force(first, proposal)
+        && let Some(replayed) = Replayed::of(store, first, Knows::First)?
+    {
+        return Ok(replayed);
+    }
+    let (last, knows) = match (last_model(store)?, proposal) {
+        (None, None) => return Err(OpenError::NoModel),
+        (None, Some(proposal)) => {
+            (InForce { proposal: proposal.clone(), since: None }, Knows::None)
+        }
+        (Some(stored), proposal) => (in_force(stored, proposal)?, Knows::Last),
+    };
+    let replayed = Replayed::of(store, last, knows)?;
+    // Nobody else writes to the store.
+    replayed.ok_or(OpenError::Unfit(ProposalError::Fault("the store's model has changed")))
+}
+
+/// The proposed model, if it is this one.
+fn in_force((files, since): Stored, proposal: Option<&Proposal>) -> Result<InForce, OpenError> {
+    let proposed = proposal.filter(|proposal| proposal.digest() == files.digest);
+    let proposal =
+        proposed.map_or_else(|| compile_stored(&files), |proposal| Ok(proposal.clone()))?;
+    Ok(InForce { proposal, since })
+}
+
+/// The first model that is met: the checkpoint's, or that of the log's first commit.
+fn first_model(store: &dyn Store) -> Result<Option<Stored>, StoreError> {
+    if let Some((state, _)) = store.checkpoint()? {
+        return Ok(state.model.map(|files| (files, state.model_since)));
+    }
+    let Some((head, commit)) = store.read(Revision(1))?.next().transpose()? else {
+        return Ok(None);
+    };
+    Ok(commit.model.map(|files| (files, Some(since(head, commit.time)))))
+}
+
+fn since(head: Head, time: Time) -> ModelSince {
+    ModelSince { revision: head.revision, time }
+}
+
+/// The last model, as the store has it. Reads the log once.
+fn last_model(store: &dyn Store) -> Result<Option<Stored>, StoreError> {
     let mut next = Revision(1);
     let mut last = None;
     if let Some((state, _)) = store.checkpoint()? {
@@ -99,7 +142,7 @@ fn last_model(store: &dyn Store) -> Result<Option<(ModelFiles, Option<ModelSince
     for commit in store.read(next)? {
         let (head, commit) = commit?;
         if let Some(files) = commit.model {
-            last = Some((files, Some(ModelSince { revision: head.revision, time: commit.time })));
+            last = Some((files, Some(since(head, commit.time))));
         }
     }
     Ok(last)
@@ -120,47 +163,117 @@ fn compile_stored(stored: &ModelFiles) -> Result<Proposal, OpenError> {
     Ok(compiled)
 }
 
-struct Replay {
+/// Which of the store's models the tuples are read under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Knows {
+    /// The first that is met: where another follows, the rest need not be read.
+    First,
+    /// The last.
+    Last,
+    /// A new one: it has none, and nobody has checked the tuples.
+    None,
+}
+
+/// What the store holds, as one model reads it.
+struct Replayed {
+    in_force: InForce,
     draft: Draft,
-    /// Nobody has checked the tuples under this model yet.
-    is_new: bool,
+    knows: Knows,
+    /// The last model that was met is another than the one that the tuples are read under.
+    is_overtaken: bool,
     time: Time,
     keyed: KeyedCommits,
     checksums: Checksums,
-    /// Changes read from the log, beside the checkpoint.
-    replayed: u64,
+    /// Of the commits read from the log, beside the checkpoint.
+    replayed: Weights,
 }
 
-impl Replay {
+impl Replayed {
+    /// `None`: another model follows.
+    fn of(store: &dyn Store, in_force: InForce, knows: Knows) -> Result<Option<Self>, OpenError> {
+        let mut replayed = Self {
+            draft: Draft::empty(Arc::clone(&in_force.proposal.model)),
+            in_force,
+            knows,
+            is_overtaken: false,
+            time: Time(i64::MIN),
+            keyed: KeyedCommits::default(),
+            checksums: Checksums::starting_at(Head { revision: Revision(0), checksum: 0 }),
+            replayed: Weights::default(),
+        };
+        replayed.read(store)?;
+        Ok((!replayed.is_overtaken).then_some(replayed))
+    }
+
+    /// One thread reads and decodes ahead of the one that indexes: each takes about as long.
     fn read(&mut self, store: &dyn Store) -> Result<(), OpenError> {
-        let mut next = Revision(1);
-        if let Some((state, entries)) = store.checkpoint()? {
-            for entry in entries {
-                match entry? {
-                    CheckpointEntry::Tuple(tuple) => self.apply(&Change::Put(tuple))?,
-                    CheckpointEntry::Keyed(commit) => self.keyed.keep(commit),
+        let (ahead, recalled) = sync_channel(RECALLED_AHEAD);
+        std::thread::scope(|scope| {
+            let read = move || store.recall(&mut |recalled| ahead.send(recalled).is_ok());
+            let reader = std::thread::Builder::new().name("bailiwick-recall".into());
+            let reader = reader.spawn_scoped(scope, read).map_err(OpenError::Thread)?;
+            let mut taken = Ok(());
+            for recalled in &recalled {
+                taken = self.take(recalled);
+                if taken.is_err() || (self.is_overtaken && self.knows == Knows::First) {
+                    break;
                 }
             }
-            next = state.head.revision.next();
-            self.checksums = Checksums::starting_at(state.head);
-            self.time = state.time;
-        }
-        for commit in store.read(next)? {
-            let (head, commit) = commit?;
-            self.replayed += weight_of(&commit);
-            self.keyed.note(head, &commit);
-            self.checksums.note(head);
-            for change in &commit.changes {
-                self.apply(change)?;
+            // So that the reader ends too.
+            drop(recalled);
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            taken.and(read.map_err(OpenError::from))
+        })
+    }
+
+    fn take(&mut self, recalled: Recalled) -> Result<(), OpenError> {
+        match recalled {
+            Recalled::Checkpoint(state) => {
+                self.checksums = Checksums::starting_at(state.head);
+                self.time = state.time;
             }
-            self.time = self.time.max(commit.time);
+            Recalled::Tuples(tuples) => self.apply_all(&tuples)?,
+            Recalled::Keyed(commit) => self.keyed.keep(commit),
+            Recalled::Commit(commit) => {
+                if let Some(files) = &commit.model {
+                    let digest = self.in_force.proposal.digest();
+                    self.is_overtaken = files.digest != digest;
+                    self.in_force.since = Some(since(commit.head, commit.time));
+                }
+                self.replayed.note(commit.changes.len());
+                self.keyed.note_request(commit.head, commit.time, commit.request);
+                self.checksums.note(commit.head);
+                self.apply_all(&commit.changes)?;
+                self.time = self.time.max(commit.time);
+            }
         }
         Ok(())
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), OpenError> {
-        let applied =
-            if self.is_new { self.draft.apply_unchecked(change) } else { self.draft.apply(change) };
+    fn apply_all(&mut self, changes: &Bulk) -> Result<(), OpenError> {
+        for seen in changes.iter() {
+            // What nobody has checked is looked at in whole.
+            let is_new = self.knows == Knows::None;
+            if is_new || !self.draft.apply_plain(&seen).map_err(refused)? {
+                self.apply(&seen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, seen: &Seen<'_>) -> Result<(), OpenError> {
+        let own;
+        let change = match seen {
+            Seen::Whole(change) => *change,
+            seen => {
+                own = seen.to_change()?;
+                &own
+            }
+        };
+        let applied = match self.knows {
+            Knows::None => self.draft.apply_unchecked(change),
+            Knows::First | Knows::Last => self.draft.apply(change),
+        };
         applied.map_err(refused)
     }
 }

@@ -1,5 +1,5 @@
 //! The stored tuples as one model reads them: made from the log at the start, and from the published
-//! snapshot when another model is to be put in force. Knows neither the store nor who asks.
+//! snapshot when another model is to be put in force. Knows neither where they are read nor who asks.
 //!
 //! Invariant *admitted*: a snapshot that leaves here holds tuples only that its model admits. Tuples
 //! that have expired count for nothing, so those of them that do not fit are left out; a live one that
@@ -8,11 +8,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::proposal::{Misfits, ProposalError};
-use crate::index::{Builder, Constraints, NotIndexable, Part, Snapshot, check_parents};
+use crate::index::{Builder, Constraints, NotIndexable, Part, PlainTuple, Snapshot, check_parents};
 use crate::model::admission::admit;
-use crate::model::form::{ConstraintRule, HAS, Model};
+use crate::model::form::{ConstraintRule, HAS, Model, NameId, SubjectForm, TypeId};
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
+use crate::store::bulk::{PlainKey, Seen};
 
 /// The stored tuples under one model; nobody reads it before it is whole and fits.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) struct Draft {
     unchecked: Vec<TupleKey>,
     /// The tuples put since the constraints were last checked; `None`: they never were.
     unjudged: Option<Vec<TupleKey>>,
+    /// Which plain tuples the model is known to admit: what it says of one it says of all alike.
+    admitted: FxHashSet<(TypeId, NameId, SubjectForm)>,
 }
 
 /// Noted in bulk until somebody looks at them together; changed one by one from then on.
@@ -38,7 +43,8 @@ impl Draft {
     /// No tuples.
     pub(super) fn empty(model: Arc<Model>) -> Self {
         let tuples = Tuples::Noted(Box::new(Builder::new(Arc::clone(&model))));
-        Self { model, tuples, misfits: HashMap::new(), unchecked: Vec::new(), unjudged: None }
+        let (misfits, admitted) = (HashMap::new(), FxHashSet::default());
+        Self { model, tuples, misfits, unchecked: Vec::new(), unjudged: None, admitted }
     }
 
     /// The tuples of a snapshot of another model. Costs what it holds.
@@ -90,6 +96,47 @@ impl Draft {
         self.put(&Change::Delete(tuple.key.clone()))?;
         self.misfits.insert(tuple.key.clone(), tuple.clone());
         Ok(())
+    }
+
+    /// Makes one change of the log from its texts, if they are enough to make it; false: it is to be
+    /// [`apply`](Self::apply)ed, and nothing was changed.
+    ///
+    /// # Errors
+    /// `IndexFull`.
+    pub(super) fn apply_plain(&mut self, seen: &Seen<'_>) -> Result<bool, ProposalError> {
+        let Seen::Put(key) = seen else { return Ok(false) };
+        if !self.misfits.is_empty() {
+            return Ok(false);
+        }
+        let Some(tuple) = self.admitted(key) else { return Ok(false) };
+        let Tuples::Noted(builder) = &mut self.tuples else { return Ok(false) };
+        builder.put_plain(&tuple).map_err(|NotIndexable| ProposalError::IndexFull)
+    }
+
+    /// The tuple, if the model is known to admit it by its types and names alone.
+    fn admitted<'a>(&mut self, key: &PlainKey<'a>) -> Option<PlainTuple<'a>> {
+        let PlainKey { scope, role, subject, source } = *key;
+        let model = &self.model;
+        let type_of = |object: &str| model.type_id(object.split_once(':')?.0);
+        let (of, role) = (type_of(scope)?, model.name_id(role)?);
+        let (subject, form) = match subject.split_once('#') {
+            Some((object, name)) => {
+                (object, SubjectForm::Set(type_of(object)?, model.name_id(name)?))
+            }
+            None if subject.ends_with(":*") => return None,
+            None => (subject, SubjectForm::Object(type_of(subject)?)),
+        };
+        // Of a fact, the value counts too.
+        if role == HAS {
+            return None;
+        }
+        if !self.admitted.contains(&(of, role, form)) {
+            if !fits(model, &Tuple::plain(key.to_key().ok()?)) {
+                return None;
+            }
+            self.admitted.insert((of, role, form));
+        }
+        Some(PlainTuple { scope: (scope, of), role, subject, form, source })
     }
 
     /// The same, and remembers for [`check`](Self::check) what must be checked beside other tuples.

@@ -96,8 +96,9 @@ impl Writer {
                 self.activate(*activation);
             }
             self.keep_compact();
-            if self.checkpointer.is_due() && self.latched.is_none() {
-                self.checkpointer.begin(self.shared.published.load_full(), self.keyed.all());
+            let published = self.shared.published.load_full();
+            if self.checkpointer.is_due(published.snapshot.len()) && self.latched.is_none() {
+                self.checkpointer.begin(published, self.keyed.all());
             }
         }
         self.checkpointer.end();

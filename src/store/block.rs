@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! stream = entry*     entry = shared length (varint) | rest length (varint) | rest
-//! block  = up to 4,072 bytes of the stream | crc32, big-endian
+//! block  = up to 65,532 bytes of the stream | crc32, big-endian
 //! ```
 //!
 //! An entry may span blocks. A block's crc32 continues its predecessor's, so the last one, the *seal*,
@@ -15,8 +15,8 @@ use std::ops::Range;
 use super::StoreError;
 use crate::model::limits::MODEL_COMMIT_BYTES_MAX;
 
-/// Largest block, its checksum included, in bytes. With a key of 8 bytes it stays below 4 KiB.
-const BLOCK_BYTES_MAX: usize = 4_076;
+/// Largest block that is written, its checksum included, in bytes. Older ones had 4,076.
+const BLOCK_BYTES_MAX: usize = 64 << 10;
 /// Length of the checksum at a block's end, in bytes.
 const SUM_BYTES: usize = 4;
 /// Longest entry, in bytes: a model's files as a commit carried them, and some room.
@@ -196,7 +196,7 @@ mod tests {
 
     fn entries(seed: u64) -> Vec<Vec<u8>> {
         let mut random = fastrand::Rng::with_seed(seed);
-        let lengths = [0, 1, 40, 4_070, 4_072, 9_000];
+        let lengths = [0, 1, 40, 4_072, 65_530, 65_532, 140_000];
         (0..200)
             .map(|i| {
                 let length = lengths[random.usize(..lengths.len())];

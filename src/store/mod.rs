@@ -6,10 +6,12 @@
 //! | [`memory`] | the contract without a disk |
 //! | [`sled`] | the contract on a local directory |
 //! | [`lineage`] | which history a revision is of |
+//! | [`bulk`] | many changes at once, for whoever reads a whole store |
 //! | `record` | the bytes of a commit and of a tuple |
 //! | `block` | the bytes of a checkpoint |
 
 mod block;
+pub mod bulk;
 pub mod lineage;
 pub mod memory;
 mod record;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::bulk::{BULK_TUPLES, Bulk, BulkCommit, Recalled};
 use self::lineage::Lineages;
 use crate::model::tuple::{Change, Revision, Time, Tuple};
 
@@ -303,6 +306,46 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn checkpoint(
         &self,
     ) -> Result<Option<(CheckpointHead, Stored<'_, CheckpointEntry>)>, StoreError>;
+
+    /// Reads all that a start needs, in bulk: what [`checkpoint`](Self::checkpoint) and, after it,
+    /// [`read`](Self::read) give. Ends early if `take` says false. That is the whole only if it returns
+    /// without an error.
+    ///
+    /// # Errors
+    /// Theirs.
+    fn recall(&self, take: &mut dyn FnMut(Recalled) -> bool) -> Result<(), StoreError> {
+        let mut next = Revision(1);
+        if let Some((head, entries)) = self.checkpoint()? {
+            next = head.head.revision.next();
+            if !take(Recalled::Checkpoint(Box::new(head))) {
+                return Ok(());
+            }
+            let mut tuples = Bulk::default();
+            for entry in entries {
+                let goes_on = match entry? {
+                    CheckpointEntry::Tuple(tuple) => {
+                        tuples.whole(Change::Put(tuple));
+                        tuples.len() < BULK_TUPLES
+                            || take(Recalled::Tuples(std::mem::take(&mut tuples)))
+                    }
+                    CheckpointEntry::Keyed(commit) => take(Recalled::Keyed(commit)),
+                };
+                if !goes_on {
+                    return Ok(());
+                }
+            }
+            if !take(Recalled::Tuples(tuples)) {
+                return Ok(());
+            }
+        }
+        for commit in self.read(next)? {
+            let (head, commit) = commit?;
+            if !take(Recalled::Commit(Box::new(BulkCommit::of(head, commit)))) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
 
     /// Writes the state as of `state.head`, which the caller guarantees to be what the commits up to
     /// there make, and puts it in place of an older checkpoint once it is durable. Tuples in order of

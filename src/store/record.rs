@@ -18,6 +18,9 @@ use super::{
 use crate::model::limits::{COMMIT_BYTES_MAX, MODEL_COMMIT_BYTES_MAX, STORED_CONTEXT_DEPTH_MAX};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Context, Revision, Time, Tuple, TupleCondition, TupleKey};
+use crate::store::bulk::{Bulk, BulkCommit};
+
+mod wire;
 
 /// The format that this file writes.
 const FORMAT: u8 = 1;
@@ -158,26 +161,24 @@ pub(super) fn chained(previous: Head, body: &[u8]) -> Head {
 /// # Errors
 /// `CommitTooLarge`; `Unstorable` for a context nested too deep to be read back.
 pub(super) fn encode_commit(commit: &Commit) -> Result<Vec<u8>, StoreError> {
-    let changes = commit.changes.iter().map(|change| match change {
-        Change::Put(tuple) => {
-            Ok(ChangeRecord { put: Some(tuple_record(tuple)?), ..ChangeRecord::default() })
-        }
-        Change::Delete(key) => {
-            Ok(ChangeRecord { delete: Some(key_record(key)), ..ChangeRecord::default() })
-        }
-    });
-    let record = CommitRecord {
-        time: commit.time.0,
-        changes: changes.collect::<Result<_, StoreError>>()?,
+    // In the order of the fields: the time, the changes, the rest.
+    let time = CommitRecord { time: commit.time.0, ..CommitRecord::default() };
+    let rest = CommitRecord {
         model: commit.model.as_ref().map(model_record),
         request: commit.request.as_ref().map(request_record),
+        ..CommitRecord::default()
     };
-    let bytes = 1 + record.encoded_len();
-    let limit = if commit.model.is_some() { MODEL_COMMIT_BYTES_MAX } else { COMMIT_BYTES_MAX };
-    if bytes > limit {
-        return Err(StoreError::CommitTooLarge { bytes, limit });
+    let mut bytes = framed(FORMAT, &time);
+    let mut scratch = Vec::new();
+    for change in &commit.changes {
+        wire::put_change(&mut bytes, &mut scratch, change)?;
     }
-    Ok(framed(FORMAT, &record))
+    bytes.extend(rest.encode_to_vec());
+    let limit = if commit.model.is_some() { MODEL_COMMIT_BYTES_MAX } else { COMMIT_BYTES_MAX };
+    if bytes.len() > limit {
+        return Err(StoreError::CommitTooLarge { bytes: bytes.len(), limit });
+    }
+    Ok(bytes)
 }
 
 /// The commit of these bytes.
@@ -199,12 +200,45 @@ pub(super) fn decode_commit(bytes: &[u8]) -> Result<Commit, StoreError> {
     })
 }
 
+/// The same, its changes in bulk.
+///
+/// # Errors
+/// As [`decode_commit`].
+pub(super) fn decode_bulk_commit(head: Head, bytes: &[u8]) -> Result<BulkCommit, StoreError> {
+    let message = message(bytes, "a commit", FORMAT)?;
+    let mut changes = Bulk::default();
+    let rest = wire::read_changes(&mut changes, message)?;
+    let wrong = |e| StoreError::corrupt(format!("a commit: {e}"));
+    let CommitRecord { time, changes: odd, model, request: asked } =
+        CommitRecord::decode(rest.as_slice()).map_err(wrong)?;
+    if !odd.is_empty() {
+        return Err(StoreError::corrupt("a commit: a change is not written as ours are"));
+    }
+    Ok(BulkCommit {
+        head,
+        time: Time(time),
+        changes,
+        model: model.map(model_files),
+        request: asked.as_ref().map(request).transpose()?,
+    })
+}
+
 /// The encoded tuple, without a format byte: the checkpoint's head carries it for all of them.
 ///
 /// # Errors
 /// `Unstorable` for a context nested too deep to be read back.
 pub(super) fn encode_tuple(tuple: &Tuple) -> Result<Vec<u8>, StoreError> {
-    Ok(tuple_record(tuple)?.encode_to_vec())
+    let mut bytes = Vec::new();
+    wire::put_tuple(&mut bytes, tuple)?;
+    Ok(bytes)
+}
+
+/// Adds the put of the tuple of these bytes.
+///
+/// # Errors
+/// `Corrupt`: not what [`encode_tuple`] makes.
+pub(super) fn decode_tuple_into(bulk: &mut Bulk, bytes: &[u8]) -> Result<(), StoreError> {
+    wire::read_put(bulk, bytes)
 }
 
 /// The tuple of these bytes.
@@ -284,36 +318,19 @@ fn framed(format: u8, record: &impl Message) -> Vec<u8> {
 }
 
 fn unframed<M: Message + Default>(bytes: &[u8], what: &str, newest: u8) -> Result<M, StoreError> {
+    M::decode(message(bytes, what, newest)?)
+        .map_err(|e| StoreError::corrupt(format!("{what}: {e}")))
+}
+
+/// The bytes of the message behind the byte of its format.
+fn message<'a>(bytes: &'a [u8], what: &str, newest: u8) -> Result<&'a [u8], StoreError> {
     match bytes.split_first() {
-        Some((format, message)) if (FORMAT..=newest).contains(format) => {
-            M::decode(message).map_err(|e| StoreError::corrupt(format!("{what}: {e}")))
-        }
+        Some((format, message)) if (FORMAT..=newest).contains(format) => Ok(message),
         Some((format, _)) => Err(StoreError::corrupt(format!(
             "{what} has format {format}, this program reads up to {newest}"
         ))),
         None => Err(StoreError::corrupt(format!("{what} has no bytes"))),
     }
-}
-
-fn key_record(key: &TupleKey) -> TupleRecord {
-    TupleRecord {
-        scope: key.scope.as_str().to_owned(),
-        role: key.role.as_str().to_owned(),
-        subject: key.subject.to_string(),
-        source: key.source.clone(),
-        ..TupleRecord::default()
-    }
-}
-
-fn tuple_record(tuple: &Tuple) -> Result<TupleRecord, StoreError> {
-    Ok(TupleRecord {
-        expires_at: tuple.expires_at.map(|time| time.0),
-        condition: tuple.condition.as_ref().map(condition_record).transpose()?,
-        grantor: tuple.grantor.clone(),
-        reason: tuple.reason.clone(),
-        granted_at: tuple.granted_at.map(|time| time.0),
-        ..key_record(&tuple.key)
-    })
 }
 
 fn condition_record(condition: &TupleCondition) -> Result<ConditionRecord, StoreError> {

@@ -27,7 +27,7 @@ permissions: { act: { at: [org], is: admin } }
 ";
 
 /// The commit of 20 changes reaches it, and nothing before that.
-const UPKEEP: Upkeep = Upkeep { checkpoint_changes: 21, log_kept_commits: 1 };
+const UPKEEP: Upkeep = Upkeep { checkpoint_changes: 21, checkpoint_share: 0, log_kept_commits: 1 };
 
 enum Step {
     /// One request alone.

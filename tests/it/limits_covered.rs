@@ -117,7 +117,13 @@ const COVERED: &[(&str, &[&str])] = &[
     ),
     ("MERGE_SHARE", &["src/pdp/merger.rs a_large_base_is_merged_after_more_changes"]),
     ("CHECKPOINT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
+    (
+        "CHECKPOINT_SHARE",
+        &["writer_limits.rs a_large_store_is_written_whole_after_a_share_of_it_has_changed"],
+    ),
     ("LOG_KEPT_COMMITS", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
+    ("LOG_KEPT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_changes_behind_a_checkpoint"]),
+    ("LOG_VOLUME_BYTES_MAX", &["src/store/sled/tests/volumes.rs a_volume_is_full_at_its_bound"]),
     (
         "PRECONDITIONS_MAX",
         &["wire/preconditions.rs preconditions_are_bounded_in_number_and_in_cost"],

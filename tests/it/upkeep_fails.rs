@@ -36,7 +36,7 @@ fn says_latched(latches: bool) -> bool {
          permissions: { act: { at: [org], is: admin } }\n",
     );
     let files = files_of(&model);
-    let upkeep = Upkeep { checkpoint_changes: 1, log_kept_commits: 1 };
+    let upkeep = Upkeep { checkpoint_changes: 1, checkpoint_share: 0, log_kept_commits: 1 };
     let pdp = Pdp::open_with(store, model, files, Arc::new(SetClock::default()), upkeep).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let tuple = Tuple::plain(TupleKey::parse("org:o#admin@user:ana").unwrap());

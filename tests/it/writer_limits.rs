@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
 use bailiwick::model::limits::{
-    CHECKPOINT_CHANGES, COMMIT_CHANGES_MAX, GROUP_COMMITS_MAX, LOG_KEPT_COMMITS,
-    WAITING_COMMITS_MAX,
+    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, COMMIT_CHANGES_MAX, GROUP_COMMITS_MAX, LOG_KEPT_CHANGES,
+    LOG_KEPT_COMMITS, WAITING_COMMITS_MAX,
 };
 use bailiwick::model::tuple::Revision;
-use bailiwick::pdp::WriteError;
+use bailiwick::pdp::{Pdp, Upkeep, WriteError};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::{Store, StoreError};
 
 use crate::support::store::HookedStore;
-use crate::support::{World, touch};
+use crate::support::{SetClock, World, files_of, model, touch};
 
 const MODEL: &str = "
 model: writer
@@ -77,29 +77,78 @@ fn so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded() {
     assert_eq!(groups, WAITING_COMMITS_MAX.div_ceil(GROUP_COMMITS_MAX));
 }
 
-#[test]
-fn the_log_keeps_so_many_commits_behind_a_checkpoint() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let world = World::on(Arc::clone(&store), MODEL);
+/// Writes so many commits of 10,000 changes, then so many of one.
+fn write(world: &World, large: usize, small: usize) {
     let of = |commit: usize, i: usize| touch(&format!("org:o{i}#admin@user:u{commit}"));
-    for i in 0..50 {
-        world.write(vec![of(0, i)]).unwrap();
-    }
-    let large = usize::try_from(CHECKPOINT_CHANGES).unwrap() / COMMIT_CHANGES_MAX;
-    let small = usize::try_from(LOG_KEPT_COMMITS).unwrap() - large;
-    for i in 0..small {
-        world.write(vec![of(1, i)]).unwrap();
-    }
     for commit in 0..large {
-        assert!(store.checkpoint().unwrap().is_none(), "a checkpoint before it is due");
-        world.write((0..COMMIT_CHANGES_MAX).map(|i| of(2 + commit, i)).collect()).unwrap();
+        world.write((0..COMMIT_CHANGES_MAX).map(|i| of(commit, i)).collect()).unwrap();
     }
-    // Waits for the checkpoint that is being written.
-    world.pdp.close();
+    for i in 0..small {
+        world.write(vec![of(large, i)]).unwrap();
+    }
+}
+
+/// The revision of the checkpoint, and the oldest one that the log keeps.
+fn kept(store: &dyn Store) -> (u64, u64) {
     let (head, _) = store.checkpoint().unwrap().expect("a checkpoint");
     let Err(StoreError::Truncated { oldest, .. }) = store.read(Revision(1)).map(drop) else {
         panic!("nothing was truncated");
     };
-    assert_eq!(oldest, head.head.revision.0 - LOG_KEPT_COMMITS);
+    (head.head.revision.0, oldest)
+}
+
+#[test]
+fn the_log_keeps_so_many_commits_behind_a_checkpoint() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let world = World::on(Arc::clone(&store), MODEL);
+    let large = usize::try_from(CHECKPOINT_CHANGES).unwrap() / COMMIT_CHANGES_MAX - 1;
+    write(&world, large, COMMIT_CHANGES_MAX - 1);
+    assert!(store.checkpoint().unwrap().is_none(), "a checkpoint before it is due");
+    world.write(vec![touch("org:acme#admin@user:ana")]).unwrap();
+    // Waits for the checkpoint that is being written.
+    world.pdp.close();
+    let (checkpoint, oldest) = kept(store.as_ref());
+    assert_eq!(oldest, checkpoint - LOG_KEPT_COMMITS);
     assert!(oldest > 1);
+}
+
+#[test]
+fn the_log_keeps_so_many_changes_behind_a_checkpoint() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let large = usize::try_from(CHECKPOINT_CHANGES).unwrap() / COMMIT_CHANGES_MAX;
+    let world = World::on(Arc::clone(&store), MODEL);
+    write(&world, large - 1, 0);
+    world.pdp.close();
+    // Those of before a restart count as well.
+    let world = World::on(Arc::clone(&store), MODEL);
+    assert!(store.checkpoint().unwrap().is_none(), "a checkpoint before it is due");
+    let of = |i: usize| touch(&format!("org:o{i}#admin@user:last"));
+    world.write((0..COMMIT_CHANGES_MAX).map(of).collect()).unwrap();
+    world.pdp.close();
+    let (checkpoint, oldest) = kept(store.as_ref());
+    assert_eq!(checkpoint, 1 + large as u64);
+    let kept = LOG_KEPT_CHANGES / COMMIT_CHANGES_MAX as u64;
+    assert_eq!(oldest, checkpoint - kept);
+}
+
+#[test]
+fn a_large_store_is_written_whole_after_a_share_of_it_has_changed() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let upkeep = Upkeep { checkpoint_changes: 10, ..Upkeep::default() };
+    assert_eq!(upkeep.checkpoint_share, CHECKPOINT_SHARE);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // Each time anew: closing waits for the checkpoint that is being written.
+    let write = |from: usize, to: usize| {
+        let model = model(MODEL);
+        let (files, clock) = (files_of(&model), Arc::new(SetClock::default()));
+        let pdp = Pdp::open_with(Arc::clone(&store), model, files, clock, upkeep).unwrap();
+        let of = |i: usize| touch(&format!("org:o{i}#admin@user:ana"));
+        runtime.block_on(pdp.write((from..to).map(of).collect())).unwrap();
+        pdp.close();
+        store.checkpoint().unwrap().map(|(state, _)| state.tuple_count)
+    };
+    assert_eq!(write(0, 1_000), Some(1_000));
+    let due = 1_000 / (usize::try_from(CHECKPOINT_SHARE).unwrap() - 1);
+    assert_eq!(write(1_000, 1_000 + due - 10), Some(1_000), "far more than ten changes");
+    assert_eq!(write(1_000 + due - 10, 1_000 + due), Some(1_000 + due as u64));
 }

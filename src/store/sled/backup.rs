@@ -12,7 +12,7 @@ use super::engine::Syncer;
 use super::files::{self, io_error, sync_dir};
 use super::head_file::{self, HeadFile, Stage};
 use super::open::{demand_engines, refused};
-use super::{LOG, checkpoint, lineages_file, trial};
+use super::{checkpoint, lineages_file, trial, volumes};
 use crate::store::{Head, StoreError};
 
 /// The name of the directory in which a copy lies until it is whole.
@@ -43,13 +43,14 @@ pub(super) fn copy(from: &Path, to: &Path, replaces: bool) -> Result<Copied, Sto
     if record.stage != Stage::Whole {
         return Err(refused(from, "its making was cut off", "choose another directory"));
     }
-    demand_engines(from, &record)?;
+    let places = demand_engines(from, &record)?;
     files::create_dir_all(to)?;
     let replaced = demand_room(to, replaces)?;
     let new = to.join(NAME_NEW);
     files::remove_dir(&new)?;
-    let copied = trial::prove_in(from, to, &record).and_then(|head| {
-        let mut names = vec![LOG.to_owned(), head_file::NAME.to_owned()];
+    let copied = trial::prove_in(from, to, &record, &places).and_then(|head| {
+        let mut names = vec![head_file::NAME.to_owned()];
+        names.extend(places.into_iter().map(|place| place.name));
         names.extend(record.checkpoint.map(|mark| checkpoint::name(mark.head.revision)));
         names.extend(from.join(lineages_file::NAME).is_file().then(|| lineages_file::NAME.into()));
         fs::create_dir(&new).map_err(|e| io_error("create", &new, e))?;
@@ -123,9 +124,10 @@ fn demand_room(to: &Path, replaces: bool) -> Result<Option<File>, StoreError> {
 }
 
 fn is_of_a_store(name: &str) -> bool {
-    let names = [LOG, head_file::NAME, head_file::NAME_NEW, checkpoint::NAME_NEW];
+    let names = [head_file::NAME, head_file::NAME_NEW, checkpoint::NAME_NEW];
     let lineages = [lineages_file::NAME, lineages_file::NAME_NEW];
-    names.contains(&name) || lineages.contains(&name) || name.starts_with(checkpoint::NAME_PREFIX)
+    let is_of_state = volumes::is_volume(name) || name.starts_with(checkpoint::NAME_PREFIX);
+    names.contains(&name) || lineages.contains(&name) || is_of_state
 }
 
 fn sync_all(path: &Path) -> Result<(), StoreError> {

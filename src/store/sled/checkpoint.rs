@@ -1,21 +1,26 @@
-//! Checkpoints: the state as of a revision in an engine of its own, written beside and put in place by
-//! a rename. Knows no log; the head file, which names the one in force, is its caller's.
+//! Checkpoints: the state as of a revision, written beside and put in place by a rename. Knows no log;
+//! the head file, which names the one in force, is its caller's.
 //!
-//! Items: block number from 0 on (8 bytes, big-endian) -> block, as `block` makes them. The stream's
-//! first entry is the checkpoint's head; it says how many tuples follow, and how many keyed commits
-//! after them. The last item proves that all is there:
+//! A checkpoint is a file of blocks (`block_file`), as `block` makes them. The stream's first entry is the
+//! checkpoint's head; it says how many tuples follow, and how many keyed commits after them.
+//!
+//! Older programs put the blocks into an engine of their own, a directory of the same name, which is still
+//! read: block number from 0 on (8 bytes, big-endian) -> block; last, as a proof that all is there,
 //! key 2^64-1 -> number of blocks, 8 | number of tuples and keyed commits, 8 | seal, 4.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, Item, Items, Syncer};
-use super::files::{io_error, remove_dir, sync_dir};
+use super::block_file::{self, BlockFile, Writing};
+use super::engine::{Engine, Items, Syncer};
+use super::files::{self, io_error, sync_dir};
 use super::head_file::CheckpointMark;
 use crate::model::tuple::Revision;
 use crate::store::block::{BlockReader, BlockWriter};
+use crate::store::bulk::{BULK_TUPLES, Bulk, Recalled};
 use crate::store::record::{
-    decode_checkpoint, decode_keyed, decode_tuple, encode_checkpoint, encode_keyed, encode_tuple,
+    decode_checkpoint, decode_keyed, decode_tuple, decode_tuple_into, encode_checkpoint,
+    encode_keyed, encode_tuple,
 };
 use crate::store::{CheckpointEntry, CheckpointHead, Promised, StoreError, broken_promise};
 
@@ -25,16 +30,19 @@ pub(super) const NAME_PREFIX: &str = "checkpoint-";
 pub(super) const NAME_NEW: &str = "checkpoint.new";
 
 const END_KEY: [u8; 8] = u64::MAX.to_be_bytes();
-const END_BYTES: usize = 20;
-/// Blocks given to the engine in one batch.
-const BLOCKS_AT_ONCE: usize = 64;
 
 /// A whole checkpoint on disk.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
-    engine: Engine,
+    held: Held,
     mark: CheckpointMark,
-    blocks: u64,
+}
+
+#[derive(Debug)]
+enum Held {
+    File(BlockFile),
+    /// As older programs wrote it: the engine, and how many blocks it holds.
+    Engine(Box<Engine>, u64),
 }
 
 /// Where the checkpoint of this revision lies.
@@ -60,38 +68,35 @@ impl Checkpoint {
     ) -> Result<Self, StoreError> {
         let (new, path) = (dir.join(NAME_NEW), path(dir, state.head.revision));
         // Leftovers of an attempt that was cut off.
-        remove_dir(&new)?;
-        remove_dir(&path)?;
+        files::remove(&new)?;
+        files::remove(&path)?;
         let written = Self::write_blocks(&new, state, entries, sync);
-        let (engine, blocks, seal) = written.inspect_err(|_| {
+        let file = written.inspect_err(|_| {
             // Best effort: a disk that is full needs the room, and the next attempt clears it too.
-            let _ = remove_dir(&new);
+            let _ = files::remove(&new);
         })?;
         fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
         sync_dir(dir)?;
-        let engine = engine.moved_to(path);
-        Ok(Self { engine, mark: CheckpointMark { head: state.head, seal }, blocks })
+        let mark = CheckpointMark { head: state.head, seal: file.seal() };
+        Ok(Self { held: Held::File(file.moved_to(path)), mark })
     }
 
     fn write_blocks(
-        dir: &Path,
+        path: &Path,
         state: &CheckpointHead,
         entries: &mut dyn Iterator<Item = CheckpointEntry>,
         sync: &Syncer,
-    ) -> Result<(Engine, u64, u32), StoreError> {
-        let mut sink = Sink {
-            engine: Engine::create(dir, sync)?,
-            writer: BlockWriter::default(),
-            batch: Vec::new(),
-            blocks: 0,
-        };
-        sink.push(encode_checkpoint(state))?;
+    ) -> Result<BlockFile, StoreError> {
+        let mut file = Writing::create(path, sync)?;
+        let mut writer = BlockWriter::default();
+        let mut push = |entry| writer.push(entry)?.iter().try_for_each(|block| file.put(block));
+        push(encode_checkpoint(state))?;
         let mut promised = Promised::by(state);
         for entry in entries {
             if !promised.take(&entry) {
                 return Err(broken_promise(state));
             }
-            sink.push(match &entry {
+            push(match &entry {
                 CheckpointEntry::Tuple(tuple) => encode_tuple(tuple)?,
                 CheckpointEntry::Keyed(commit) => encode_keyed(commit),
             })?;
@@ -99,11 +104,14 @@ impl Checkpoint {
         if !promised.is_kept() {
             return Err(broken_promise(state));
         }
-        sink.finish(state.tuple_count.saturating_add(state.keyed_count))
+        let (last, seal) = writer.finish();
+        last.iter().try_for_each(|block| file.put(block))?;
+        file.finish(state.tuple_count.saturating_add(state.keyed_count), seal)
     }
 
     /// Opens the one that the head file names. Its blocks are proved when they are read. Errors name the
-    /// data directory `named`, of which `dir` may be a copy.
+    /// data directory `named`, of which `dir` may be a copy; a file is never copied, as reading it changes
+    /// nothing.
     ///
     /// # Errors
     /// `Io`: it is missing; `Corrupt`: it is another, or not whole.
@@ -114,20 +122,27 @@ impl Checkpoint {
         sync: &Syncer,
     ) -> Result<Self, StoreError> {
         let revision = mark.head.revision;
-        let engine = Engine::open_as(&path(dir, revision), &path(named, revision), sync)?;
-        let end = engine.get(&END_KEY)?;
-        let end = end.as_deref().and_then(parse_end);
-        match end {
-            Some((blocks, _, seal)) if seal == mark.seal => Ok(Self { engine, mark, blocks }),
-            Some(_) => Err(StoreError::corrupt(format!(
+        let named = path(named, revision);
+        let (held, seal) = if named.is_dir() {
+            let engine = Engine::open_as(&path(dir, revision), &named, sync)?;
+            let end = engine.get(&END_KEY)?;
+            let Some((blocks, seal)) = end.as_deref().and_then(parse_end) else {
+                let what = format!("checkpoint {} is not whole", revision.0);
+                return Err(StoreError::corrupt(what));
+            };
+            (Held::Engine(Box::new(engine), blocks), seal)
+        } else {
+            let file = BlockFile::open(&named)?;
+            let seal = file.seal();
+            (Held::File(file), seal)
+        };
+        if seal != mark.seal {
+            return Err(StoreError::corrupt(format!(
                 "checkpoint {} is not the one that the head file names",
-                mark.head.revision.0
-            ))),
-            None => Err(StoreError::corrupt(format!(
-                "checkpoint {} is not whole",
-                mark.head.revision.0
-            ))),
+                revision.0
+            )));
         }
+        Ok(Self { held, mark })
     }
 
     /// What the head file says of it.
@@ -152,17 +167,18 @@ impl Checkpoint {
 
     /// Closes it; see [`Engine::close`].
     pub(super) fn close(self) {
-        self.engine.close();
+        if let Held::Engine(engine, _) = self.held {
+            engine.close();
+        }
     }
 
     fn entries(&self) -> Entries {
-        Entries {
-            items: self.engine.range(&[]),
-            reader: BlockReader::default(),
-            next_block: 0,
-            blocks: self.blocks,
-            seal: self.mark.seal,
-        }
+        let (source, blocks) = match &self.held {
+            Held::File(file) => (Blocks::File(file.blocks()), file.len()),
+            Held::Engine(engine, blocks) => (Blocks::Engine(Box::new(engine.range(&[]))), *blocks),
+        };
+        let (reader, seal) = (BlockReader::default(), self.mark.seal);
+        Entries { source, reader, next_block: 0, blocks, seal }
     }
 
     /// Its head, and what it holds.
@@ -171,6 +187,12 @@ impl Checkpoint {
     /// `Corrupt`, also from the entries, whose end proves the number of blocks and of entries.
     pub(super) fn read(&self) -> Result<(CheckpointHead, Contents), StoreError> {
         let mut entries = self.entries();
+        let head = self.read_head(&mut entries)?;
+        let left = Promised::by(&head);
+        Ok((head, Contents { entries: Some(entries), left }))
+    }
+
+    fn read_head(&self, entries: &mut Entries) -> Result<CheckpointHead, StoreError> {
         let head = match entries.next_entry()? {
             Some(bytes) => decode_checkpoint(bytes)?,
             None => return Err(StoreError::corrupt("the checkpoint is empty")),
@@ -180,62 +202,74 @@ impl Checkpoint {
                 "the checkpoint is not of the revision it is named for",
             ));
         }
-        let left = Promised::by(&head);
-        Ok((head, Contents { entries: Some(entries), left }))
+        Ok(head)
+    }
+
+    /// The same in bulk, until `take` says false; whether it never did.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub(super) fn recall(
+        &self,
+        take: &mut dyn FnMut(Recalled) -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut entries = self.entries();
+        let head = self.read_head(&mut entries)?;
+        let (tuples, keyed) = (head.tuple_count, head.keyed_count);
+        if !take(Recalled::Checkpoint(Box::new(head))) {
+            return Ok(false);
+        }
+        let missing = || StoreError::corrupt("the checkpoint has another number of entries");
+        let mut bulk = Bulk::default();
+        for _ in 0..tuples {
+            decode_tuple_into(&mut bulk, entries.next_entry()?.ok_or_else(missing)?)?;
+            if bulk.len() >= BULK_TUPLES && !take(Recalled::Tuples(std::mem::take(&mut bulk))) {
+                return Ok(false);
+            }
+        }
+        if !take(Recalled::Tuples(bulk)) {
+            return Ok(false);
+        }
+        for _ in 0..keyed {
+            let commit = decode_keyed(entries.next_entry()?.ok_or_else(missing)?)?;
+            if !take(Recalled::Keyed(commit)) {
+                return Ok(false);
+            }
+        }
+        if entries.next_entry()?.is_some() { Err(missing()) } else { Ok(true) }
     }
 }
 
-/// Takes entries, and puts blocks into an engine.
-struct Sink {
-    engine: Engine,
-    writer: BlockWriter,
-    batch: Vec<Item>,
-    blocks: u64,
-}
-
-impl Sink {
-    fn push(&mut self, entry: Vec<u8>) -> Result<(), StoreError> {
-        for block in self.writer.push(entry)? {
-            self.put(block)?;
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, block: Vec<u8>) -> Result<(), StoreError> {
-        self.batch.push((self.blocks.to_be_bytes().to_vec(), block));
-        self.blocks += 1;
-        if self.batch.len() < BLOCKS_AT_ONCE {
-            return Ok(());
-        }
-        self.engine.put(std::mem::take(&mut self.batch))
-    }
-
-    fn finish(mut self, entries: u64) -> Result<(Engine, u64, u32), StoreError> {
-        let (last, seal) = std::mem::take(&mut self.writer).finish();
-        if let Some(block) = last {
-            self.put(block)?;
-        }
-        let mut end = Vec::with_capacity(END_BYTES);
-        end.extend(self.blocks.to_be_bytes());
-        end.extend(entries.to_be_bytes());
-        end.extend(seal.to_be_bytes());
-        self.batch.push((END_KEY.to_vec(), end));
-        self.engine.put(self.batch)?;
-        self.engine.flush()?;
-        self.engine.sync_all()?;
-        Ok((self.engine, self.blocks, seal))
-    }
-}
-
-fn parse_end(value: &[u8]) -> Option<(u64, u64, u32)> {
+fn parse_end(value: &[u8]) -> Option<(u64, u32)> {
     let (blocks, rest) = value.split_first_chunk::<8>()?;
-    let (entries, rest) = rest.split_first_chunk::<8>()?;
-    let seal = rest.try_into().ok()?;
-    Some((u64::from_be_bytes(*blocks), u64::from_be_bytes(*entries), u32::from_be_bytes(seal)))
+    let (_entries, seal) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*blocks), u32::from_be_bytes(seal.try_into().ok()?)))
+}
+
+/// Where blocks come from.
+enum Blocks {
+    File(block_file::Blocks),
+    Engine(Box<Items>),
+}
+
+impl Blocks {
+    /// Feeds the reader the block of this number; `None`: there is none.
+    fn feed(&mut self, reader: &mut BlockReader, number: u64) -> Option<Result<(), StoreError>> {
+        match self {
+            Self::File(blocks) => Some(blocks.next()?.and_then(|block| reader.feed(&block))),
+            Self::Engine(items) => Some(items.next()?.and_then(|(key, block)| {
+                if key.as_ref() != number.to_be_bytes().as_slice() {
+                    let what = format!("block {number} of the checkpoint is missing");
+                    return Err(StoreError::corrupt(what));
+                }
+                reader.feed(&block)
+            })),
+        }
+    }
 }
 
 struct Entries {
-    items: Items,
+    source: Blocks,
     reader: BlockReader,
     next_block: u64,
     blocks: u64,
@@ -252,18 +286,11 @@ impl Entries {
                     _ => Err(StoreError::corrupt("the checkpoint does not match its seal")),
                 };
             }
-            let Some(item) = self.items.next() else {
+            let Some(fed) = self.source.feed(&mut self.reader, self.next_block) else {
                 return Err(StoreError::corrupt("the checkpoint's last blocks are missing"));
             };
-            let (key, block) = item?;
-            if key.as_ref() != self.next_block.to_be_bytes().as_slice() {
-                return Err(StoreError::corrupt(format!(
-                    "block {} of the checkpoint is missing",
-                    self.next_block
-                )));
-            }
+            fed?;
             self.next_block += 1;
-            self.reader.feed(&block)?;
         }
         self.reader.next_entry()
     }

@@ -158,13 +158,6 @@ impl Engine {
         guarded(&self.dir, "write to", || self.db.apply_batch(batch))
     }
 
-    /// Removes these keys.
-    pub(super) fn remove(&self, keys: Vec<Bytes>) -> Result<(), StoreError> {
-        let mut batch = ::sled::Batch::default();
-        keys.into_iter().for_each(|key| batch.remove(key));
-        guarded(&self.dir, "delete from", || self.db.apply_batch(batch))
-    }
-
     /// The value of this key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         guarded(&self.dir, "read", || self.db.get(key))
@@ -173,6 +166,12 @@ impl Engine {
     /// The items from this key on, in order.
     pub(super) fn range(&self, from: &[u8]) -> Items {
         Items { dir: self.dir.clone(), items: Some(self.db.range(from..)) }
+    }
+
+    /// How large sled's file is.
+    pub(super) fn file_bytes(&self) -> Result<u64, StoreError> {
+        let meta = self.file.metadata();
+        meta.map(|meta| meta.len()).map_err(|e| io_error("read", &self.dir.join("db"), e))
     }
 
     /// Hands everything written to the operating system.

@@ -7,13 +7,17 @@
 //!
 //! ```text
 //!   0  8  magic "BLWKHEAD"          84  8  revision of the head      116 4  seal of the checkpoint
-//!   8  4  format, 1                 92  8  checksum of the head      120 8  first revision in the log
+//!   8  4  format, 1 or 2            92  8  checksum of the head      120 8  first revision in the log
 //!  12  8  sequence                 100  8  revision of the checkpoint,   128 1  stage: 0 being created,
 //!  20 32  store id, hex                    0: none                               1 whole
 //!  52 32  zero                                                           129 8  latest `now` noted, + 2^63
-//!                                                                        137    zero
+//!                                                                        137 8  first revision of its
+//!                                                                               newest volume; 0: one only
+//!                                                                        145    zero
 //!                                 108  8  checksum of its head      508 4  crc32 of bytes 0 to 508
 //! ```
+//!
+//! Format 1 knows one volume only, and no checkpoint that is a file; whoever reads it writes 2.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -32,7 +36,8 @@ pub(super) const NAME: &str = "head";
 pub(super) const NAME_NEW: &str = "head.new";
 
 const MAGIC: &[u8; 8] = b"BLWKHEAD";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const FORMAT_OLDEST: u32 = 1;
 const FILE_BYTES: u64 = 8_192;
 const SLOT_BYTES: usize = 512;
 const SLOT_OFFSETS: [u64; 2] = [0, 4_096];
@@ -73,6 +78,8 @@ pub(super) struct HeadRecord {
     pub(super) checkpoint: Option<CheckpointMark>,
     /// The log's first revision; what stands before it is being removed.
     pub(super) first: Revision,
+    /// The first revision of the log's newest volume, which must be there; 0: it has one only.
+    pub(super) volume: Revision,
     /// The latest moment that a process is known to have used; `i64::MIN`: none.
     pub(super) noted: Time,
 }
@@ -162,7 +169,8 @@ impl HeadFile {
                     }
                 }
                 Slot::OtherFormat(format) => {
-                    let reason = format!("it has format {format}, this program reads {FORMAT}");
+                    let reason =
+                        format!("it has format {format}, this program reads up to {FORMAT}");
                     return Err(refused(reason, "run the version that wrote it, or export there"));
                 }
                 Slot::Damaged => {}
@@ -269,6 +277,7 @@ fn encode(sequence: u64, record: &HeadRecord) -> Vec<u8> {
     bytes.extend(record.first.0.to_be_bytes());
     bytes.push(record.stage as u8);
     bytes.extend((record.noted.0 ^ i64::MIN).to_be_bytes());
+    bytes.extend(record.volume.0.to_be_bytes());
     bytes.resize(SUM_AT, 0);
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     bytes
@@ -291,7 +300,7 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Slot {
         return Slot::Damaged;
     }
     match take(&mut rest).map(u32::from_be_bytes) {
-        Some(FORMAT) => {}
+        Some(FORMAT_OLDEST..=FORMAT) => {}
         Some(format) => return Slot::OtherFormat(format),
         None => return Slot::Damaged,
     }
@@ -320,7 +329,11 @@ fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
         _ => return None,
     };
     let noted = Time(take(rest).map(i64::from_be_bytes)? ^ i64::MIN);
-    Some((sequence, HeadRecord { store_id, stage, head: log_head, checkpoint, first, noted }))
+    let volume = Revision(number(rest)?);
+    Some((
+        sequence,
+        HeadRecord { store_id, stage, head: log_head, checkpoint, first, volume, noted },
+    ))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -1,5 +1,5 @@
-//! The log: commits as items of an engine, each proved by its predecessor. Knows no head file and no
-//! checkpoint.
+//! The log: commits as items of an engine, each proved by its predecessor. Knows no head file, no
+//! checkpoint and no other volume.
 //!
 //! A commit's body (see `record`) is cut into parts. Integers are big-endian:
 //!
@@ -10,6 +10,8 @@
 //! trailer, 22 bytes: number of parts, 2 | length of the body, 4 |
 //!                    predecessor's checksum, 8 | own checksum, 8
 //! ```
+
+use std::sync::Arc;
 
 use super::engine::{Engine, ITEM_BYTES_MAX, Item, Items};
 use crate::model::limits::MODEL_COMMIT_BYTES_MAX;
@@ -22,8 +24,6 @@ const TRAILER_BYTES: usize = 22;
 const PART_BODY_BYTES: usize = ITEM_BYTES_MAX - KEY_BYTES - 1;
 const MORE: u8 = 0;
 const LAST: u8 = 1;
-/// Keys removed in one batch.
-const REMOVED_AT_ONCE: usize = 1_000;
 
 /// Longest body, in bytes: no other commit may be as large as one with a model.
 const BODY_BYTES_MAX: usize = MODEL_COMMIT_BYTES_MAX;
@@ -79,6 +79,8 @@ fn parse_key(key: &[u8]) -> Option<(Revision, u16)> {
 /// where nothing follows, it ends.
 pub(super) struct Records {
     items: Items,
+    /// Open as long as it is read.
+    _engine: Arc<Engine>,
     next: Revision,
     /// The checksum that `next` must carry as its predecessor's, if it is known.
     previous: Option<u64>,
@@ -87,8 +89,9 @@ pub(super) struct Records {
 
 impl Records {
     /// Reads from `from` on, whose predecessor has the checksum `previous`, if that is known.
-    pub(super) fn new(engine: &Engine, from: Revision, previous: Option<u64>) -> Self {
-        Self { items: engine.range(&key(from, 0)), next: from, previous, over: false }
+    pub(super) fn new(engine: &Arc<Engine>, from: Revision, previous: Option<u64>) -> Self {
+        let items = engine.range(&key(from, 0));
+        Self { items, _engine: Arc::clone(engine), next: from, previous, over: false }
     }
 
     fn read_one(&mut self) -> Result<Option<Record>, StoreError> {
@@ -180,33 +183,7 @@ impl Iterator for Records {
     }
 }
 
-/// The checksum of one commit, if the log holds it.
-pub(super) fn checksum_of(engine: &Engine, revision: Revision) -> Result<Option<u64>, StoreError> {
-    if engine.get(&key(revision, 0))?.is_none() {
-        return Ok(None);
-    }
-    let record = Records::new(engine, revision, None).next().transpose()?;
-    Ok(record.map(|record| record.head.checksum))
-}
-
-/// Removes every commit before this one. Reads each key that goes, and no other.
-pub(super) fn remove_before(engine: &Engine, first: Revision) -> Result<(), StoreError> {
-    let end = key(first, 0);
-    loop {
-        let mut keys = Vec::new();
-        for item in engine.range(&[]).take(REMOVED_AT_ONCE) {
-            let (key, _) = item?;
-            if key.as_ref() >= end.as_slice() {
-                break;
-            }
-            keys.push(key);
-        }
-        let is_last = keys.len() < REMOVED_AT_ONCE;
-        if !keys.is_empty() {
-            engine.remove(keys)?;
-        }
-        if is_last {
-            return engine.flush();
-        }
-    }
+/// Whether an engine holds the first part of this commit.
+pub(super) fn holds(engine: &Engine, revision: Revision) -> Result<bool, StoreError> {
+    Ok(engine.get(&key(revision, 0))?.is_some())
 }

@@ -5,15 +5,15 @@
 //! ```text
 //! DIR/head              what the log must at least hold; the lock          head_file.rs
 //! DIR/lineages          whose tokens are of this history                 lineages_file.rs
-//! DIR/log/              sled: the commits from `first` on                  log.rs
-//! DIR/checkpoint-N/     sled: the state as of revision N                   checkpoint.rs
-//! DIR/opening/          a copy of the two above while it is proved         trial.rs
-//! DIR/copying/          a copy of another directory that is not whole yet backup.rs
-//! DIR/head.new, DIR/lineages.new, DIR/checkpoint.new, other checkpoint-N: cut off while being made; removed
+//! DIR/log/, DIR/log-N/  sled: the commits from the first, and from N on    volumes.rs, log.rs
+//! DIR/checkpoint-N      the state as of revision N                         checkpoint.rs
+//! DIR/opening/          a copy of a part of the log while it is proved     trial.rs
+//! DIR/copying/          a copy of another directory that is not whole yet  backup.rs
+//! DIR/*.new, other log-N and checkpoint-N: cut off while being made, or of no use any more; removed
 //! ```
 //!
 //! **Durable.** One group: its commits go to sled in batches, each whole or absent, `flush()` hands them to the system, one `fdatasync`
-//! of `log/db` makes them durable, and the head file's next slot is written; then the group is
+//! of its file `db` makes them durable, and the head file's next slot is written; then the group is
 //! acknowledged. The head file is synced every 64th group, at a checkpoint, and at the end: it is a
 //! *lower bound* of what is durable (see `head_file`). So a group costs one sync, and 1/64 of another.
 //!
@@ -26,6 +26,7 @@
 //! whole or not at all; and after a failed sync nothing is known, so the store latches.
 
 mod backup;
+mod block_file;
 mod checkpoint;
 mod engine;
 mod files;
@@ -36,6 +37,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,13 +48,13 @@ pub use self::backup::Copied;
 use self::checkpoint::Checkpoint;
 use self::engine::{Engine, Syncer};
 use self::head_file::{HeadFile, HeadRecord};
-use self::log::Records;
 use self::open::Opened;
-use super::record::{decode_commit, encode_commit};
+use self::volumes::{Chain, Volumes};
+use super::bulk::Recalled;
+use super::record::{decode_bulk_commit, decode_commit, encode_commit};
 use super::{CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
 use crate::model::tuple::{Revision, Time};
 
-const LOG: &str = "log";
 /// Items after which a batch of a group is given to the engine; a commit is always within one. One
 /// batch for 64 small commits, and not one for each, makes the group five times as fast.
 const BATCH_ITEMS: usize = 1_000;
@@ -63,7 +65,7 @@ const EMPTY: Head = Head { revision: Revision(0), checksum: 0 };
 pub struct SledStore {
     dir: PathBuf,
     identity: Identity,
-    engine: Engine,
+    log: Volumes,
     syncer: Syncer,
     /// Held while a group is appended.
     writer: Mutex<Writer>,
@@ -126,13 +128,13 @@ impl SledStore {
     }
 
     fn assemble(dir: &Path, opened: Opened, sync: Syncer) -> Self {
-        let Opened { head_file, engine, checkpoint, lineages } = opened;
+        let Opened { head_file, log, checkpoint, lineages } = opened;
         let HeadRecord { store_id, head, first, .. } = head_file.record().clone();
         let identity = Identity { store_id, lineages };
         Self {
             dir: dir.to_owned(),
             identity,
-            engine,
+            log,
             syncer: sync,
             writer: Mutex::new(Writer { head, latched: None }),
             head_file: Mutex::new(head_file),
@@ -154,6 +156,7 @@ impl SledStore {
 
     /// Writes a group after `head`, and returns when it is durable: the head after each commit.
     fn write_group(&self, mut head: Head, bodies: &[Vec<u8>]) -> Result<Vec<Head>, StoreError> {
+        let engine = self.engine_after(head)?;
         let mut heads = Vec::with_capacity(bodies.len());
         let mut batch = Vec::new();
         for body in bodies {
@@ -162,14 +165,28 @@ impl SledStore {
             head = next;
             heads.push(head);
             if batch.len() >= BATCH_ITEMS {
-                self.engine.put(std::mem::take(&mut batch))?;
+                engine.put(std::mem::take(&mut batch))?;
             }
         }
-        self.engine.put(batch)?;
-        self.engine.flush()?;
-        self.engine.sync()?;
+        engine.put(batch)?;
+        engine.flush()?;
+        engine.sync()?;
         locked(&self.head_file).raise(head)?;
         Ok(heads)
+    }
+
+    /// The engine that takes the commits after `head`: a new one, if the last is full. Called by the writer.
+    fn engine_after(&self, head: Head) -> Result<Arc<Engine>, StoreError> {
+        let volume = head.revision.next();
+        if !self.log.is_full(volume)? {
+            return Ok(self.log.newest());
+        }
+        let engine = self.log.begin(volume)?;
+        locked(&self.head_file).replace(|record| {
+            record.head = head;
+            record.volume = volume;
+        })?;
+        Ok(engine)
     }
 
     /// Changes the head file durably. After a failure nobody knows what it says, so nothing more is
@@ -187,7 +204,7 @@ impl SledStore {
         }
         match self.checkpoint_in_force().map(|checkpoint| checkpoint.mark().head) {
             Some(head) if head.revision == before => Ok(Some(head.checksum)),
-            _ => match log::checksum_of(&self.engine, before) {
+            _ => match self.log.checksum_of(before) {
                 // Truncated, perhaps just now; what is read after it is still chained up to the head.
                 _ if before < self.first() => Ok(None),
                 found => found,
@@ -264,7 +281,7 @@ impl Store for SledStore {
             return Err(StoreError::Beyond { asked: from.0, head: head.revision.0 });
         }
         let previous = self.checksum_before(from)?;
-        let records = Records::new(&self.engine, from, previous);
+        let records = self.log.records(from, previous);
         Ok(Box::new(Commits { store: self, records, next: from, head, over: false }))
     }
 
@@ -294,7 +311,7 @@ impl Store for SledStore {
         let logged = || match state.head.revision {
             revision if revision == published.revision => Ok(Some(published.checksum)),
             revision if revision > published.revision => Ok(None),
-            revision => log::checksum_of(&self.engine, revision),
+            revision => self.log.checksum_of(revision),
         };
         if !super::is_new_checkpoint(state.head, in_force, logged)? {
             return Ok(());
@@ -303,7 +320,7 @@ impl Store for SledStore {
         self.change_head_file(|record| record.checkpoint = Some(new.mark()))?;
         *locked(&self.checkpoint) = Some(new);
         // Whoever still reads the old one has its file open.
-        old.map_or(Ok(()), |old| files::remove_dir(&old.path(&self.dir)))
+        old.map_or(Ok(()), |old| files::remove(&old.path(&self.dir)))
     }
 
     fn truncate(&self, before: Revision) -> Result<(), StoreError> {
@@ -315,7 +332,28 @@ impl Store for SledStore {
         }
         self.change_head_file(|record| record.first = first)?;
         self.first.store(first.0, Ordering::Release);
-        log::remove_before(&self.engine, first)
+        self.log.remove_before(first)
+    }
+
+    fn recall(&self, take: &mut dyn FnMut(Recalled) -> bool) -> Result<(), StoreError> {
+        let (mut next, head) = (EMPTY, self.head());
+        if let Some(checkpoint) = self.checkpoint_in_force() {
+            next = checkpoint.mark().head;
+            if !checkpoint.recall(take)? {
+                return Ok(());
+            }
+        }
+        let missing = || StoreError::corrupt("the log's last commits are missing");
+        let mut records = self.log.records(next.revision.next(), Some(next.checksum));
+        while next.revision < head.revision {
+            let record = records.next().unwrap_or_else(|| Err(missing()))?;
+            next = record.head;
+            let commit = decode_bulk_commit(record.head, &record.body)?;
+            if !take(Recalled::Commit(Box::new(commit))) {
+                return Ok(());
+            }
+        }
+        if next == head { Ok(()) } else { Err(missing()) }
     }
 }
 
@@ -331,7 +369,7 @@ impl Drop for SledStore {
 /// The commits of [`Store::read`], up to the head at its call.
 struct Commits<'a> {
     store: &'a SledStore,
-    records: Records,
+    records: Chain,
     next: Revision,
     head: Head,
     over: bool,

@@ -1,14 +1,14 @@
 //! Opening a data directory, and making one: what it must prove, in which order it is made, and what is
 //! cleared away. Knows nothing of what happens to it afterwards.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
-use super::log;
-use super::{EMPTY, LOG, backup, files, lineages_file, trial};
+use super::volumes::{self, LOG, Place, Volumes};
+use super::{EMPTY, backup, files, lineages_file, trial};
 use crate::model::tuple::{Revision, Time};
 use crate::store::lineage::{Lineages, random_id};
 use crate::store::{RESTORE, StoreError};
@@ -16,7 +16,7 @@ use crate::store::{RESTORE, StoreError};
 /// A directory that has proved itself.
 pub(super) struct Opened {
     pub(super) head_file: HeadFile,
-    pub(super) engine: Engine,
+    pub(super) log: Volumes,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) lineages: Lineages,
 }
@@ -47,45 +47,39 @@ pub(super) fn open(dir: &Path, may_create: bool, sync: &Syncer) -> Result<Opened
         Stage::Creating => {
             files::remove_dir(&dir.join(LOG))?;
             let engine = Engine::create(&dir.join(LOG), sync)?;
+            let place = Place { start: Revision(1), name: LOG.to_owned() };
+            let log = Volumes::new(dir, &[place], engine, sync);
             let lineages = Lineages::fresh();
             lineages_file::write(dir, &head_file.record().store_id, &lineages, sync)?;
             head_file.replace(|record| record.stage = Stage::Whole)?;
-            Ok(Opened { head_file, engine, checkpoint: None, lineages })
+            Ok(Opened { head_file, log, checkpoint: None, lineages })
         }
     }
 }
 
 fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Opened, StoreError> {
     let record = head_file.record().clone();
-    demand_engines(dir, &record)?;
+    let places = demand_engines(dir, &record)?;
     let known = lineages_file::read(dir, &record.store_id)?;
-    let head = trial::prove(dir, &record)?;
-    let (checkpoint, engine) = open_engines(dir, dir, &record, sync)?;
+    let head = trial::prove(dir, &record, &places)?;
+    let open = |mark| Checkpoint::open(dir, dir, mark, sync);
+    let checkpoint = record.checkpoint.map(open).transpose()?;
+    // `demand_engines` has found one.
+    let newest = places.last().map_or(LOG, |place| &place.name);
+    let engine = Engine::open(&dir.join(newest), sync)?;
     // The last records may be there only because the process died and not the machine.
     engine.sync()?;
-    head_file.replace(|record| record.head = head)?;
-    remove_leftovers(dir, &record)?;
-    log::remove_before(&engine, record.first)?;
+    let log = Volumes::new(dir, &places, engine, sync);
+    let volume = places.last().map_or(Revision(0), |place| place.start);
+    head_file.replace(|record| {
+        record.head = head;
+        record.volume = volume;
+    })?;
+    remove_leftovers(dir, &record, &places)?;
     let lineages = known.map_or_else(Lineages::fresh, |known| known.reopened(head.revision));
     // Before anything is committed: no token may name a lineage that a power cut takes away.
     lineages_file::write(dir, &record.store_id, &lineages, sync)?;
-    Ok(Opened { head_file, engine, checkpoint, lineages })
-}
-
-/// Opens the checkpoint in force and the log below `dir`; errors name `named`, of which it may be a copy.
-///
-/// # Errors
-/// `Corrupt`, `Io`. By then sled may have written to the directory.
-pub(super) fn open_engines(
-    dir: &Path,
-    named: &Path,
-    record: &HeadRecord,
-    sync: &Syncer,
-) -> Result<(Option<Checkpoint>, Engine), StoreError> {
-    let open = |mark| Checkpoint::open(dir, named, mark, sync);
-    let checkpoint = record.checkpoint.map(open).transpose()?;
-    let log = Engine::open_as(&dir.join(LOG), &named.join(LOG), sync)?;
-    Ok((checkpoint, log))
+    Ok(Opened { head_file, log, checkpoint, lineages })
 }
 
 pub(super) fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static str) -> StoreError {
@@ -100,13 +94,15 @@ pub(super) fn first_record() -> HeadRecord {
         head,
         checkpoint: None,
         first,
+        volume: Revision(0),
         noted: Time(i64::MIN),
     }
 }
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
 fn demand_empty(dir: &Path) -> Result<(), StoreError> {
-    let is_ours = |name: &str| name == LOG || name.starts_with(checkpoint::NAME_PREFIX);
+    let is_ours =
+        |name: &str| volumes::is_volume(name) || name.starts_with(checkpoint::NAME_PREFIX);
     // The root of a volume has `lost+found`.
     let is_nothing = |name: &str| matches!(name, head_file::NAME_NEW | "lost+found");
     let names = files::names(dir)?;
@@ -122,37 +118,45 @@ fn demand_empty(dir: &Path) -> Result<(), StoreError> {
     Err(refused(dir, reason, remedy))
 }
 
-/// The engines' files are there and may be written.
-pub(super) fn demand_engines(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
+/// The files of the checkpoint and of the log are there and may be written. Where the log's volumes are.
+pub(super) fn demand_engines(dir: &Path, record: &HeadRecord) -> Result<Vec<Place>, StoreError> {
     if let Some(mark) = record.checkpoint {
-        demand_engine(dir, &checkpoint::path(dir, mark.head.revision))?;
+        let path = checkpoint::path(dir, mark.head.revision);
+        if path.is_dir() { demand_file(dir, &path.join("db"))? } else { demand_file(dir, &path)? }
     }
-    demand_engine(dir, &dir.join(LOG))
+    let places = volumes::places(dir, record.first)?;
+    // One that begins later than the log does proves nothing of what came before it.
+    let oldest = places.first().filter(|place| place.start <= record.first);
+    let oldest = oldest.map_or(LOG, |place| &place.name);
+    let newest = volumes::name(record.volume);
+    let all = places.iter().map(|place| place.name.as_str());
+    for name in [oldest, &newest].into_iter().chain(all) {
+        demand_file(dir, &dir.join(name).join("db"))?;
+    }
+    Ok(places)
 }
 
-fn demand_engine(dir: &Path, engine: &Path) -> Result<(), StoreError> {
-    let file = engine.join("db");
+fn demand_file(dir: &Path, file: &Path) -> Result<(), StoreError> {
     if file.is_file() {
-        let opened = OpenOptions::new().read(true).write(true).open(&file);
-        return opened.map(drop).map_err(|e| files::io_error("open", &file, e));
+        let opened = OpenOptions::new().read(true).write(true).open(file);
+        return opened.map(drop).map_err(|e| files::io_error("open", file, e));
     }
     let reason = format!("`{}` is missing", file.display());
     Err(refused(dir, reason, RESTORE))
 }
 
-/// Removes what was cut off while being made, and checkpoints that are not in force.
-fn remove_leftovers(dir: &Path, record: &HeadRecord) -> Result<(), StoreError> {
-    let in_force = record.checkpoint.map(|mark| checkpoint::path(dir, mark.head.revision));
+/// Removes what was cut off while being made, checkpoints that are not in force, and what the log has let go.
+fn remove_leftovers(dir: &Path, record: &HeadRecord, places: &[Place]) -> Result<(), StoreError> {
+    let in_force = record.checkpoint.map(|mark| checkpoint::name(mark.head.revision));
     for name in files::names(dir)? {
-        let path = dir.join(&name);
         let is_checkpoint =
-            name.starts_with(checkpoint::NAME_PREFIX) && Some(&path) != in_force.as_ref();
-        if name == head_file::NAME_NEW || name == lineages_file::NAME_NEW {
-            fs::remove_file(&path).map_err(|e| files::io_error("remove", &path, e))?;
-        } else if is_checkpoint
-            || [checkpoint::NAME_NEW, trial::NAME, backup::NAME_NEW].contains(&name.as_str())
-        {
-            files::remove_dir(&path)?;
+            name.starts_with(checkpoint::NAME_PREFIX) && Some(&name) != in_force.as_ref();
+        let is_volume = volumes::is_volume(&name) && places.iter().all(|place| place.name != name);
+        let unfinished = [head_file::NAME_NEW, lineages_file::NAME_NEW, checkpoint::NAME_NEW];
+        let copies = [trial::NAME, backup::NAME_NEW];
+        let is_leftover = unfinished.iter().chain(&copies).any(|leftover| *leftover == name);
+        if is_checkpoint || is_volume || is_leftover {
+            files::remove(&dir.join(&name))?;
         }
     }
     Ok(())

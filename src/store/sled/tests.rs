@@ -2,6 +2,8 @@
 //! sync that fails, which no file gives on demand; hence here, and not beside the contract. So does what
 //! is left of a directory whose making was cut off, and damage that sled's own checksums do not see.
 
+mod volumes;
+
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -120,11 +122,13 @@ struct Failing {
     sync: Syncer,
     store: Option<SledStore>,
     acknowledged: Vec<Commit>,
+    /// Whether each group begins a volume of its own.
+    is_volumed: bool,
 }
 
 impl Failing {
     /// Fails at sync `n`, once.
-    fn at(n: u32, syncs: &Arc<AtomicU32>) -> Self {
+    fn at(n: u32, syncs: &Arc<AtomicU32>, is_volumed: bool) -> Self {
         let syncs = Arc::clone(syncs);
         let sync = move |file: &File| {
             if syncs.fetch_add(1, Ordering::SeqCst) + 1 == n {
@@ -133,14 +137,17 @@ impl Failing {
             file.sync_data()
         };
         let (dir, sync) = (tempfile::tempdir().unwrap(), Syncer(Arc::new(sync)));
-        Self { dir, sync, store: None, acknowledged: Vec::new() }
+        Self { dir, sync, store: None, acknowledged: Vec::new(), is_volumed }
     }
 
     fn open(&mut self) -> &SledStore {
         self.store = None;
         let open = || SledStore::open_with(self.dir.path(), true, self.sync.clone());
         // What fails once is there at the second try, also where the directory was being made.
-        let store = open().or_else(|_| open()).unwrap();
+        let mut store = open().or_else(|_| open()).unwrap();
+        if self.is_volumed {
+            store.log.full_at = 0;
+        }
         self.store.insert(store)
     }
 
@@ -198,6 +205,16 @@ impl Failing {
 
 #[test]
 fn whichever_sync_fails_what_was_acknowledged_is_there() {
+    fail_each_sync(false, 20);
+}
+
+#[test]
+fn whichever_sync_fails_between_two_volumes_what_was_acknowledged_is_there() {
+    fail_each_sync(true, 35);
+}
+
+/// Lets each sync of a store's life fail, which are more than so many.
+fn fail_each_sync(is_volumed: bool, more_than: u32) {
     let keyed = |n: u8| {
         let (key, body) = (Fingerprint([n; 16]), Fingerprint([!n; 16]));
         let request = Some(KeyedRequest { key, body, changed: u32::from(n) });
@@ -206,7 +223,7 @@ fn whichever_sync_fails_what_was_acknowledged_is_there() {
     let mut failed = 0;
     for n in 1.. {
         let syncs = Arc::new(AtomicU32::new(0));
-        let mut failing = Failing::at(n, &syncs);
+        let mut failing = Failing::at(n, &syncs, is_volumed);
         failing.open();
         failing.append(&[keyed(1)]);
         failing.append(&[keyed(2), keyed(3)]);
@@ -224,7 +241,7 @@ fn whichever_sync_fails_what_was_acknowledged_is_there() {
         }
         failed += 1;
     }
-    assert!(failed > 20, "only {failed} syncs were made to fail");
+    assert!(failed > more_than, "only {failed} syncs were made to fail");
 }
 
 #[test]
@@ -296,6 +313,7 @@ fn no_damage_below_sleds_own_checksums_passes() {
     let outcome = |items: Vec<Item>| {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::create(&dir.path().join("log"), &Syncer::default()).unwrap();
+        let engine = Arc::new(engine);
         engine.put(items).unwrap();
         let records: Result<Vec<_>, _> =
             Records::new(&engine, Revision(1), Some(EMPTY.checksum)).collect();

@@ -152,7 +152,7 @@ impl Hooks for Unread {
 #[test]
 fn no_checkpoint_takes_what_a_proposal_still_has_to_read() {
     let store = Arc::new(HookedStore::new(Unread::default()));
-    let upkeep = Upkeep { checkpoint_changes: 2, log_kept_commits: 0 };
+    let upkeep = Upkeep { checkpoint_changes: 2, checkpoint_share: 0, log_kept_commits: 0 };
     let clock = Arc::new(SetClock::default());
     let sources = SourceFiles::from_iter([("model.yaml", BOTH)]);
     let model = bailiwick::model::load(&sources, &BTreeMap::new()).unwrap();

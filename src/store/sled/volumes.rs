@@ -1,0 +1,230 @@
+//! The log's volumes: engines one after the other, each with the commits from a revision on. What the log
+//! lets go is a whole directory, as sled's files never shrink. Knows no head file, which names the newest.
+//!
+//! ```text
+//! log/      the commits from the first on       log-N/    those from N on
+//! log.new/  one that is being made              only the newest is written to
+//! ```
+//!
+//! Invariant *one after the other*: a volume ends where the next one begins; a commit is in one only.
+//!
+//! The newest is open always. The others are closed, and opened for whoever reads them: an engine takes
+//! some memory for each megabyte of its file.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::engine::{Engine, Syncer};
+use super::files::{self, io_error, sync_dir};
+use super::locked;
+use super::log::{Record, Records};
+use crate::model::limits::LOG_VOLUME_BYTES_MAX;
+use crate::model::tuple::Revision;
+use crate::store::StoreError;
+
+/// The name of the first.
+pub(super) const LOG: &str = "log";
+/// How the names of the others begin; the revision follows.
+const NAME_PREFIX: &str = "log-";
+/// The name of one that is being made.
+pub(super) const NAME_NEW: &str = "log.new";
+
+/// Where a volume of the log begins, and its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) start: Revision,
+    pub(super) name: String,
+}
+
+/// Whether a name in a data directory is that of a volume, whole or not.
+pub(super) fn is_volume(name: &str) -> bool {
+    name == LOG || name == NAME_NEW || name.starts_with(NAME_PREFIX)
+}
+
+/// The name of the volume that begins here; 0 counts as the first.
+pub(super) fn name(start: Revision) -> String {
+    if start <= Revision(1) { LOG.to_owned() } else { format!("{NAME_PREFIX}{}", start.0) }
+}
+
+/// The volumes in a directory that hold a commit from `first` on, in order.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn places(dir: &Path, first: Revision) -> Result<Vec<Place>, StoreError> {
+    let place = |text: String| {
+        let start = match text.strip_prefix(NAME_PREFIX) {
+            Some(number) => Revision(number.parse().ok()?),
+            None => Revision(1),
+        };
+        (text == name(start)).then_some(Place { start, name: text })
+    };
+    let mut all: Vec<_> = files::names(dir)?.into_iter().filter_map(place).collect();
+    all.sort_unstable();
+    let before = all.iter().skip(1).take_while(|next| next.start <= first).count();
+    Ok(all.split_off(before))
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Volume {
+    start: Revision,
+    path: PathBuf,
+    sync: Syncer,
+    /// While somebody has it open.
+    engine: Mutex<Weak<Engine>>,
+}
+
+impl Volume {
+    fn engine(&self) -> Result<Arc<Engine>, StoreError> {
+        let mut open = locked(&self.engine);
+        if let Some(engine) = open.upgrade() {
+            return Ok(engine);
+        }
+        let engine = Arc::new(Engine::open(&self.path, &self.sync)?);
+        *open = Arc::downgrade(&engine);
+        Ok(engine)
+    }
+}
+
+/// All of them, oldest first.
+#[derive(Debug)]
+pub(super) struct Volumes {
+    dir: PathBuf,
+    sync: Syncer,
+    open: Mutex<Open>,
+    /// A file of so many bytes is full.
+    pub(super) full_at: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    all: VecDeque<Arc<Volume>>,
+    /// That of the last.
+    newest: Arc<Engine>,
+}
+
+impl Volumes {
+    /// The volumes at these places of a directory, of which the last is open.
+    pub(super) fn new(dir: &Path, places: &[Place], newest: Engine, sync: &Syncer) -> Self {
+        let volume = |place: &Place| {
+            let (start, path, sync) = (place.start, dir.join(&place.name), sync.clone());
+            Arc::new(Volume { start, path, sync, engine: Mutex::default() })
+        };
+        let all: VecDeque<_> = places.iter().map(volume).collect();
+        let newest = Arc::new(newest);
+        if let Some(last) = all.back() {
+            *locked(&last.engine) = Arc::downgrade(&newest);
+        }
+        let open = Mutex::new(Open { all, newest });
+        Self { dir: dir.to_owned(), sync: sync.clone(), open, full_at: LOG_VOLUME_BYTES_MAX }
+    }
+
+    /// The one that is written to.
+    pub(super) fn newest(&self) -> Arc<Engine> {
+        Arc::clone(&locked(&self.open).newest)
+    }
+
+    /// Whether the commit with this number, the next, belongs into a new one.
+    pub(super) fn is_full(&self, next: Revision) -> Result<bool, StoreError> {
+        let is_empty = locked(&self.open).all.back().is_some_and(|newest| newest.start >= next);
+        Ok(!is_empty && self.newest().file_bytes()? >= self.full_at)
+    }
+
+    /// Makes a new one, durably, in which the commit with this number will be the first. Until the head file
+    /// names it nothing may be written to it.
+    pub(super) fn begin(&self, start: Revision) -> Result<Arc<Engine>, StoreError> {
+        let (new, path) = (self.dir.join(NAME_NEW), self.dir.join(name(start)));
+        // A leftover of an attempt that was cut off.
+        files::remove_dir(&new)?;
+        let engine = Engine::create(&new, &self.sync)?;
+        fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
+        sync_dir(&self.dir)?;
+        let engine = Arc::new(engine.moved_to(path.clone()));
+        let weak = Mutex::new(Arc::downgrade(&engine));
+        let volume = Volume { start, path, sync: self.sync.clone(), engine: weak };
+        let mut open = locked(&self.open);
+        open.all.push_back(Arc::new(volume));
+        open.newest = Arc::clone(&engine);
+        Ok(engine)
+    }
+
+    /// The commits from a revision on, whose predecessor has the checksum `previous`, if that is known.
+    pub(super) fn records(&self, from: Revision, previous: Option<u64>) -> Chain {
+        let open = locked(&self.open);
+        let before = open.all.iter().skip(1).take_while(|next| next.start <= from).count();
+        let volumes = open.all.iter().skip(before).map(Arc::clone).collect();
+        Chain { volumes, records: None, next: from, previous, over: false }
+    }
+
+    /// The checksum of one commit, if the log holds it.
+    pub(super) fn checksum_of(&self, revision: Revision) -> Result<Option<u64>, StoreError> {
+        let mut chain = self.records(revision, None);
+        let Some(volume) = chain.volumes.front().filter(|volume| volume.start <= revision) else {
+            return Ok(None);
+        };
+        if !super::log::holds(volume.engine()?.as_ref(), revision)? {
+            return Ok(None);
+        }
+        let record = chain.next().transpose()?;
+        Ok(record.map(|record| record.head.checksum))
+    }
+
+    /// Removes those that hold no commit from `first` on; the newest stays. Whoever still reads one has its
+    /// file open.
+    pub(super) fn remove_before(&self, first: Revision) -> Result<(), StoreError> {
+        loop {
+            let mut open = locked(&self.open);
+            if open.all.get(1).is_none_or(|next| next.start > first) {
+                return Ok(());
+            }
+            let oldest = open.all.pop_front();
+            drop(open);
+            if let Some(oldest) = oldest {
+                files::remove_dir(&oldest.path)?;
+            }
+        }
+    }
+}
+
+/// Commits over all volumes; see [`Records`].
+pub(super) struct Chain {
+    volumes: VecDeque<Arc<Volume>>,
+    records: Option<Records>,
+    next: Revision,
+    previous: Option<u64>,
+    over: bool,
+}
+
+impl Chain {
+    fn read_one(&mut self) -> Result<Option<Record>, StoreError> {
+        loop {
+            if self.records.is_none() {
+                let Some(volume) = self.volumes.pop_front() else { return Ok(None) };
+                let engine = volume.engine()?;
+                self.records = Some(Records::new(&engine, self.next, self.previous));
+            }
+            let record = self.records.as_mut().and_then(Iterator::next).transpose()?;
+            if let Some(record) = record {
+                self.next = record.head.revision.next();
+                self.previous = Some(record.head.checksum);
+                return Ok(Some(record));
+            }
+            self.records = None;
+        }
+    }
+}
+
+impl Iterator for Chain {
+    type Item = Result<Record, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let record = self.read_one().transpose();
+        self.over = !matches!(record, Some(Ok(_)));
+        record
+    }
+}
