@@ -185,7 +185,7 @@ fn delete(dir: &Path, count: u64) {
     let mut at = 0_u64;
     world::each(count, |text| {
         at += 1;
-        if at % 4 != 0 {
+        if !at.is_multiple_of(4) {
             commits.add(WriteChange::Delete(key(&text)));
         }
     });

@@ -79,12 +79,11 @@ async fn ready(endpoint: &str) {
     let request = HealthCheckRequest { service: String::new() };
     let watched = HealthClient::new(channel).watch(request).await;
     let mut changes = watched.expect("the health service").into_inner();
-    while let Some(change) = changes.message().await.expect("it lives") {
-        if change.status() == ServingStatus::Serving {
-            return;
-        }
+    let mut is_serving = false;
+    while !is_serving {
+        let change = changes.message().await.expect("it lives");
+        is_serving = change.expect("it serves before it ends").status() == ServingStatus::Serving;
     }
-    panic!("the service ended before it served");
 }
 
 /// A connection to a service.
