@@ -1,6 +1,9 @@
-//! Check over loopback beside a bare tonic handler of the same messages, in one run and in turns: the
-//! ratio is what Bailiwick itself adds. 1 caller; 4 connections with 32 callers each. Processor time a
-//! call, client and server together, hardly depends on what else the machine does.
+//! Check over loopback beside a bare tonic handler of the same messages, at a million tuples, in one run
+//! and in turns: the ratio is what Bailiwick itself adds. Over TCP and over a Unix socket; and in a process
+//! of its own, as a subscriber is one for a process, with one request in a hundred recorded as a span.
+//! Processor time a call, client and server together, hardly depends on what else the machine does.
+//!
+//! `--only bare|tcp|unix|aside CONNECTIONS CALLERS SECONDS` runs one of them alone, for a profiler.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -8,147 +11,229 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod served;
+mod target;
 mod world;
 
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bailiwick::api::pb::v1 as pb;
-use bailiwick::model::tuple::Time;
-use bailiwick::pdp::{Clock, Pdp, WriteChange};
-use bailiwick::server::{BoundServer, ListenConfig};
-use bailiwick::store::ModelFiles;
-use bailiwick::store::memory::MemoryStore;
-use pb::authorization_service_client::AuthorizationServiceClient;
-use pb::authorization_service_server::{AuthorizationService, AuthorizationServiceServer};
-use tonic::transport::Channel;
+use bailiwick::pdp::Pdp;
+use bailiwick::server::{BoundServer, UnixConfig};
+use bailiwick::telemetry::export::Export;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use served::{Client, TUPLES, connect, median, question};
+use target::verdict;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-const TUPLES: u64 = 100_000;
-const PAIRS: usize = 10;
-const TURN: Duration = Duration::from_millis(1_000);
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
-
-/// What the wire alone costs: the same messages, nothing decided.
-#[derive(Debug)]
-struct Bare;
-
-#[tonic::async_trait]
-impl AuthorizationService for Bare {
-    async fn check(
-        &self,
-        request: Request<pb::CheckRequest>,
-    ) -> Result<Response<pb::CheckResponse>, Status> {
-        let request = request.into_inner();
-        Ok(Response::new(pb::CheckResponse {
-            decision: if request.subject.is_empty() { 2 } else { 1 },
-            reason: 1,
-            revision: 1,
-            token: "bw1.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef.1.0123456789abcdef".into(),
-            ..Default::default()
-        }))
-    }
-
-    async fn batch_check(
-        &self,
-        _request: Request<pb::BatchCheckRequest>,
-    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
-        Err(Status::unimplemented("bare"))
-    }
-
-    type ListSubjectsStream = tokio_stream::Empty<Result<pb::ListSubjectsResponse, Status>>;
-
-    async fn list_subjects(
-        &self,
-        _request: Request<pb::ListSubjectsRequest>,
-    ) -> Result<Response<Self::ListSubjectsStream>, Status> {
-        Err(Status::unimplemented("bare"))
-    }
-
-    type ListRolesStream = tokio_stream::Empty<Result<pb::ListRolesResponse, Status>>;
-
-    async fn list_roles(
-        &self,
-        _request: Request<pb::ListRolesRequest>,
-    ) -> Result<Response<Self::ListRolesStream>, Status> {
-        Err(Status::unimplemented("bare"))
-    }
-}
-
-fn pdp() -> Pdp {
-    let model = world::model();
-    let files = ModelFiles { digest: model.digest.clone(), files: Vec::new() };
-    let store = Arc::new(MemoryStore::new());
-    let pdp = Pdp::open(store, model, files, Arc::new(Fixed)).expect("an empty store opens");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    for commit in world::tuples(TUPLES).chunks(5_000) {
-        let changes = commit.iter().cloned().map(WriteChange::Touch).collect();
-        runtime.block_on(pdp.write(changes)).expect("the commit is accepted");
-    }
-    pdp
-}
+const PAIRS: usize = 12;
+const TURN: Duration = Duration::from_millis(500);
+/// (connections, callers on each).
+const SHAPES: [(usize, usize); 3] = [(1, 1), (1, 32), (4, 32)];
+/// One request in so many is recorded.
+const RECORDED: f64 = 100.0;
 
 fn main() {
-    let pdp = pdp();
+    let args: Vec<String> = std::env::args().collect();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let config =
-            ListenConfig { address: "127.0.0.1:0".parse().expect("an address"), insecure: false };
-        let server = BoundServer::bind(&config).await.expect("a free port");
-        let ours = server.local_addr();
-        tokio::spawn(server.serve(Box::new(move || Ok(pdp)), std::future::pending::<()>()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let bare = listener.local_addr().expect("its address");
-        let incoming =
-            tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(AuthorizationServiceServer::new(Bare))
-                .serve_with_incoming(incoming),
-        );
-        println!("wire, {PAIRS} pairs of turns of {} ms each", TURN.as_millis());
-        for (connections, callers) in [(1, 1), (1, 32), (4, 32)] {
-            compare(bare, ours, connections, callers).await;
-        }
-    });
+    if let Some(at) = args.iter().position(|arg| arg == "--only") {
+        return runtime.block_on(only(&args[at + 1..]));
+    }
+    if args.iter().any(|arg| arg == "--spans") {
+        return runtime.block_on(with_spans());
+    }
+    println!("wire, {TUPLES} tuples, {PAIRS} rounds of turns of {} ms each", TURN.as_millis());
+    runtime.block_on(without_spans());
+    drop(runtime);
+    let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .arg("--spans")
+        .env("OTEL_TRACES_SAMPLER", "traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", (1.0 / RECORDED).to_string())
+        .status()
+        .expect("the child runs");
+    assert!(status.success());
 }
 
-async fn compare(bare: SocketAddr, ours: SocketAddr, connections: usize, callers: usize) {
-    let bare = connect(bare, connections).await;
-    let ours = connect(ours, connections).await;
-    turn(&bare, callers).await;
-    turn(&ours, callers).await;
-    let (mut p50, mut rate) = (Vec::new(), Vec::new());
-    let (mut bare_p50, mut bare_rate) = (Vec::new(), Vec::new());
-    let (mut cpu, mut bare_cpu) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        let floor = turn(&bare, callers).await;
-        let figure = turn(&ours, callers).await;
-        bare_p50.push(floor.p50);
-        bare_rate.push(floor.rate);
-        bare_cpu.push(floor.cpu);
-        p50.push(figure.p50 / floor.p50);
-        rate.push(figure.rate / floor.rate);
-        cpu.push(figure.cpu);
+/// Where everything is served that is measured.
+struct Places {
+    bare: String,
+    tcp: String,
+    unix: String,
+    /// Of the Unix socket.
+    _dir: tempfile::TempDir,
+}
+
+impl Places {
+    async fn open() -> Self {
+        let pdp = tokio::task::spawn_blocking(|| served::pdp(TUPLES)).await.expect("it opens");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let unix = on_unix(pdp.clone(), &dir.path().join("socket")).await;
+        Self { bare: served::bare().await, tcp: served::tcp(pdp).await, unix, _dir: dir }
     }
+}
+
+/// Serves Bailiwick on a Unix socket at this path; where.
+async fn on_unix(pdp: Pdp, path: &Path) -> String {
+    let config = UnixConfig { path: path.to_owned(), mode: 0o600 };
+    let server = BoundServer::bind_unix(&config).await.expect("a free path");
+    tokio::spawn(server.serve(Box::new(move || Ok(pdp)), std::future::pending::<()>()));
+    format!("unix:{}", path.display())
+}
+
+async fn only(args: &[String]) {
+    let number = |at: usize| args[at].parse::<usize>().expect("a number");
+    let places = Places::open().await;
+    let (url, asked): (_, fn(usize) -> pb::CheckRequest) = match args[0].as_str() {
+        "bare" => (&places.bare, question),
+        "unix" => (&places.unix, question),
+        "aside" => (&places.tcp, aside),
+        _ => (&places.tcp, question),
+    };
+    let side = Side { clients: connect(url, number(1)).await, asked };
+    let got = side.turn(number(2), Duration::from_secs(number(3) as u64)).await;
+    println!("p50 {:.1} us, {:.0}/s, processor {:.2} us", got.p50, got.rate, got.cpu);
+}
+
+async fn without_spans() {
+    let places = Places::open().await;
+    for (connections, callers) in SHAPES {
+        let sides = [
+            Side { clients: connect(&places.bare, connections).await, asked: question },
+            Side { clients: connect(&places.tcp, connections).await, asked: question },
+            Side { clients: connect(&places.unix, connections).await, asked: question },
+            Side { clients: connect(&places.tcp, connections).await, asked: aside },
+        ];
+        let [bare, tcp, unix, aside] = rounds(&sides, callers).await;
+        let shape = format!("{connections} x {callers}");
+        told(&shape, "bare", &bare, &bare);
+        told(&shape, "tcp", &tcp, &bare);
+        told(&shape, "unix", &unix, &bare);
+        told(&shape, "aside", &aside, &bare);
+        against_bare(&format!("Check, {shape}"), &tcp, &bare);
+        let of_tcp = unix.ratio(&tcp);
+        verdict(&format!("Check, {shape}, Unix socket, p50"), of_tcp.p50, "x TCP's", ..=1.0);
+        verdict(&format!("Check, {shape}, Unix socket, rate"), of_tcp.rate, "x TCP's", 1.0..);
+    }
+}
+
+async fn with_spans() {
+    let received = Arc::new(AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let collector = TraceServiceServer::new(Collector { received: Arc::clone(&received) });
+    let server = Server::builder().add_service(collector);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let export = Export::start(&url).expect("spans can be sent");
+    tracing_subscriber::registry().with(export.layer()).init();
+    let places = Places::open().await;
+    let mut calls = 0.0;
+    for (connections, callers) in SHAPES {
+        let sides = [
+            Side { clients: connect(&places.bare, connections).await, asked: question },
+            Side { clients: connect(&places.tcp, connections).await, asked: question },
+        ];
+        let [bare, tcp] = rounds(&sides, callers).await;
+        calls += tcp.0.iter().map(|turn| turn.calls).sum::<f64>();
+        let shape = format!("{connections} x {callers}");
+        told(&shape, "tcp, 1 % spans", &tcp, &bare);
+        against_bare(&format!("Check, {shape}, 1 % of spans recorded"), &tcp, &bare);
+    }
+    tokio::task::spawn_blocking(move || export.flush()).await.expect("it ends");
+    let share = received.load(Ordering::Relaxed) as f64 / calls * 100.0;
+    println!("       {share:.2} % of the calls came to the collector as spans");
+}
+
+fn against_bare(what: &str, ours: &Turns, bare: &Turns) {
+    let of_bare = ours.ratio(bare);
+    verdict(&format!("{what}, p50"), of_bare.p50, "x a bare handler's", ..=1.15);
+    verdict(&format!("{what}, rate"), of_bare.rate, "x a bare handler's", 0.90..);
+}
+
+/// Takes what is sent, and counts it.
+#[derive(Debug)]
+struct Collector {
+    received: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let resources = request.into_inner().resource_spans.into_iter();
+        let scopes = resources.flat_map(|resource| resource.scope_spans);
+        let spans = scopes.map(|scope| scope.spans.len()).sum();
+        self.received.fetch_add(spans, Ordering::Relaxed);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// A question that the engine answers in next to nothing: what is left is the wire's.
+fn aside(at: usize) -> pb::CheckRequest {
+    pb::CheckRequest { scope: format!("org:d{}", at % 10), ..question(at) }
+}
+
+/// Who is asked, and what.
+struct Side {
+    clients: Vec<Client>,
+    asked: fn(usize) -> pb::CheckRequest,
+}
+
+/// Each side in its turn, again and again; the first round counts for nothing.
+async fn rounds<const N: usize>(sides: &[Side; N], callers: usize) -> [Turns; N] {
+    let mut all = [const { Turns(Vec::new()) }; N];
+    for round in 0..=PAIRS {
+        for (turns, side) in all.iter_mut().zip(sides) {
+            let turn = side.turn(callers, TURN).await;
+            if round > 0 {
+                turns.0.push(turn);
+            }
+        }
+    }
+    all
+}
+
+/// What the turns of one side measured.
+struct Turns(Vec<Turn>);
+
+impl Turns {
+    fn median(&self, figure: impl Fn(&Turn) -> f64) -> f64 {
+        median(self.0.iter().map(figure).collect())
+    }
+
+    /// The median of the ratios of turns that were beside each other.
+    fn ratio(&self, floor: &Self) -> Turn {
+        let of = |figure: fn(&Turn) -> f64| {
+            median(self.0.iter().zip(&floor.0).map(|(a, b)| figure(a) / figure(b)).collect())
+        };
+        Turn { p50: of(|t| t.p50), rate: of(|t| t.rate), cpu: of(|t| t.cpu), calls: 0.0 }
+    }
+}
+
+fn told(shape: &str, side: &str, turns: &Turns, bare: &Turns) {
+    let of_bare = turns.ratio(bare);
     println!(
-        "{connections} x {callers:<3} bare p50 {:>5.0} us, {:>7.0}/s   bailiwick p50 x {:.2}, throughput x {:.2}   processor {:.1} us, bare {:.1} us",
-        median(bare_p50),
-        median(bare_rate),
-        median(p50),
-        median(rate),
-        median(cpu),
-        median(bare_cpu),
+        "{shape:<7}{side:<15} p50 {:>5.0} us ({:.2} x)  {:>7.0}/s ({:.2} x)  processor {:>5.1} us ({:.2} x)",
+        turns.median(|turn| turn.p50),
+        of_bare.p50,
+        turns.median(|turn| turn.rate),
+        of_bare.rate,
+        turns.median(|turn| turn.cpu),
+        of_bare.cpu,
     );
 }
 
@@ -160,6 +245,39 @@ struct Turn {
     rate: f64,
     /// Processor time a call, of client and server, in microseconds.
     cpu: f64,
+    /// How many there were.
+    calls: f64,
+}
+
+impl Side {
+    async fn turn(&self, callers: usize, length: Duration) -> Turn {
+        let (started, cpu, asked) = (Instant::now(), cpu_seconds(), self.asked);
+        let mut tasks = Vec::new();
+        for (at, client) in self.clients.iter().enumerate() {
+            for caller in 0..callers {
+                let mut client = client.clone();
+                tasks.push(tokio::spawn(async move {
+                    let mut took = Vec::new();
+                    let mut next = at * 1_009 + caller * 31;
+                    while started.elapsed() < length {
+                        let began = Instant::now();
+                        client.check(asked(next)).await.expect("an answer");
+                        took.push(began.elapsed().as_secs_f64() * 1e6);
+                        next += 1;
+                    }
+                    took
+                }));
+            }
+        }
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await.expect("the caller ends"));
+        }
+        let calls = all.len() as f64;
+        let rate = calls / started.elapsed().as_secs_f64();
+        let cpu = (cpu_seconds() - cpu) / calls * 1e6;
+        Turn { p50: median(all), rate, cpu, calls }
+    }
 }
 
 /// Processor time of this process, in seconds; the system counts in hundredths.
@@ -168,67 +286,4 @@ fn cpu_seconds() -> f64 {
     let fields = stat.rsplit_once(')').expect("the name's end").1;
     let ticks = fields.split_whitespace().skip(11).take(2);
     ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
-}
-
-async fn connect(to: SocketAddr, many: usize) -> Vec<AuthorizationServiceClient<Channel>> {
-    let mut clients = Vec::new();
-    for _ in 0..many {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{to}"))
-            .expect("a URL")
-            .tcp_nodelay(true);
-        let mut client =
-            AuthorizationServiceClient::new(endpoint.connect().await.expect("connects"));
-        // The service may still be opening its store.
-        while client.check(question(0)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-        clients.push(client);
-    }
-    clients
-}
-
-fn question(at: usize) -> pb::CheckRequest {
-    static QUESTIONS: std::sync::LazyLock<Vec<(String, &'static str, String)>> =
-        std::sync::LazyLock::new(|| world::questions(TUPLES, 4_096));
-    let (subject, permission, scope) = &QUESTIONS[at % QUESTIONS.len()];
-    pb::CheckRequest {
-        subject: subject.clone(),
-        permission: (*permission).into(),
-        scope: scope.clone(),
-        ..Default::default()
-    }
-}
-
-async fn turn(clients: &[AuthorizationServiceClient<Channel>], callers: usize) -> Turn {
-    let (started, cpu) = (Instant::now(), cpu_seconds());
-    let mut tasks = Vec::new();
-    for (at, client) in clients.iter().enumerate() {
-        for caller in 0..callers {
-            let mut client = client.clone();
-            tasks.push(tokio::spawn(async move {
-                let mut took = Vec::new();
-                let mut next = at * 1_009 + caller * 31;
-                while started.elapsed() < TURN {
-                    let asked = Instant::now();
-                    client.check(question(next)).await.expect("an answer");
-                    took.push(asked.elapsed().as_secs_f64() * 1e6);
-                    next += 1;
-                }
-                took
-            }));
-        }
-    }
-    let mut all = Vec::new();
-    for task in tasks {
-        all.extend(task.await.expect("the caller ends"));
-    }
-    let calls = all.len() as f64;
-    let rate = calls / started.elapsed().as_secs_f64();
-    let cpu = (cpu_seconds() - cpu) / calls * 1e6;
-    Turn { p50: median(all), rate, cpu }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,0 +1,162 @@
+//! What the benchmarks of the wire share: a service over a large world, a bare tonic handler of the same
+//! messages beside it, and a way to both. Measures nothing itself.
+
+use std::future::pending;
+use std::sync::{Arc, LazyLock};
+
+use bailiwick::api::pb::v1 as pb;
+use bailiwick::model::tuple::{Change, Time};
+use bailiwick::pdp::{Clock, Pdp};
+use bailiwick::server::{BoundServer, ListenConfig};
+use bailiwick::store::memory::MemoryStore;
+use bailiwick::store::{Commit, ModelFiles, Store};
+use pb::authorization_service_client::AuthorizationServiceClient;
+use pb::authorization_service_server::{AuthorizationService, AuthorizationServiceServer};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Response, Status};
+
+use crate::world;
+
+/// A client of either.
+pub(crate) type Client = AuthorizationServiceClient<Channel>;
+
+const COMMIT_TUPLES: usize = 10_000;
+const TOKEN: &str =
+    "bw1.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef.1.0123456789abcdef";
+
+#[derive(Debug)]
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Time {
+        Time(0)
+    }
+}
+
+/// A service over so many tuples: its log is written at once, and read back as after a restart.
+pub(crate) fn pdp(tuples: u64) -> Pdp {
+    let store = Arc::new(MemoryStore::new());
+    let open = || {
+        let model = world::model();
+        let files = ModelFiles { digest: model.digest.clone(), files: Vec::new() };
+        let store = Arc::clone(&store);
+        Pdp::open(store, model, files, Arc::new(Fixed)).expect("the model fits the store")
+    };
+    open().close();
+    for tuples in world::tuples(tuples).chunks(COMMIT_TUPLES) {
+        let changes = tuples.iter().cloned().map(Change::Put).collect();
+        let commit = Commit { time: Time(0), changes, model: None, request: None };
+        store.append(store.head().revision, &[commit]).expect("the commit is taken");
+    }
+    open()
+}
+
+/// What the wire alone costs: the same messages, nothing decided.
+#[derive(Debug)]
+pub(crate) struct Bare;
+
+#[tonic::async_trait]
+impl AuthorizationService for Bare {
+    async fn check(
+        &self,
+        request: Request<pb::CheckRequest>,
+    ) -> Result<Response<pb::CheckResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(pb::CheckResponse {
+            decision: if request.subject.is_empty() { 2 } else { 1 },
+            reason: 1,
+            revision: 1,
+            token: TOKEN.into(),
+            ..Default::default()
+        }))
+    }
+
+    async fn batch_check(
+        &self,
+        request: Request<pb::BatchCheckRequest>,
+    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
+        use pb::batch_check_result::Result as Answer;
+        let items = request.into_inner().items;
+        let results = items.iter().map(|item| {
+            let decision = if item.subject.is_empty() { 2 } else { 1 };
+            let made = pb::BatchCheckDecision { decision, reason: 1, ..Default::default() };
+            pb::BatchCheckResult { result: Some(Answer::Decision(made)) }
+        });
+        let results = results.collect();
+        Ok(Response::new(pb::BatchCheckResponse { results, revision: 1, token: TOKEN.into() }))
+    }
+
+    type ListSubjectsStream = tokio_stream::Empty<Result<pb::ListSubjectsResponse, Status>>;
+
+    async fn list_subjects(
+        &self,
+        _request: Request<pb::ListSubjectsRequest>,
+    ) -> Result<Response<Self::ListSubjectsStream>, Status> {
+        Err(Status::unimplemented("bare"))
+    }
+
+    type ListRolesStream = tokio_stream::Empty<Result<pb::ListRolesResponse, Status>>;
+
+    async fn list_roles(
+        &self,
+        _request: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<Self::ListRolesStream>, Status> {
+        Err(Status::unimplemented("bare"))
+    }
+}
+
+/// Serves the bare handler; where.
+pub(crate) async fn bare() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder().add_service(AuthorizationServiceServer::new(Bare));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    url
+}
+
+/// Serves Bailiwick on a TCP port; where.
+pub(crate) async fn tcp(pdp: Pdp) -> String {
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let config = ListenConfig { address, insecure: false };
+    let server = BoundServer::bind(&config).await.expect("a free port");
+    let url = format!("http://{}", server.local_addr());
+    tokio::spawn(server.serve(Box::new(move || Ok(pdp)), pending::<()>()));
+    url
+}
+
+/// So many connections to it, once it answers.
+pub(crate) async fn connect(url: &str, many: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..many {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL").tcp_nodelay(true);
+        let channel = endpoint.connect().await.expect("connects");
+        let mut client = Client::new(channel).max_decoding_message_size(64 << 20);
+        // The service may still be opening its store.
+        while client.check(question(0)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        clients.push(client);
+    }
+    clients
+}
+
+/// How many tuples the questions are asked of.
+pub(crate) const TUPLES: u64 = 1_000_000;
+
+static QUESTIONS: LazyLock<Vec<(String, &'static str, String)>> =
+    LazyLock::new(|| world::questions(TUPLES, 4_096));
+
+/// One of many questions.
+pub(crate) fn question(at: usize) -> pb::CheckRequest {
+    let (subject, permission, scope) = &QUESTIONS[at % QUESTIONS.len()];
+    let (subject, scope) = (subject.clone(), scope.clone());
+    pb::CheckRequest { subject, permission: (*permission).into(), scope, ..Default::default() }
+}
+
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
