@@ -6,7 +6,7 @@
 //! and publishes tuples, model and plan in one swap. So writes wait for that step only, and readers for
 //! nothing; while it lasts there are two snapshots in memory that share nothing.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{oneshot, watch};
 
@@ -289,6 +289,8 @@ impl ReadyModel {
             time,
             changes,
             work: Arc::clone(&before.work),
+            identity: Arc::clone(&before.identity),
+            named: OnceLock::new(),
         }
     }
 }

@@ -149,9 +149,8 @@ impl Pdp {
         }
         let kept = self.kept(revision, now);
         let published = kept.ok_or(CursorError::Expired { revision: revision.0 })?;
-        let token = self.shared.token(published.head);
-        span::note_revision(token.revision.0);
-        let reading = Reading::new(published, token, now);
+        span::note_revision(published.head.revision.0);
+        let reading = Reading::new(published, now);
         Ok(self.listing(reading, of, count, Some(place)))
     }
 

@@ -25,7 +25,7 @@ mod waiting;
 mod writer;
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -94,12 +94,23 @@ struct Published {
     changes: u64,
     /// One for all revisions.
     work: Arc<Work>,
+    /// One for all revisions.
+    identity: Arc<Identity>,
+    /// Made for the first answer that names the revision.
+    named: OnceLock<Named>,
+}
+
+/// A revision's token, and its text: what every answer carries.
+#[derive(Debug)]
+struct Named {
+    token: Token,
+    text: String,
 }
 
 impl Published {
     /// The same state on another snapshot, which holds the same tuples.
     fn on(&self, snapshot: Snapshot) -> Self {
-        let Self { plan, files, model_since, head, time, changes, work, .. } = self;
+        let Self { plan, files, model_since, head, time, changes, work, identity, .. } = self;
         Self {
             snapshot,
             plan: Arc::clone(plan),
@@ -109,7 +120,25 @@ impl Published {
             time: *time,
             changes: *changes,
             work: Arc::clone(work),
+            identity: Arc::clone(identity),
+            named: OnceLock::new(),
         }
+    }
+
+    fn named(&self) -> &Named {
+        self.named.get_or_init(|| {
+            let token = token_of(&self.identity, self.head);
+            Named { text: token.to_string(), token }
+        })
+    }
+}
+
+fn token_of(identity: &Identity, head: Head) -> Token {
+    Token {
+        store_id: Arc::clone(&identity.store_id),
+        lineage: Arc::clone(identity.lineages.of(head.revision)),
+        revision: head.revision,
+        checksum: head.checksum,
     }
 }
 
@@ -121,7 +150,7 @@ struct Shared {
     waiting: Waiting,
     pins: Pins,
     seal: SealKey,
-    identity: Identity,
+    identity: Arc<Identity>,
     clock: Arc<dyn Clock>,
     last_now: AtomicI64,
 }
@@ -143,9 +172,8 @@ impl Shared {
     /// older one: the revision fixes the tuples and the model, not the time.
     fn bind(&self, published: Arc<Published>) -> Reading {
         let now = self.now(published.time);
-        let token = self.token(published.head);
-        span::note_revision(token.revision.0);
-        Reading::new(published, token, now)
+        span::note_revision(published.head.revision.0);
+        Reading::new(published, now)
     }
 
     /// Publishes the states after each commit of a group, in order; readers go from the one before the
@@ -162,12 +190,7 @@ impl Shared {
     }
 
     fn token(&self, head: Head) -> Token {
-        Token {
-            store_id: Arc::clone(&self.identity.store_id),
-            lineage: Arc::clone(self.identity.lineages.of(head.revision)),
-            revision: head.revision,
-            checksum: head.checksum,
-        }
+        token_of(&self.identity, head)
     }
 }
 
@@ -267,11 +290,11 @@ impl Pdp {
         let models = Arc::new(Models::new(&store, in_use.clone(), &published));
         let shared = Arc::new(Shared {
             history: History::starting_at(published.head.revision, checksums),
+            identity: Arc::clone(&published.identity),
             published: ArcSwap::from_pointee(published),
             waiting: Waiting::default(),
             pins: Pins::default(),
             seal: SealKey::random()?,
-            identity: store.identity(),
             clock,
             last_now: AtomicI64::new(store.noted_time().0),
         });

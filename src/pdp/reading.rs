@@ -21,7 +21,6 @@ use crate::telemetry::figures::Outcome;
 #[derive(Debug, Clone)]
 pub struct Reading {
     published: Arc<Published>,
-    token: Token,
     now: Time,
     /// The snapshot with contextual tuples over it, if there are any.
     contextual: Option<Arc<Snapshot>>,
@@ -45,8 +44,8 @@ pub struct TupleFilter {
 }
 
 impl Reading {
-    pub(super) fn new(published: Arc<Published>, token: Token, now: Time) -> Self {
-        Self { published, token, now, contextual: None }
+    pub(super) fn new(published: Arc<Published>, now: Time) -> Self {
+        Self { published, now, contextual: None }
     }
 
     /// The same reading with these tuples as if they had been committed: questions and lists see them,
@@ -101,7 +100,13 @@ impl Reading {
     /// The revision, as a token.
     #[must_use]
     pub fn token(&self) -> &Token {
-        &self.token
+        &self.published.named().token
+    }
+
+    /// The same as text. Made once for a revision.
+    #[must_use]
+    pub fn token_text(&self) -> &str {
+        &self.published.named().text
     }
 
     /// The moment that everything is asked at.

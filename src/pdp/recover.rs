@@ -6,8 +6,8 @@
 //! every later one was admitted by it. So what does not fit now has expired before, and the state is
 //! the one that was published before the restart.
 
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 
 use super::checkpoint::Weights;
 use super::history::Checksums;
@@ -67,8 +67,18 @@ pub(super) fn recover(
     }
     let plan = Arc::new(Plan::new(&in_force.model));
     let (snapshot, files) = (draft.into_snapshot().map_err(refused)?, in_force.files);
-    let work = Arc::default();
-    let published = Published { snapshot, plan, files, model_since, head, time, changes: 0, work };
+    let published = Published {
+        snapshot,
+        plan,
+        files,
+        model_since,
+        head,
+        time,
+        changes: 0,
+        work: Arc::default(),
+        identity: Arc::new(store.identity()),
+        named: OnceLock::new(),
+    };
     Ok(Recovered { published, keyed, checksums, replayed })
 }
 

@@ -2,7 +2,7 @@
 //! publish, answer. Commits that arrive together are made durable by one sync.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -176,6 +176,8 @@ impl Writer {
                 time: pending.time,
                 changes,
                 work: Arc::clone(&published.work),
+                identity: Arc::clone(&published.identity),
+                named: OnceLock::new(),
             }));
         }
         self.checkpointer.count(&pending.commits);
