@@ -8,14 +8,13 @@ use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanLimits,
+    BatchConfigBuilder, BatchSpanProcessor, Config, SdkTracerProvider, ShouldSample, SpanLimits,
 };
-use tracing::{Level, Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::span::TARGET;
+use super::sampling::{ChosenIds, Recorded};
 use crate::model::limits::{SPAN_FLUSH_SECONDS, SPANS_WAITING_MAX};
 
 const SERVICE_NAME: Key = Key::from_static_str("service.name");
@@ -27,6 +26,8 @@ const NAMELESS: &str = "unknown_service";
 #[derive(Debug)]
 pub struct Export {
     provider: SdkTracerProvider,
+    /// As the variables say.
+    sampler: Box<dyn ShouldSample>,
 }
 
 /// Why spans cannot be sent.
@@ -56,12 +57,15 @@ impl Export {
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
         let queue = BatchConfigBuilder::default().with_max_queue_size(SPANS_WAITING_MAX).build();
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
+        let sampler = Config::default().sampler;
         let provider = SdkTracerProvider::builder()
+            .with_sampler(sampler.clone())
+            .with_id_generator(ChosenIds::default())
             .with_resource(resource())
             .with_span_limits(SpanLimits { max_events_per_span: 0, ..SpanLimits::default() })
             .with_span_processor(processor)
             .build();
-        Ok(Self { provider })
+        Ok(Self { provider, sampler })
     }
 
     /// The part of a subscriber that takes request spans, and nothing else.
@@ -70,7 +74,6 @@ impl Export {
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
-        let wanted = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target() == TARGET;
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer(env!("CARGO_PKG_NAME")))
             .with_location(false)
@@ -78,7 +81,7 @@ impl Export {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(wanted).with_max_level_hint(Level::DEBUG))
+            .with_filter(Recorded::by(self.sampler.clone()))
     }
 
     /// Sends what waits and ends; gives up after [`SPAN_FLUSH_SECONDS`]. Blocks. Needs the runtime that

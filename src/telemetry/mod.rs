@@ -12,6 +12,7 @@
 //! | [`histogram`] | a distribution that many threads add to |
 //! | [`page`] | metrics as text |
 //! | [`process`] | what the system says of this process |
+//! | `sampling` | which requests are recorded |
 //! | [`span`] | the span of a request |
 
 pub mod export;
@@ -20,4 +21,5 @@ pub mod histogram;
 pub mod names;
 pub mod page;
 pub mod process;
+mod sampling;
 pub mod span;

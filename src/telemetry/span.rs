@@ -9,12 +9,15 @@ use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::Code;
 use tracing::field::Empty;
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The target of request spans, apart from everything else: exporting them turns on no log line, and
 /// logging turns on no span.
 pub const TARGET: &str = "bailiwick::request";
+/// The name of request spans for the subscriber; collectors are told the method.
+pub(super) const NAME: &str = "request";
 
 /// Attributes of a request's span.
 pub mod attribute {
@@ -37,11 +40,17 @@ pub mod attribute {
 /// nobody wants spans.
 #[must_use]
 pub fn begin(method: &str, headers: &HeaderMap) -> Span {
+    if LevelFilter::current() < Level::DEBUG {
+        return Span::none();
+    }
+    let caller = TraceContextPropagator::new().extract(&Headers(headers));
+    // Whether it is recorded may depend on it.
+    let _asked_by = caller.clone().attach();
     // The names stand in `attribute` too; the macro takes none but literals.
     let span = tracing::debug_span!(
         target: TARGET,
         parent: None,
-        "request",
+        NAME,
         otel.name = method,
         otel.kind = "server",
         otel.status_code = Empty,
@@ -59,19 +68,21 @@ pub fn begin(method: &str, headers: &HeaderMap) -> Span {
     if let Some((service, name)) = method.split_once('/') {
         span.record(attribute::SERVICE, service).record(attribute::METHOD, name);
     }
-    let caller = TraceContextPropagator::new().extract(&Headers(headers));
     // Fails where spans are only logged: then there is no trace to be a part of.
     let _ = span.set_parent(caller);
+    // Begins it on this thread, which knows the id that it was chosen for.
+    let _begun = span.context();
     span
 }
 
 /// Notes the revision on the span of the request that this thread works on.
 pub fn note_revision(revision: u64) {
-    if tracing::span_enabled!(target: TARGET, Level::DEBUG) {
-        // OTLP has no unsigned numbers: it would become a text.
-        let revision = i64::try_from(revision).unwrap_or(i64::MAX);
-        Span::current().record(attribute::REVISION, revision);
+    if LevelFilter::current() < Level::DEBUG {
+        return;
     }
+    // OTLP has no unsigned numbers: it would become a text.
+    let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+    Span::current().record(attribute::REVISION, revision);
 }
 
 /// Ends the span of a request with its code and its reason code. By the conventions only what is the
