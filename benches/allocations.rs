@@ -4,6 +4,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a benchmark prints, and ends where something fails"
 )]
 
@@ -16,7 +17,7 @@ use bailiwick::api::pb::v1 as pb;
 use served::{Client, TUPLES, connect, median, question};
 use target::verdict;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 const ROUNDS: usize = 5;
 const CALLS: u32 = 2_000;
@@ -33,8 +34,8 @@ enum Task {
 
 /// Somebody who asks, on a thread of their own.
 struct Caller {
-    tasks: UnboundedSender<Task>,
-    done: UnboundedReceiver<()>,
+    tasks: Sender<Task>,
+    done: Receiver<()>,
 }
 
 fn main() {
@@ -72,8 +73,8 @@ fn told(what: &str, bare: &Allocated, ours: &Allocated) {
 
 impl Caller {
     fn of(url: String) -> Self {
-        let (tasks, mut asked) = unbounded_channel();
-        let (tell, done) = unbounded_channel();
+        let (tasks, mut asked) = channel(1);
+        let (tell, done) = channel(1);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().expect("a runtime");
@@ -81,7 +82,7 @@ impl Caller {
                 let mut client = connect(&url, 1).await.remove(0);
                 while let Some(task) = asked.recv().await {
                     ask(&mut client, task).await;
-                    tell.send(()).expect("somebody waits");
+                    tell.send(()).await.expect("somebody waits");
                 }
             });
         });
@@ -91,7 +92,7 @@ impl Caller {
     /// What each of so many calls allocates on this thread, once everything has been called that often.
     fn count(&mut self, runtime: &Runtime, task: Task, calls: u32) -> Allocated {
         let mut run = || {
-            self.tasks.send(task).expect("the caller lives");
+            self.tasks.try_send(task).expect("the caller lives, and has nothing to do");
             runtime.block_on(self.done.recv()).expect("the caller lives");
         };
         run();

@@ -18,8 +18,8 @@ use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
 use crate::engine::{BoundRole, CheckedContext, Decision, EngineError, Question, RolesQuestion};
-use crate::model::limits::{BATCH_ITEMS_MAX, INLINE_STEPS_MAX};
-use crate::pdp::{CursorError, Listing, Place, Reading, Token};
+use crate::model::limits::{BATCH_ITEMS_MAX, CONNECTION_STEPS_MAX, INLINE_STEPS_MAX};
+use crate::pdp::{CursorError, Listing, Pdp, Place, Reading, Token};
 
 /// Up to this many items are begun where the request was read; more are sooner done elsewhere. No bound:
 /// more are answered too.
@@ -137,6 +137,26 @@ impl Adapter {
         }
     }
 
+    /// The answer to a question that brings nothing along and waits for nothing, if few steps suffice for it.
+    /// `None`: nothing was done. What is answered is what [`check`](pb::authorization_service_server::AuthorizationService::check)
+    /// would answer.
+    pub(super) fn check_at_once(
+        &self,
+        request: &pb::CheckRequest,
+    ) -> Option<Result<pb::CheckResponse, ApiError>> {
+        let is_plain = request.consistency.is_none()
+            && request.context.is_none()
+            && request.contextual_tuples.is_empty();
+        let reading = is_plain.then(|| self.shared.ready().map(Pdp::read))??;
+        let question = match question_of(&reading, request, CheckedContext::default()) {
+            Ok(question) => question,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut left = CONNECTION_STEPS_MAX;
+        let decided = reading.check_within(&question, request.with_grant, &mut left)?;
+        Some(decided.map(|decision| response_to_wire(&reading, &decision)).map_err(Into::into))
+    }
+
     async fn decide(
         &self,
         reading: Reading,
@@ -145,7 +165,7 @@ impl Adapter {
         let context = checked("context", request.context.take())?;
         let mut left = INLINE_STEPS_MAX;
         let decided = {
-            let question = question(&reading, &request, context.clone())?;
+            let question = question_of(&reading, &request, context.clone())?;
             reading.check_within(&question, request.with_grant, &mut left)
         };
         let (reading, decided) = match decided {
@@ -153,25 +173,17 @@ impl Adapter {
             None => {
                 let decide = move || {
                     let decided = reading
-                        .check(&question(&reading, &request, context)?, request.with_grant)?;
+                        .check(&question_of(&reading, &request, context)?, request.with_grant)?;
                     Ok::<_, ApiError>((reading, decided))
                 };
                 elsewhere(&self.shared, decide).await??
             }
         };
-        let (decision, token) = (decided, reading.token());
-        Ok(pb::CheckResponse {
-            decision: decision_to_wire(&decision).into(),
-            reason: reason_to_wire(decision.reason()).into(),
-            missing: decision.missing().to_vec(),
-            grant: decision.grant().map(grant_to_wire),
-            revision: token.revision.0,
-            token: token.to_string(),
-        })
+        Ok(response_to_wire(&reading, &decided))
     }
 }
 
-fn question<'q>(
+fn question_of<'q>(
     reading: &Reading,
     request: &'q pb::CheckRequest,
     context: CheckedContext,
@@ -179,6 +191,17 @@ fn question<'q>(
     let pb::CheckRequest { subject, permission, scope, target, .. } = request;
     let question = reading.question(subject, permission, scope, context)?;
     Ok(question.with_target(reading.model(), target)?)
+}
+
+fn response_to_wire(reading: &Reading, decision: &Decision) -> pb::CheckResponse {
+    pb::CheckResponse {
+        decision: decision_to_wire(decision).into(),
+        reason: reason_to_wire(decision.reason()).into(),
+        missing: decision.missing().to_vec(),
+        grant: decision.grant().map(grant_to_wire),
+        revision: reading.token().revision.0,
+        token: reading.token_text().to_owned(),
+    }
 }
 
 fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
@@ -285,8 +308,8 @@ impl Batch {
     }
 
     fn response(self) -> pb::BatchCheckResponse {
-        let token = self.reading.token();
-        let (revision, token) = (token.revision.0, token.to_string());
+        let revision = self.reading.token().revision.0;
+        let token = self.reading.token_text().to_owned();
         pb::BatchCheckResponse { results: self.results, revision, token }
     }
 }

@@ -8,6 +8,7 @@ mod dear;
 mod delegation;
 mod freshness;
 mod guard;
+mod methods;
 mod models;
 mod page;
 pub mod pb;
@@ -18,8 +19,9 @@ mod tuples;
 
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use guard::GuardLayer;
 pub use guard::{Budget, PerConnection, Unread};
+use guard::{Guarded, Places, guard};
+pub(crate) use methods::Methods;
 use prost::Message as _;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -36,7 +38,7 @@ use crate::telemetry::figures::Requests;
 #[derive(Debug)]
 pub struct Shared {
     pdp: OnceLock<Pdp>,
-    in_flight: Arc<Semaphore>,
+    in_flight: Places,
     streams: Arc<Semaphore>,
     /// Threads for requests that take long.
     dear: Arc<Semaphore>,
@@ -66,7 +68,7 @@ impl Shared {
     pub fn new(settings: Settings) -> Self {
         Self {
             pdp: OnceLock::new(),
-            in_flight: Arc::new(Semaphore::new(settings.in_flight())),
+            in_flight: Places::of(settings.in_flight()),
             streams: Arc::new(Semaphore::new(settings.streams())),
             dear: Arc::new(Semaphore::new(DEAR_REQUESTS_MAX)),
             settings,
@@ -83,7 +85,8 @@ impl Shared {
     /// Requests under way.
     #[must_use]
     pub fn in_flight(&self) -> Usage {
-        Usage::of(&self.in_flight, self.settings.in_flight())
+        let limit = self.settings.in_flight() as u64;
+        Usage { used: self.in_flight.taken() as u64, limit }
     }
 
     /// Lists that are being streamed.
@@ -139,14 +142,23 @@ fn methods() -> Vec<String> {
     names.collect()
 }
 
-/// Every service of the wire; they answer once `shared` is ready.
+/// The methods as callers on one connection reach them.
+pub(crate) fn guarded(
+    shared: &Arc<Shared>,
+    connection: &PerConnection,
+    methods: Methods,
+) -> Guarded<Methods> {
+    guard(shared, connection, methods)
+}
+
+/// Every method of the wire; they answer once `shared` is ready.
 ///
 /// # Errors
 /// The embedded descriptors are damaged.
-pub fn routes(
+pub(crate) fn methods_of(
     shared: &Arc<Shared>,
     health: HealthServer<impl Health>,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Methods, tonic_reflection::server::Error> {
     use pb::v1::authorization_service_server::AuthorizationServiceServer;
     use pb::v1::delegation_service_server::DelegationServiceServer;
     use pb::v1::model_service_server::ModelServiceServer;
@@ -173,11 +185,13 @@ pub fn routes(
             DelegationServiceServer::new(adapter.clone())
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(ModelServiceServer::new(adapter).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            ModelServiceServer::new(adapter.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .add_service(health.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
         .add_service(reflection().build_v1()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
         .add_service(
             reflection().build_v1alpha()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX),
         );
-    Ok(routes.routes().prepare())
+    Ok(Methods::new(adapter, routes.routes().prepare()))
 }

@@ -135,6 +135,9 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 768;
 pub const ERROR_VALUE_BYTES_MAX: usize = 1_024;
 /// Most evaluation steps (form nodes and tuples looked at) that one question may take.
 pub const CHECK_STEPS_MAX: u64 = 1_000_000;
+/// Most evaluation steps that a Check may take on the task of its connection, where all others of the
+/// connection wait for it; what needs more begins anew on a task of its own.
+pub const CONNECTION_STEPS_MAX: u64 = 200;
 /// Most evaluation steps that a request may take on a thread that serves connections, about a
 /// millisecond; what needs more begins anew on a thread of its own.
 pub const INLINE_STEPS_MAX: u64 = 2_000;
@@ -309,6 +312,7 @@ const _: () = assert!(COMMIT_BYTES_MAX <= MODEL_COMMIT_BYTES_MAX);
 const _: () = assert!(MODEL_PAGE_ENTRIES_DEFAULT <= MODEL_PAGE_ENTRIES_MAX);
 const _: () = assert!(MATRIX_COLUMNS_MAX <= u16::MAX as usize);
 const _: () = assert!(MODEL_PAGE_BYTES < REQUEST_BYTES_MAX);
+const _: () = assert!(CONNECTION_STEPS_MAX < INLINE_STEPS_MAX);
 const _: () = assert!(CONTEXT_DEPTH_MAX < STORED_CONTEXT_DEPTH_MAX);
 const _: () = assert!(NAME_BYTES_MAX < ID_BYTES_MAX);
 const _: () = assert!(STREAMS_MAX < IN_FLIGHT_REQUESTS_MAX);

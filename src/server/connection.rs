@@ -209,6 +209,11 @@ impl<S> Connection<S> {
         }
     }
 
+    /// What is known of it beside its requests.
+    pub(super) fn of_requests(&self) -> &PerConnection {
+        &self.of_requests
+    }
+
     /// Why it is to end, if it is. Called wherever the connection waits, so that there is always
     /// somebody to be woken.
     fn over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -255,12 +260,11 @@ impl<S> Drop for Connection<S> {
     }
 }
 
+/// The admin page's requests know nothing of their connection.
 impl<S> Connected for Connection<S> {
-    type ConnectInfo = PerConnection;
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> PerConnection {
-        self.of_requests.clone()
-    }
+    fn connect_info(&self) {}
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {

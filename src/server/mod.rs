@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `listener` | where callers connect, and who may |
 //! | `connection` | how many connections there are, and when one ends |
+//! | `http2` | what is asked on a connection, begun and answered |
 //! | `stage` | where in its life the service is |
 //! | `health` | what `grpc.health.v1` says |
 //! | `model` | the model directory: proposed at the start, and again |
@@ -14,6 +15,7 @@
 mod admin;
 mod connection;
 mod health;
+mod http2;
 mod listener;
 mod model;
 mod stage;
@@ -26,7 +28,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tonic::service::Routes;
 
 pub use self::admin::BoundAdmin;
 use self::admin::View;
@@ -35,9 +36,8 @@ use self::health::Health;
 pub use self::listener::{ListenConfig, Listener, Tcp, Unix, UnixConfig};
 pub use self::model::{MODEL_HEALTH, ModelDir, ModelFault, ModelKeeper};
 use self::stage::{CurrentStage, Stage};
-use crate::api::{GuardLayer, Patience, Shared, routes};
+use crate::api::{Methods, Patience, PerConnection, Shared, guarded, methods_of};
 use crate::config::Settings;
-use crate::model::limits::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use crate::model::tuple::Time;
 use crate::pdp::{Clock, Pdp};
 
@@ -161,7 +161,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
         let Self { listener, settings, admin, models } = self;
         let (shared, place) = (Arc::new(Shared::new(settings)), listener.place());
         let reports = Reports::new(place).await;
-        let routes = routes(&shared, reports.health.api())
+        let methods = methods_of(&shared, reports.health.api())
             .map_err(|error| ServeError::Fault(error.to_string()))?;
         let (connections, most) = (Arc::default(), settings.connections());
         let page = admin.map(|admin| {
@@ -181,12 +181,11 @@ impl<L: Listener + Unpin> BoundServer<L> {
         let terms = Terms { connections, most, patience, bodies: Arc::default(), idle: None };
         let incoming = Incoming::new(listener, terms);
         let (stop, stopped) = watch::channel(false);
-        let mut server = std::pin::pin!(listen(incoming, &shared, settings, routes, stopped));
+        let mut server = std::pin::pin!(listen(incoming, &shared, settings, methods, stopped));
         let life = life(&shared, &reports, open, models, shutdown);
         let pdp = tokio::select! {
-            ended = &mut server => {
-                let what = ended.err().unwrap_or_else(|| "the listener ended".to_owned());
-                return Err(ServeError::Fault(what));
+            () = &mut server => {
+                return Err(ServeError::Fault("the listener ended".to_owned()));
             }
             lived = life => lived?,
         };
@@ -196,12 +195,11 @@ impl<L: Listener + Unpin> BoundServer<L> {
             pdp.stop_waiting();
         }
         let _ = stop.send(true);
-        match tokio::time::timeout(settings.patience().drain, server).await {
-            Ok(ended) => ended.map_err(ServeError::Fault)?,
-            Err(_) => tracing::warn!(
+        if tokio::time::timeout(settings.patience().drain, server).await.is_err() {
+            tracing::warn!(
                 after = ?settings.patience().drain,
                 "requests were still under way at the end of the drain"
-            ),
+            );
         }
         if let Some(pdp) = pdp {
             let closed = tokio::task::spawn_blocking(move || pdp.close()).await;
@@ -276,24 +274,14 @@ async fn listen<L: Listener + Unpin>(
     incoming: Incoming<L>,
     shared: &Arc<Shared>,
     settings: Settings,
-    routes: Routes,
+    methods: Methods,
     mut stopped: watch::Receiver<bool>,
-) -> Result<(), String> {
+) {
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let patience = settings.patience();
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(patience.keepalive))
-        .http2_keepalive_timeout(Some(patience.keepalive_answer))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(settings.in_flight_per_connection())
-        .layer(GuardLayer::new(Arc::clone(shared)))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
-        .map_err(|error| error.to_string())
+    let of_connection = |connection: &PerConnection| guarded(shared, connection, methods.clone());
+    http2::serve(incoming, settings, of_connection, stop).await;
 }
 
 /// The system's wall clock.

@@ -163,6 +163,10 @@ const COVERED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "CONNECTION_STEPS_MAX",
+        &["src/api/methods.rs what_takes_many_steps_does_not_hold_up_a_connection"],
+    ),
+    (
         "INLINE_STEPS_MAX",
         &["ops/busy.rs probes_and_cheap_questions_are_answered_while_dear_ones_are_under_way"],
     ),

@@ -4,81 +4,117 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
-use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Layer;
 
 use super::is_health;
 use super::passing::{Passed, Passing, pass, refuse};
 use crate::api::Shared;
 use crate::api::status::{ApiError, Refusal};
 
-/// Gives each request a place, or refuses it. Health takes none: it is asked when the others are many.
-#[derive(Debug, Clone)]
-pub(super) struct Admission {
-    pub(super) shared: Arc<Shared>,
+/// So many requests may be under way at once. Nobody waits for a place, so a number is all there is.
+#[derive(Debug)]
+pub(in crate::api) struct Places {
+    taken: AtomicUsize,
+    most: usize,
 }
 
-impl Admission {
-    fn admit(&self, path: &str) -> Result<Place, ApiError> {
-        if is_health(path) {
-            return Ok(Place(None));
-        }
-        self.shared.pdp()?;
-        let permit = Arc::clone(&self.shared.in_flight).try_acquire_owned();
-        permit.map(|permit| Place(Some(permit))).map_err(|_| {
-            self.shared.requests.shed();
-            let limit = self.shared.settings.in_flight();
-            let what = format!("{limit} requests are under way already");
-            ApiError::new(Refusal::Overloaded, what).with("limit", &limit)
-        })
+impl Places {
+    pub(in crate::api) fn of(most: usize) -> Self {
+        Self { taken: AtomicUsize::new(0), most }
     }
+
+    pub(in crate::api) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> bool {
+        let one_more = |taken| (taken < self.most).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives each request a place, or refuses it. Health takes none: it is asked when the others are many.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) shared: Arc<Shared>,
 }
 
 impl<S> Layer<S> for Admission {
     type Service = Admitting<S>;
 
     fn layer(&self, inner: S) -> Admitting<S> {
-        Admitting { inner, admission: self.clone() }
+        Admitting { inner, shared: Arc::clone(&self.shared) }
     }
 }
 
 /// See [`Admission`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Admitting<S> {
     inner: S,
-    admission: Admission,
+    shared: Arc<Shared>,
+}
+
+impl<S> Admitting<S> {
+    fn admit(&self, path: &str) -> Result<Place, ApiError> {
+        if is_health(path) {
+            return Ok(Place(None));
+        }
+        self.shared.pdp()?;
+        if self.shared.in_flight.take() {
+            return Ok(Place(Some(Arc::clone(&self.shared))));
+        }
+        self.shared.requests.shed();
+        let limit = self.shared.in_flight.most;
+        let what = format!("{limit} requests are under way already");
+        Err(ApiError::new(Refusal::Overloaded, what).with("limit", &limit))
+    }
 }
 
 /// Given back when the body ends or is dropped: a stream counts as under way until then.
 #[derive(Debug)]
-pub(crate) struct Place(Option<OwnedSemaphorePermit>);
+pub(crate) struct Place(Option<Arc<Shared>>);
 
-impl Passing for Place {
-    fn end(&mut self) {
-        self.0 = None;
+impl Place {
+    fn give_back(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.in_flight.give_back();
+        }
     }
 }
 
-impl<S, B> Service<Request<Body>> for Admitting<S>
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl Passing for Place {
+    fn end(&mut self) {
+        self.give_back();
+    }
+}
+
+impl<S, R, B> Service<Request<R>> for Admitting<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Request<R>, Response = Response<B>>,
 {
     type Response = Response<Passed<B, Place>>;
     type Error = S::Error;
     type Future = AdmittedFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.admission.admit(request.uri().path()) {
+    fn call(&self, request: Request<R>) -> Self::Future {
+        match self.admit(request.uri().path()) {
             Ok(place) => AdmittedFuture::Admitted { inner: self.inner.call(request), place },
             Err(error) => AdmittedFuture::Refused { status: error.into() },
         }

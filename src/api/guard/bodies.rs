@@ -1,6 +1,7 @@
 //! The layer of request bodies: how many bytes of them are held at once, and how long one may take to
 //! arrive. A place bounds how many requests are under way, not what each makes the service hold: whoever
-//! sends all of a large body but its end would keep it in memory until the deadline.
+//! sends all of a large body but its end would keep it in memory until the deadline. Most bodies are small
+//! and came whole with their headers: those are handed on as they are, and nothing is kept of them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::Bytes;
-use tower::{Layer, Service};
+use tonic::codegen::{Bytes, StdError};
+use tower::Layer;
 
-use super::{PerConnection, is_of_the_api};
+use super::is_of_the_api;
 use crate::api::status::{ApiError, Refusal};
 use crate::model::limits::{BODIES_BYTES_MAX, CONNECTION_BODIES_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 
@@ -43,7 +44,7 @@ impl Budget {
 
 /// What the bodies of one connection take of the process' budget, and of their share of it.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(crate) struct Account {
     process: Arc<Budget>,
     connection: Budget,
 }
@@ -81,7 +82,7 @@ fn no_room(whose: &str, limit: usize) -> ApiError {
 /// What one request has taken; given back when neither its body nor its answer is waited for. The
 /// message that was made of the body lives as long.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Held {
     account: Arc<Account>,
     bytes: AtomicUsize,
 }
@@ -104,85 +105,243 @@ impl Drop for Held {
 }
 
 /// Meters the bodies of requests to the API. Those of health and reflection are small and may stay open.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Meter {
     /// How long a body may take to arrive.
     pub(super) patience: Duration,
+    /// Of the connection.
+    pub(super) account: Arc<Account>,
 }
 
 impl<S> Layer<S> for Meter {
     type Service = Metering<S>;
 
     fn layer(&self, inner: S) -> Metering<S> {
-        Metering { inner, patience: self.patience }
+        let (patience, account) = (self.patience, Arc::clone(&self.account));
+        Metering(Arc::new(Inside { inner, patience, account }))
     }
 }
 
-/// See [`Meter`].
-#[derive(Debug, Clone)]
-pub(crate) struct Metering<S> {
+/// See [`Meter`]. A call is passed on only when its body was looked at, so each has a part in what is inside.
+#[derive(Debug)]
+pub(crate) struct Metering<S>(Arc<Inside<S>>);
+
+#[derive(Debug)]
+pub(crate) struct Inside<S> {
     inner: S,
     patience: Duration,
+    account: Arc<Account>,
 }
 
-impl<S, B> Service<Request<Body>> for Metering<S>
+impl<S, B> Service<Request<B>> for Metering<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Request<Message<B>>>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
 {
-    type Response = Response<B>;
+    type Response = S::Response;
     type Error = S::Error;
-    type Future = MeteredFuture<S::Future>;
+    type Future = MeteredFuture<S, B, S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if !is_of_the_api(request.uri().path()) {
-            return MeteredFuture { inner: self.inner.call(request), held: None };
-        }
-        let account = request.extensions().get::<PerConnection>().map(PerConnection::account);
-        let account = account.unwrap_or_default();
-        let held = Arc::new(Held { account, bytes: AtomicUsize::new(0) });
-        let (kept, patience) = (Arc::clone(&held), self.patience);
-        let request = request
-            .map(|inner| Body::new(Metered { inner, held, received: 0, patience, late: None }));
-        MeteredFuture { inner: self.inner.call(request), held: Some(kept) }
+    fn call(&self, request: Request<B>) -> Self::Future {
+        MeteredFuture::Arriving { inside: Arc::clone(&self.0), request: Some(request) }
     }
 }
 
 pin_project! {
     /// The answer. What the request holds is given back with this.
-    #[derive(Debug)]
-    pub(crate) struct MeteredFuture<F> {
-        #[pin]
-        inner: F,
-        held: Option<Arc<Held>>,
+    #[project = Projected]
+    pub(crate) enum MeteredFuture<S, B, F> {
+        /// Its body was not looked at yet.
+        Arriving {
+            inside: Arc<Inside<S>>,
+            // Taken with the first poll.
+            request: Option<Request<B>>,
+        },
+        /// Asked for.
+        Asked {
+            #[pin]
+            answer: F,
+            held: Option<Arc<Held>>,
+        },
     }
 }
 
-impl<F: Future> Future for MeteredFuture<F> {
-    type Output = F::Output;
+impl<S, B> Future for MeteredFuture<S, B, S::Future>
+where
+    S: Service<Request<Message<B>>>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
+    type Output = Result<S::Response, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let answer = ready!(this.inner.poll(cx));
-        *this.held = None;
-        Poll::Ready(answer)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let asked = match self.as_mut().project() {
+                Projected::Asked { answer, held } => {
+                    let answer = ready!(answer.poll(cx));
+                    *held = None;
+                    return Poll::Ready(answer);
+                }
+                Projected::Arriving { inside, request } => {
+                    // Taken once: what follows puts another state in place of this one.
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    let (request, held) = inside.received(request, cx);
+                    Self::Asked { answer: inside.inner.call(request), held }
+                }
+            };
+            self.set(asked);
+        }
+    }
+}
+
+impl<S> Inside<S> {
+    /// The request with its message, if that is small and here already, and else with what is metered
+    /// from now on.
+    fn received<B>(
+        &self,
+        request: Request<B>,
+        cx: &mut Context<'_>,
+    ) -> (Request<Message<B>>, Option<Arc<Held>>)
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<StdError>,
+    {
+        let is_metered = is_of_the_api(request.uri().path());
+        let (head, mut body) = request.into_parts();
+        if !is_metered {
+            return (Request::from_parts(head, Message::Free(body)), None);
+        }
+        let early = match Early::look(&mut body, cx) {
+            Look::Whole(whole) => return (Request::from_parts(head, Message::Whole(whole)), None),
+            Look::Begun(early) => early,
+        };
+        let account = Arc::clone(&self.account);
+        let held = Arc::new(Held { account, bytes: AtomicUsize::new(0) });
+        let (kept, patience) = (Arc::clone(&held), self.patience);
+        let metered = Metered { inner: body, early, held, received: 0, patience, late: None };
+        (Request::from_parts(head, Message::Metered(Box::new(metered))), Some(kept))
+    }
+}
+
+/// What is there of a body.
+enum Look {
+    /// All of it, and it is small.
+    Whole(Option<Bytes>),
+    /// More may come.
+    Begun(Early),
+}
+
+/// What came of a body before it was asked for.
+#[derive(Debug, Default)]
+struct Early {
+    data: Option<Bytes>,
+    then: Option<Result<Frame<Bytes>, Status>>,
+}
+
+impl Early {
+    /// All there is, if that is small, in one part at most, and nothing follows; else what has been seen.
+    fn look<B>(body: &mut B, cx: &mut Context<'_>) -> Look
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<StdError>,
+    {
+        let mut early = Self::default();
+        loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(None) => return Look::Whole(early.data),
+                Poll::Pending => return Look::Begun(early),
+                Poll::Ready(Some(frame)) => match frame.map(Frame::into_data) {
+                    // Some callers end a body with an empty part.
+                    Ok(Ok(data)) if data.is_empty() => {}
+                    Ok(Ok(data)) if early.data.is_none() && data.len() <= SMALL_BODY_BYTES_MAX => {
+                        early.data = Some(data);
+                    }
+                    Ok(Ok(data)) => early.then = Some(Ok(Frame::data(data))),
+                    Ok(Err(frame)) => early.then = Some(Ok(frame)),
+                    Err(error) => early.then = Some(Err(Status::from_error(error.into()))),
+                },
+            }
+            if early.then.is_some() {
+                return Look::Begun(early);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
+        self.data.take().map(|data| Ok(Frame::data(data))).or_else(|| self.then.take())
+    }
+}
+
+/// The body of a request, on its way to the method.
+#[derive(Debug)]
+pub(crate) enum Message<B> {
+    /// All of it.
+    Whole(Option<Bytes>),
+    /// It is counted as it comes.
+    Metered(Box<Metered<B>>),
+    /// Nobody counts it.
+    Free(B),
+}
+
+impl<B> Body for Message<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match &mut *self {
+            Self::Whole(message) => Poll::Ready(message.take().map(|data| Ok(Frame::data(data)))),
+            Self::Metered(metered) => metered.poll_frame(cx),
+            Self::Free(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|e| Status::from_error(e.into()))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(message) => message.is_none(),
+            Self::Metered(metered) => metered.is_end_stream(),
+            Self::Free(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(message) => {
+                SizeHint::with_exact(message.as_ref().map_or(0, Bytes::len) as u64)
+            }
+            Self::Metered(_) => SizeHint::default(),
+            Self::Free(body) => body.size_hint(),
+        }
     }
 }
 
 /// A body that is counted as it comes.
-struct Metered {
-    inner: Body,
+#[derive(Debug)]
+pub(crate) struct Metered<B> {
+    inner: B,
+    early: Early,
     held: Arc<Held>,
     received: usize,
     patience: Duration,
-    /// Made when the body is first waited for: most are there with their headers.
+    /// Made when the body is first waited for.
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl Metered {
+impl<B> Metered<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
     fn receive(&mut self, bytes: usize) -> Result<(), ApiError> {
         let was_small = self.received <= SMALL_BODY_BYTES_MAX;
         self.received = self.received.saturating_add(bytes);
@@ -191,40 +350,35 @@ impl Metered {
         }
         self.held.take(if was_small { self.received } else { bytes })
     }
-}
 
-impl http_body::Body for Metered {
-    type Data = Bytes;
-    type Error = Status;
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(early) = self.early.take() {
+            return Poll::Ready(Some(early));
+        }
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(error.into()))))
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if let Poll::Ready(polled) = Pin::new(&mut this.inner).poll_frame(cx) {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(polled) = self.next(cx) {
             let bytes = match &polled {
                 Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
                 _ => 0,
             };
-            return Poll::Ready(match this.receive(bytes) {
+            return Poll::Ready(match self.receive(bytes) {
                 Ok(()) => polled,
                 Err(error) => Some(Err(error.into())),
             });
         }
-        let patience = this.patience;
-        let late = this.late.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let patience = self.patience;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(late.as_mut().poll(cx));
         let what = format!("the request's message did not arrive within {patience:?}");
         Poll::Ready(Some(Err(ApiError::new(Refusal::DeadlineExceeded, what).into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.early.data.is_none() && self.early.then.is_none() && self.inner.is_end_stream()
     }
 }
 

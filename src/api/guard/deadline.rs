@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
-use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Layer;
 
 use super::passing::{Passed, pass, refuse};
 use crate::api::status::{ApiError, Refusal};
@@ -27,6 +27,32 @@ pub(in crate::api) struct Deadline(pub(in crate::api) Instant);
 /// request. Whoever waits inside stops before it, so that the answer can say what was waited for.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::api) struct AnswerBy(pub(in crate::api) Instant);
+
+/// A request that knows how long there is for it.
+#[derive(Debug)]
+pub(crate) struct Timed<B> {
+    request: Request<B>,
+    own: Option<Instant>,
+    end: Instant,
+}
+
+impl<B> Timed<B> {
+    /// The request as it came.
+    pub(in crate::api) fn request(&self) -> &Request<B> {
+        &self.request
+    }
+
+    /// The request, with what it knows as its extensions.
+    pub(in crate::api) fn into_request(self) -> Request<B> {
+        let Self { mut request, own, end } = self;
+        let extensions: &mut Extensions = request.extensions_mut();
+        if let Some(own) = own {
+            extensions.insert(Deadline(own));
+        }
+        extensions.insert(AnswerBy(end));
+        request
+    }
+}
 
 pub(in crate::api) fn deadline_exceeded() -> ApiError {
     ApiError::new(Refusal::DeadlineExceeded, "the deadline of the request has passed")
@@ -47,40 +73,31 @@ impl<S> Layer<S> for Deadlines {
 }
 
 /// See [`Deadlines`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct WithDeadline<S> {
     inner: S,
     patience: Patience,
 }
 
-impl<S, B> Service<Request<Body>> for WithDeadline<S>
+impl<S, R, B> Service<Request<R>> for WithDeadline<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Timed<R>, Response = Response<B>>,
 {
     type Response = Response<Passed<B, ()>>;
     type Error = S::Error;
     type Future = InTime<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // tonic's own timer stands outside of every layer and answers CANCELLED without details; this
-        // one is made first with the same duration, and is polled first.
+    fn call(&self, request: Request<R>) -> Self::Future {
         let now = Instant::now();
         let own = match timeout_of(request.headers()) {
             Ok(own) => own,
             Err(error) => return InTime::Refused { status: error.into() },
         };
-        if let Some(timeout) = own {
-            request.extensions_mut().insert(Deadline(now + timeout));
-        }
         // Headers alone take a place already, so a caller that sends nothing more must lose it again.
         let Patience { request: default, request_max, .. } = self.patience;
         let end = now + own.unwrap_or(default).min(request_max);
-        request.extensions_mut().insert(AnswerBy(end));
-        InTime::Asked { inner: self.inner.call(request), end: sleep_until(end) }
+        let timed = Timed { request, own: own.map(|own| now + own), end };
+        InTime::Asked { inner: self.inner.call(timed), end, timer: None }
     }
 }
 
@@ -93,8 +110,9 @@ pin_project! {
         Asked {
             #[pin]
             inner: F,
-            #[pin]
-            end: Sleep,
+            end: Instant,
+            // Made when the answer is first waited for: most are there at once.
+            timer: Option<Pin<Box<Sleep>>>,
         },
         /// Its deadline is none.
         Refused {
@@ -115,11 +133,12 @@ where
                 let status = std::mem::replace(status, Status::ok(""));
                 Poll::Ready(Ok(refuse(status, ())))
             }
-            Projected::Asked { inner, end } => {
+            Projected::Asked { inner, end, timer } => {
                 if let Poll::Ready(response) = inner.poll(cx) {
                     return Poll::Ready(response.map(|response| pass(response, ())));
                 }
-                ready!(end.poll(cx));
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(*end)));
+                ready!(timer.as_mut().poll(cx));
                 Poll::Ready(Ok(refuse(deadline_exceeded().into(), ())))
             }
         }
@@ -160,6 +179,8 @@ fn parsed(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tonic::body::Body;
+
     use super::*;
 
     #[test]
@@ -177,26 +198,39 @@ mod tests {
             assert_eq!(read(wrong).unwrap_err().refusal(), Refusal::ProtocolError, "{wrong}");
         }
     }
+
+    /// Answers with what the request knows.
+    struct Echo;
+
+    impl Service<Timed<()>> for Echo {
+        type Response = Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Response<Body>, Self::Error>>;
+
+        fn call(&self, timed: Timed<()>) -> Self::Future {
+            let mut response = Response::new(Body::empty());
+            *response.extensions_mut() = timed.into_request().extensions().clone();
+            std::future::ready(Ok(response))
+        }
+    }
+
     #[tokio::test]
     async fn every_request_knows_when_its_answer_is_due() {
         let due_of = |timeout: Option<&'static str>| async move {
-            let echo = tower::service_fn(|request: Request<Body>| async move {
-                let mut response = Response::new(Body::empty());
-                *response.extensions_mut() = request.extensions().clone();
-                Ok::<_, std::convert::Infallible>(response)
-            });
-            let mut layered = Deadlines { patience: Patience::default() }.layer(echo);
-            let mut request = Request::new(Body::empty());
+            let layered = Deadlines { patience: Patience::default() }.layer(Echo);
+            let mut request = Request::new(());
             if let Some(timeout) = timeout {
                 request.headers_mut().insert(GRPC_TIMEOUT, timeout.parse().unwrap());
             }
             let before = Instant::now();
             let call = layered.call(request);
             let InTime::Asked { end, .. } = &call else { panic!("a refusal") };
-            let end = end.deadline();
+            let end = *end;
             let response = call.await.unwrap();
             let AnswerBy(due) = *response.extensions().get::<AnswerBy>().unwrap();
             assert_eq!(due, end, "the layer's own timer");
+            let own = response.extensions().get::<Deadline>().is_some();
+            assert_eq!(own, timeout.is_some(), "a caller's deadline is a caller's");
             due.duration_since(before)
         };
         let patience = Patience::default();

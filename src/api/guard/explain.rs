@@ -5,11 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::Layer;
 
 use super::passing::{Passed, Passing, pass};
 use super::{GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS};
@@ -29,7 +29,7 @@ impl<S> Layer<S> for Explain {
 }
 
 /// See [`Explain`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Explaining<S> {
     inner: S,
 }
@@ -44,19 +44,15 @@ impl Passing for Trailers {
     }
 }
 
-impl<S, B> Service<Request<Body>> for Explaining<S>
+impl<S, R, B> Service<R> for Explaining<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<R, Response = Response<B>>,
 {
     type Response = Response<Passed<B, Trailers>>;
     type Error = S::Error;
     type Future = ExplainedFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&self, request: R) -> Self::Future {
         ExplainedFuture { inner: self.inner.call(request) }
     }
 }

@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 use tower::Layer;
 
+pub(super) use self::admission::Places;
 use self::admission::{Admission, Admitting};
+pub(super) use self::bodies::Message;
 use self::bodies::{Account, Meter, Metering};
 use self::deadline::{Deadlines, WithDeadline};
 use self::explain::{Explain, Explaining};
@@ -38,7 +40,7 @@ use self::watch::{Watch, Watching};
 use super::Shared;
 
 pub use self::bodies::Budget;
-pub(super) use self::deadline::{AnswerBy, Deadline, deadline_exceeded};
+pub(super) use self::deadline::{AnswerBy, Deadline, Timed, deadline_exceeded};
 pub use self::unread::Unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -55,7 +57,7 @@ fn is_of_the_api(path: &str) -> bool {
     path.starts_with(API)
 }
 
-/// What is known of one connection: an extension of its requests.
+/// What is known of one connection, beside its requests.
 #[derive(Debug, Clone)]
 pub struct PerConnection {
     unread: Arc<Unread>,
@@ -75,38 +77,22 @@ impl PerConnection {
     pub fn unread(&self) -> &Arc<Unread> {
         &self.unread
     }
-
-    fn account(&self) -> Arc<Account> {
-        Arc::clone(&self.bodies)
-    }
 }
 
-/// All layers, around the routes.
-#[derive(Debug, Clone)]
-pub(crate) struct GuardLayer {
-    shared: Arc<Shared>,
-}
+/// Methods with all layers around them, for one connection.
+pub(crate) type Guarded<S> =
+    CountingUnread<Watching<Explaining<Admitting<Metering<WithDeadline<Catching<S>>>>>>>;
 
-impl GuardLayer {
-    /// Guards the routes of this service.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-}
-
-impl<S> Layer<S> for GuardLayer {
-    type Service =
-        CountingUnread<Watching<Explaining<Admitting<Metering<WithDeadline<Catching<S>>>>>>>;
-
-    fn layer(&self, routes: S) -> Self::Service {
-        let shared = || Arc::clone(&self.shared);
-        let caught = Panics.layer(routes);
-        let patience = self.shared.settings.patience();
-        let in_time = Deadlines { patience }.layer(caught);
-        let metered = Meter { patience: patience.body }.layer(in_time);
-        let admitted = Admission { shared: shared() }.layer(metered);
-        let explained = Explain.layer(admitted);
-        let watched = Watch { shared: shared() }.layer(explained);
-        CountUnread.layer(watched)
-    }
+/// Puts all layers around the methods, for this connection.
+pub(super) fn guard<S>(shared: &Arc<Shared>, connection: &PerConnection, methods: S) -> Guarded<S> {
+    let another = || Arc::clone(shared);
+    let patience = shared.settings.patience();
+    let caught = Panics.layer(methods);
+    let in_time = Deadlines { patience }.layer(caught);
+    let account = Arc::clone(&connection.bodies);
+    let metered = Meter { patience: patience.body, account }.layer(in_time);
+    let admitted = Admission { shared: another() }.layer(metered);
+    let explained = Explain.layer(admitted);
+    let watched = Watch { shared: another() }.layer(explained);
+    CountUnread { unread: Arc::clone(&connection.unread) }.layer(watched)
 }

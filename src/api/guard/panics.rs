@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
 use tonic::Status;
-use tonic::body::Body;
 use tonic::codegen::Bytes;
-use tower::{Layer, Service};
+use tower::Layer;
 
 use crate::api::status::ApiError;
 
@@ -33,25 +33,22 @@ impl<S> Layer<S> for Panics {
 }
 
 /// See [`Panics`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Catching<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for Catching<S>
+impl<S, R, B> Service<R> for Catching<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<R, Response = Response<B>>,
 {
-    type Response = Response<Caught>;
+    type Response = Response<Caught<B>>;
     type Error = S::Error;
     type Future = CaughtFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        CaughtFuture { inner: self.inner.call(request) }
+    fn call(&self, request: R) -> Self::Future {
+        let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        CaughtFuture { inner: called.ok() }
     }
 }
 
@@ -59,35 +56,40 @@ pin_project! {
     /// The answer, or INTERNAL.
     #[derive(Debug)]
     pub(crate) struct CaughtFuture<F> {
+        // `None`: the call panicked.
         #[pin]
-        inner: F,
+        inner: Option<F>,
     }
 }
 
-impl<F, E> Future for CaughtFuture<F>
+impl<F, B, E> Future for CaughtFuture<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = Result<Response<Caught>, E>;
+    type Output = Result<Response<Caught<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inner = self.project().inner;
-        match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
-            Ok(polled) => {
+        let inner = self.project().inner.as_pin_mut();
+        let polled = inner.and_then(|inner| catch_unwind(AssertUnwindSafe(|| inner.poll(cx))).ok());
+        match polled {
+            Some(polled) => {
                 polled.map_ok(|response| response.map(|body| Caught { body: Some(body) }))
             }
-            Err(_) => Poll::Ready(Ok(panicked().into_http::<()>().map(|()| Caught { body: None }))),
+            None => Poll::Ready(Ok(panicked().into_http::<()>().map(|()| Caught { body: None }))),
         }
     }
 }
 
 /// A body that ends in INTERNAL where its producer panics.
 #[derive(Debug)]
-pub(crate) struct Caught {
-    body: Option<Body>,
+pub(crate) struct Caught<B> {
+    body: Option<B>,
 }
 
-impl http_body::Body for Caught {
+impl<B> Body for Caught<B>
+where
+    B: Body<Data = Bytes, Error = Status> + Unpin,
+{
     type Data = Bytes;
     type Error = Status;
 

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::Response;
+use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tonic::body::Body;
 use tonic::codegen::Bytes;
-use tower::{Layer, Service};
+use tower::Layer;
 
-use super::PerConnection;
 use super::passing::{Passed, Passing, pass};
 use crate::model::limits::UNREAD_PART_BYTES;
 
@@ -54,36 +53,39 @@ impl Unread {
     }
 }
 
-/// Counts what is not read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CountUnread;
+/// Counts what one connection has not read.
+#[derive(Debug)]
+pub(super) struct CountUnread {
+    pub(super) unread: Arc<Unread>,
+}
 
 impl<S> Layer<S> for CountUnread {
     type Service = CountingUnread<S>;
 
     fn layer(&self, inner: S) -> CountingUnread<S> {
-        CountingUnread { inner }
+        CountingUnread { inner, unread: Arc::clone(&self.unread) }
     }
 }
 
 /// See [`CountUnread`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct CountingUnread<S> {
     inner: S,
+    unread: Arc<Unread>,
 }
 
 /// What is done with the parts of one answer.
 #[derive(Debug)]
 pub(crate) struct Given {
-    unread: Option<Arc<Unread>>,
+    unread: Arc<Unread>,
     /// The turn of the part that is not read yet.
     part: Option<usize>,
 }
 
 impl Given {
     fn read(&mut self) {
-        if let (Some(unread), Some(turn)) = (&self.unread, self.part.take()) {
-            unread.read(turn);
+        if let Some(turn) = self.part.take() {
+            self.unread.read(turn);
         }
     }
 }
@@ -94,7 +96,7 @@ impl Passing for Given {
     }
 
     fn data(&mut self, data: Bytes) -> Bytes {
-        let Some(unread) = &self.unread else { return data };
+        let unread = &self.unread;
         if data.len() <= UNREAD_PART_BYTES {
             self.part = Some(unread.give());
             return data;
@@ -129,22 +131,16 @@ impl Drop for Part {
     }
 }
 
-impl<S, B> Service<Request<Body>> for CountingUnread<S>
+impl<S, R, B> Service<R> for CountingUnread<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<R, Response = Response<B>>,
 {
     type Response = Response<Passed<B, Given>>;
     type Error = S::Error;
     type Future = GivenFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let connection = request.extensions().get::<PerConnection>();
-        let unread = connection.map(|connection| Arc::clone(connection.unread()));
-        GivenFuture { inner: self.inner.call(request), unread }
+    fn call(&self, request: R) -> Self::Future {
+        GivenFuture { inner: self.inner.call(request), unread: Some(Arc::clone(&self.unread)) }
     }
 }
 
@@ -154,6 +150,7 @@ pin_project! {
     pub(crate) struct GivenFuture<F> {
         #[pin]
         inner: F,
+        // Taken with the answer.
         unread: Option<Arc<Unread>>,
     }
 }
@@ -167,7 +164,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx));
-        let given = Given { unread: this.unread.take(), part: None };
+        let given = Given { unread: this.unread.take().unwrap_or_default(), part: None };
         Poll::Ready(response.map(|response| pass(response, given)))
     }
 }
@@ -177,7 +174,7 @@ mod tests {
     use super::*;
 
     fn given(unread: &Arc<Unread>) -> Given {
-        Given { unread: Some(Arc::clone(unread)), part: None }
+        Given { unread: Arc::clone(unread), part: None }
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-use tower::{Layer, Service};
+use tower::Layer;
 use tracing::Span;
 
 use super::passing::{Passed, Passing, pass};
@@ -23,7 +23,7 @@ use crate::telemetry::figures::MethodId;
 use crate::telemetry::span;
 
 /// Counts, times and traces requests.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Watch {
     pub(super) shared: Arc<Shared>,
 }
@@ -37,7 +37,7 @@ impl<S> Layer<S> for Watch {
 }
 
 /// See [`Watch`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Watching<S> {
     inner: S,
     shared: Arc<Shared>,
@@ -98,19 +98,15 @@ impl Drop for Watched {
     }
 }
 
-impl<S, B> Service<Request<Body>> for Watching<S>
+impl<S, R, B> Service<Request<R>> for Watching<S>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Request<R>, Response = Response<B>>,
 {
     type Response = Response<Passed<B, Option<Watched>>>;
     type Error = S::Error;
     type Future = WatchedFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&self, request: Request<R>) -> Self::Future {
         let path = request.uri().path();
         let method = self.shared.requests.method(path);
         let span = if is_health(path) {

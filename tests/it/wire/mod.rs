@@ -1,6 +1,7 @@
 //! Every RPC and every error over real sockets.
 
 mod asked;
+mod at_once;
 mod bad_fields;
 mod bad_input;
 mod bodies;
