@@ -60,7 +60,7 @@ async fn call(client: &mut SendRequest<Bytes>, headers: &[(&str, &str)], parts: 
     Came { headers, body: bytes, trailers, details }
 }
 
-fn whole_and_in_two(message: Bytes) -> [Vec<Bytes>; 2] {
+fn whole_and_in_two(message: &Bytes) -> [Vec<Bytes>; 2] {
     let at = message.len().min(3);
     [vec![message.clone()], vec![message.slice(..at), message.slice(at..)]]
 }
@@ -98,11 +98,11 @@ async fn a_check_is_answered_the_same_whichever_way_it_takes() {
     ];
     let mut client = connect(address).await;
     for question in &questions {
-        let [whole, parts] = whole_and_in_two(framed(question));
+        let [whole, parts] = whole_and_in_two(&framed(question));
         let at_once = call(&mut client, &[], &whole).await;
         assert_eq!(at_once, call(&mut client, &[], &parts).await, "{question:?}");
     }
-    let answer = call(&mut client, &[], &whole_and_in_two(framed(&plain()))[0]).await;
+    let answer = call(&mut client, &[], &whole_and_in_two(&framed(&plain()))[0]).await;
     assert_eq!(answer.trailers.unwrap()["grpc-status"], "0");
     let answer = pb::CheckResponse::decode(&answer.body[5..]).unwrap();
     assert_eq!(answer.decision(), pb::Decision::Allow);
@@ -131,14 +131,14 @@ async fn bytes_that_are_no_question_are_refused_the_same_whichever_way_they_take
         with(|bytes| bytes.extend(bytes.clone())),
     ];
     for bytes in wrong {
-        let [whole, parts] = whole_and_in_two(bytes);
+        let [whole, parts] = whole_and_in_two(&bytes);
         let at_once = call(&mut client, &[], &whole).await;
         assert_eq!(at_once, call(&mut client, &[], &parts).await, "{whole:?}");
     }
     let headers =
         [("grpc-encoding", "gzip"), ("grpc-encoding", "identity"), ("grpc-timeout", "soon")];
     for headers in headers.map(|header| [header]) {
-        let [whole, parts] = whole_and_in_two(question.clone());
+        let [whole, parts] = whole_and_in_two(&question);
         let at_once = call(&mut client, &headers, &whole).await;
         assert_eq!(at_once, call(&mut client, &headers, &parts).await, "{headers:?}");
     }
