@@ -5,6 +5,7 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     reason = "a benchmark prints, and ends where something fails"
 )]
 

@@ -133,7 +133,7 @@ impl Plan {
     /// Whether each tuple of this role brings its subject into a plain set, whatever the type.
     #[inline]
     pub(super) fn is_plain_everywhere(&self, role: NameId) -> bool {
-        self.plain_everywhere.iter().any(|known| *known == role)
+        self.plain_everywhere.contains(&role)
     }
 
     /// The roles by whose tuples a subject comes into plain sets.

@@ -146,7 +146,7 @@ impl Keys {
         if let Some(entries) = ground.few_entries(subject) {
             looks.more(entries.looks())?;
             for entry in entries {
-                if roles.iter().any(|role| *role == entry.role) {
+                if roles.contains(&entry.role) {
                     let counts = ground.entry_counts(subject, entry);
                     self.add(ground, plan, (entry.scope, entry.role), counts);
                 }
@@ -180,7 +180,7 @@ impl Keys {
             return;
         }
         match Packed::of_set(object, role).filter(|_| counts.is_some()) {
-            Some(key) if self.all.iter().any(|known| *known == key) => {}
+            Some(key) if self.all.contains(&key) => {}
             Some(key) => self.all.push(key),
             // It depends on a condition, or its object is one that only the request knows.
             None => self.are_all = false,
@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
                 self.go_up(up, row.subject, self.ground.row_counts(scope, row));
             }
             if row.subject.bit() & self.mask != 0
-                && self.keys.iter().any(|key| *key == row.subject)
+                && self.keys.contains(&row.subject)
                 && has(here, row.role)
             {
                 match self.ground.row_counts(scope, row) {
@@ -374,7 +374,7 @@ impl<'a> Walk<'a> {
 #[inline]
 fn has(roles: &[NameId], role: NameId) -> bool {
     if roles.len() <= FEW_ROLES {
-        return roles.iter().any(|known| *known == role);
+        return roles.contains(&role);
     }
     roles.binary_search(&role).is_ok()
 }
