@@ -26,6 +26,10 @@ const MANY_OBJECTS: usize = 64;
 const MANY_LOOKS: usize = 2_000;
 /// So many tuples of an object are looked through one by one; in more, those that matter are looked up.
 const FEW_TUPLES: usize = 24;
+/// So many of a subject's tuples are looked through for each role that would be looked up among them, ...
+const TUPLES_A_ROLE: usize = 32;
+/// ... and not more than this.
+const MANY_TUPLES: usize = 1_024;
 /// So many roles are compared one by one.
 const FEW_ROLES: usize = 8;
 
@@ -334,8 +338,11 @@ impl<'a> Walk<'a> {
     fn look_up(&mut self, here: &[NameId], scope: ObjectId) -> Option<bool> {
         let (ground, keys) = (self.ground, self.keys);
         for key in keys.iter().map(|key| key.subject()).filter(|_| !here.is_empty()) {
-            if let Some(entries) = ground.few_entries(key) {
-                self.looks.more(entries.looks())?;
+            // To look through a subject's tuples in a row is cheaper than to look up each role there.
+            let most = (here.len() * TUPLES_A_ROLE).clamp(FEW_TUPLES, MANY_TUPLES);
+            let standing = ground.settled.standing(key);
+            if let Some(entries) = standing.filter(|entries| entries.looks() <= most) {
+                self.looks.more(entries.looks() / FEW_TUPLES + 1)?;
                 let is_here = |entry: &&Entry| entry.scope == scope && has(here, entry.role);
                 for entry in entries.filter(is_here) {
                     match ground.entry_counts(key, entry) {
