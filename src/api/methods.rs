@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::service::Service;
 use pin_project_lite::pin_project;
@@ -50,7 +50,8 @@ impl Methods {
 
     /// The answer to a plain Check. `None`: it is none, and nothing was done.
     fn answered_at_once<B>(&self, request: &Request<Message<B>>) -> Option<Response<Answer>> {
-        if request.uri().path() != CHECK || request.headers().contains_key(GRPC_ENCODING) {
+        let is_check = request.method() == Method::POST && request.uri().path() == CHECK;
+        if !is_check || request.headers().contains_key(GRPC_ENCODING) {
             return None;
         }
         let Message::Whole(Some(bytes)) = request.body() else { return None };

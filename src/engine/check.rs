@@ -71,7 +71,7 @@ fn decide(
     if def.is_none_or(|def| def.kind != DefKind::Permission) {
         return Ok(denied(Reason::NotApplicable, Vec::new()));
     }
-    let mut looks = Looks::default();
+    let mut looks = Looks::within(steps.left());
     let is_reached = union(&view, plan, (subject, question.permission, scope), now, &mut looks);
     steps.add(looks.count());
     let (mut missing, mut grant) = (Vec::new(), None);
@@ -124,6 +124,10 @@ pub fn check_ids(
 ) -> Result<Option<bool>, EngineError> {
     let view = View::new(snapshot);
     let Ids { subject, permission, scope } = *ids;
+    let def = view.type_of(scope).and_then(|of| snapshot.model().def(of, permission));
+    if def.is_none_or(|def| def.kind != DefKind::Permission) {
+        return Ok(Some(false));
+    }
     let subject = SubjectKey::Object(subject);
     known(&view, plan, (subject, permission, scope), CheckedContext::default().values(), now)
 }
@@ -166,7 +170,8 @@ pub(super) fn known(
     context: &Context,
     now: Time,
 ) -> Result<Option<bool>, EngineError> {
-    let is_reached = union(view, plan, (subject, permission, scope), now, &mut Looks::default());
+    let mut looks = Looks::within(Some(CHECK_STEPS_MAX));
+    let is_reached = union(view, plan, (subject, permission, scope), now, &mut looks);
     if is_reached.is_some() {
         return Ok(is_reached);
     }

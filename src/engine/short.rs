@@ -25,7 +25,7 @@ impl<'a> Eval<'a> {
     ) -> Option<Value> {
         let SubjectKey::Object(subject) = self.asker.subject else { return None };
         let ground = Ground::new(self.view.snapshot, self.now);
-        let mut looks = Looks::default();
+        let mut looks = Looks::within(self.steps.left());
         let keys = match self.asker.keys.take() {
             Some(keys) => keys,
             None => {

@@ -2,16 +2,29 @@
 
 use super::limits::SUGGESTED_BYTES_MAX;
 
-/// The candidate nearest to `word`, if one is near enough to be meant; the first of equals.
+/// So many pairs of characters are compared: a caller's slip must not cost what a model's thousands of names
+/// cost. Of more names only the first are looked at.
+const MANY_PAIRS: usize = 500_000;
+
+/// The candidate nearest to `word`, if one is near enough to be meant; the first of equals. Costs a
+/// millisecond or two at most.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > SUGGESTED_BYTES_MAX {
         return None;
     }
-    let allowed = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    let allowed = (length / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
+    let mut pairs = 0;
     for candidate in candidates {
-        if candidate.len().abs_diff(word.len()) > 4 * allowed || candidate.is_empty() {
+        let its_length = candidate.chars().count();
+        // It takes as many changes at least.
+        if its_length.abs_diff(length) > allowed || candidate.is_empty() {
             continue;
+        }
+        pairs += its_length * length;
+        if pairs > MANY_PAIRS {
+            break;
         }
         let distance = if candidate.eq_ignore_ascii_case(word) {
             0
@@ -20,7 +33,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         };
         let better = best.is_none_or(|held| (distance, candidate) < held);
         // With every character replaced nothing is alike.
-        if distance <= allowed && distance < word.chars().count().max(1) && better {
+        if distance <= allowed && distance < length.max(1) && better {
             best = Some((distance, candidate));
         }
     }
@@ -48,6 +61,21 @@ mod tests {
         assert_eq!(did_you_mean("zzz", known), "");
         assert_eq!(nearest("a", ["b", "c"]), None);
         assert_eq!(nearest("", ["b"]), None);
+    }
+
+    #[test]
+    fn of_thousands_of_long_names_only_the_first_are_compared() {
+        let names: Vec<String> =
+            (0..10_000).map(|at| format!("{}{at:05}", "a".repeat(95))).collect();
+        let mut asked = 0;
+        let known = names.iter().map(|name| {
+            asked += 1;
+            name.as_str()
+        });
+        assert_eq!(nearest(&"b".repeat(100), known), None);
+        assert_eq!(asked, MANY_PAIRS / 100 / 100 + 1);
+        let known = names.iter().map(String::as_str);
+        assert_eq!(nearest(&format!("{}00007", "a".repeat(94)), known), Some(names[7].as_str()));
     }
 
     #[test]

@@ -96,18 +96,26 @@ async fn converse<T, S, B>(
             is_leaving = true;
             driver.as_mut().graceful_shutdown();
         }
-        loop {
+        for _ in 0..ROUNDS {
             let polled = driver.as_mut().poll(cx);
             // What was answered is still to be sent, and there may be more to read.
             if !begun.go_on() || polled.is_ready() {
                 return polled;
             }
         }
+        // Whoever never stops asking keeps nobody else waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     });
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended in an error");
     }
 }
+
+/// So many requests that came together are begun on the connection's own task; more get tasks at once.
+const TOGETHER: usize = 32;
+/// So many times they are, before others have their turn.
+const ROUNDS: usize = 4;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -120,12 +128,20 @@ impl Begun {
     fn go_on(&self) -> bool {
         let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let were_some = !tasks.is_empty();
-        // Nobody needs to be woken: the task polls again.
-        let mut nobody = Context::from_waker(Waker::noop());
-        for mut task in tasks {
+        for (at, mut task) in tasks.into_iter().enumerate() {
+            if at >= TOGETHER {
+                tokio::spawn(task);
+                continue;
+            }
             // A panic ends one request, and no connection.
-            let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut nobody)));
-            if matches!(polled, Ok(Poll::Pending)) {
+            let polled = catch_unwind(AssertUnwindSafe(move || {
+                // Nobody needs to be woken: the task polls again.
+                match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Pending => Some(task),
+                    Poll::Ready(()) => None,
+                }
+            }));
+            if let Ok(Some(task)) = polled {
                 tokio::spawn(task);
             }
         }

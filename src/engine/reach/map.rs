@@ -243,10 +243,12 @@ fn is_simple(
             true
         }
         Expr::Up { relation, name } => {
-            let edge = model.type_def(at).and_then(|def| def.edge(*relation));
+            let def = model.type_def(at);
+            let edge = def.and_then(|def| def.edge(*relation));
             let targets = edge.into_iter().flat_map(|edge| &edge.targets);
             used.extend(targets.map(|target| (*target, *name)));
-            true
+            // Another type's relation may have the name of a role here, whose tuples lead on as well.
+            def.is_none_or(|def| def.role(*relation).is_none())
         }
         Expr::Any(parts) => parts.iter().all(|part| is_simple(model, plain, at, part, used)),
         Expr::All(parts) => match parts.as_slice() {
@@ -260,9 +262,12 @@ fn is_simple(
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::engine::Plan;
+    use crate::engine::{CheckedContext, Plan, Question, check};
+    use crate::index::Builder;
+    use crate::model::tuple::{Change, Time, Tuple, TupleKey};
     use crate::model::{SourceFiles, load};
 
     const MODEL: &str = "
@@ -312,6 +317,44 @@ permissions:
             assert!(!short("site", name), "{name}");
         }
         assert!(!short("org", "both"));
+    }
+
+    #[test]
+    fn a_role_with_the_name_of_another_types_relation_is_no_short_way() {
+        let yaml = "
+model: m
+types:
+  user: {}
+  team: {}
+  site: { parents: { team: { relation: owner, roles_pass: false } } }
+  device: {}
+roles:
+  - { at: [team], names: [member], bound_by: [user] }
+  - { at: [device], names: [owner], bound_by: [team] }
+  - { at: [device], names: [viewer], bound_by: [user] }
+names:
+  barred: { at: [site, device], is: 'up(owner, member)' }
+permissions:
+  see: { at: [site, device], is: 'up(owner, member)' }
+  act: { at: [device], is: 'viewer except barred' }
+";
+        let model = load(&[("model.yaml", yaml)].into_iter().collect(), &BTreeMap::new()).unwrap();
+        let model = Arc::new(model);
+        let mut builder = Builder::new(Arc::clone(&model));
+        for text in ["device:d#owner@team:t", "team:t#member@user:ana", "device:d#viewer@user:ana"]
+        {
+            let tuple = Tuple::plain(TupleKey::parse(text).unwrap());
+            builder.apply(&Change::Put(tuple)).unwrap();
+        }
+        let snapshot = builder.build().unwrap();
+        for plan in [Plan::new(&model), Plan::without_short_ways(&model)] {
+            let may = |what| {
+                let context = CheckedContext::default();
+                let question = Question::parse(&model, "user:ana", what, "device:d", context);
+                check(&snapshot, &plan, &question.unwrap(), Time(0), false).unwrap().is_allow()
+            };
+            assert_eq!((may("see"), may("act")), (true, false));
+        }
     }
 
     #[test]

@@ -42,20 +42,30 @@ pub(super) struct Keys {
     are_all: bool,
 }
 
-/// How much was looked at.
-#[derive(Debug, Default)]
-pub(super) struct Looks(usize);
+/// How much was looked at, and how much may be.
+#[derive(Debug)]
+pub(super) struct Looks {
+    taken: usize,
+    most: usize,
+}
 
 impl Looks {
+    /// None so far, and so many at most.
+    #[inline]
+    pub(super) fn within(steps: Option<u64>) -> Self {
+        let most = steps.and_then(|steps| usize::try_from(steps).ok()).unwrap_or(0);
+        Self { taken: 0, most: most.min(MANY_LOOKS) }
+    }
+
     /// Whether so many more may be.
     #[inline]
     fn more(&mut self, looks: usize) -> Option<()> {
-        self.0 += looks;
-        (self.0 <= MANY_LOOKS).then_some(())
+        self.taken += looks;
+        (self.taken <= self.most).then_some(())
     }
 
     pub(super) fn count(&self) -> u64 {
-        u64::try_from(self.0).unwrap_or(u64::MAX)
+        u64::try_from(self.taken).unwrap_or(u64::MAX)
     }
 }
 

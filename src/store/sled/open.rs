@@ -71,6 +71,8 @@ fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Open
     engine.sync()?;
     let log = Volumes::new(dir, &places, engine, sync);
     let volume = places.last().map_or(Revision(0), |place| place.start);
+    // The newest volume may have its name only because the machine did not die.
+    files::sync_dir(dir)?;
     head_file.replace(|record| {
         record.head = head;
         record.volume = volume;
