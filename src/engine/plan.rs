@@ -258,8 +258,8 @@ fn bounded(model: &Model, names: &HashSet<(TypeId, NameId)>, at: TypeId, expr: &
         Expr::HereAny(roles) => roles.iter().all(here),
         Expr::Ref(name) => holds(at, *name),
         Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
-            let edge = model.type_def(at).and_then(|def| def.edge(*relation));
-            edge.is_none_or(|edge| edge.targets.iter().all(|t| holds(*t, *name)))
+            let def = model.type_def(at);
+            def.into_iter().flat_map(|def| def.leads_to(*relation)).all(|t| holds(t, *name))
         }
         Expr::Any(parts) => parts.iter().all(|part| bounded(model, names, at, part)),
         Expr::All(parts) => parts.iter().any(|part| bounded(model, names, at, part)),

@@ -416,4 +416,15 @@ impl TypeDef {
     pub fn edge(&self, relation: NameId) -> Option<&EdgeDef> {
         self.edges.iter().find(|edge| edge.relation == relation)
     }
+
+    /// The types of the plain objects that tuples of this name lead to: those of a relation or, where a role
+    /// has the name of another type's relation, those that may bear the role.
+    pub fn leads_to(&self, name: NameId) -> impl Iterator<Item = TypeId> {
+        let targets = self.edge(name).into_iter().flat_map(|edge| edge.targets.iter().copied());
+        let bearers = self.role(name).into_iter().flat_map(|role| &role.bound_by);
+        targets.chain(bearers.filter_map(|form| match form {
+            SubjectForm::Object(of) => Some(*of),
+            SubjectForm::All(_) | SubjectForm::Set(..) => None,
+        }))
+    }
 }

@@ -138,9 +138,9 @@ impl Making<'_> {
         }
         let mut up = Vec::new();
         for (relation, names) in asked.up {
-            let edge = self.model.type_def(at).and_then(|def| def.edge(relation));
+            let def = self.model.type_def(at);
             let mut to = Vec::new();
-            for target in edge.into_iter().flat_map(|edge| edge.targets.iter().copied()) {
+            for target in def.into_iter().flat_map(|def| def.leads_to(relation)) {
                 let has = |name: &NameId| self.model.def(target, *name).is_some();
                 let there: Names = names.iter().copied().filter(has).collect();
                 if !there.is_empty() {
@@ -243,12 +243,9 @@ fn is_simple(
             true
         }
         Expr::Up { relation, name } => {
-            let def = model.type_def(at);
-            let edge = def.and_then(|def| def.edge(*relation));
-            let targets = edge.into_iter().flat_map(|edge| &edge.targets);
-            used.extend(targets.map(|target| (*target, *name)));
-            // Another type's relation may have the name of a role here, whose tuples lead on as well.
-            def.is_none_or(|def| def.role(*relation).is_none())
+            let targets = model.type_def(at).into_iter().flat_map(|def| def.leads_to(*relation));
+            used.extend(targets.map(|target| (target, *name)));
+            true
         }
         Expr::Any(parts) => parts.iter().all(|part| is_simple(model, plain, at, part, used)),
         Expr::All(parts) => match parts.as_slice() {
@@ -320,7 +317,7 @@ permissions:
     }
 
     #[test]
-    fn a_role_with_the_name_of_another_types_relation_is_no_short_way() {
+    fn a_role_with_the_name_of_another_types_relation_leads_up_as_well() {
         let yaml = "
 model: m
 types:

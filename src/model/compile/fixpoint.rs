@@ -297,8 +297,8 @@ struct Walk<'g> {
     of_another: bool,
 }
 
-impl Walk<'_> {
-    fn def(&self, at: TypeId) -> Option<&TypeDef> {
+impl<'g> Walk<'g> {
+    fn def(&self, at: TypeId) -> Option<&'g TypeDef> {
         self.types.get(usize::from(at.0))
     }
 
@@ -350,10 +350,10 @@ impl Walk<'_> {
     }
 
     fn up(&mut self, relation: NameId, name: NameId, every: bool, negative: bool) {
-        let Some(edge) = self.def(self.at).and_then(|def| def.edge(relation)) else { return };
-        let step =
-            if edge.is_parent && edge.acyclic && !every { Step::AcyclicUp } else { Step::Other };
-        for target in edge.targets.clone() {
+        let Some(def) = self.def(self.at) else { return };
+        let is_acyclic = def.edge(relation).is_some_and(|edge| edge.is_parent && edge.acyclic);
+        let step = if is_acyclic && !every { Step::AcyclicUp } else { Step::Other };
+        for target in def.leads_to(relation) {
             self.value(target, name, step, negative);
         }
     }

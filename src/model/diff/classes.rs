@@ -141,9 +141,9 @@ impl Words for Signature<'_> {
     }
 
     fn step(&self, function: &str, relation: NameId, name: NameId) -> String {
-        let edge = self.model.type_def(self.at).and_then(|def| def.edge(relation));
+        let def = self.model.type_def(self.at);
         let mut targets = Vec::new();
-        for &target in edge.into_iter().flat_map(|edge| &edge.targets) {
+        for target in def.into_iter().flat_map(|def| def.leads_to(relation)) {
             targets.push(format!("{} {}", self.model.type_name(target), self.name(target, name)));
         }
         targets.sort_unstable();

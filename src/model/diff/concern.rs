@@ -114,9 +114,11 @@ impl Walk {
             }
             Expr::Ref(name) => open.push((at, *name)),
             Expr::Up { relation, name } | Expr::UpAll { relation, name } => {
-                if let Some(edge) = def.and_then(|def| def.edge(*relation)) {
-                    self.asks_context |= !edge.conditions.is_empty();
-                    open.extend(edge.targets.iter().map(|target| (*target, *name)));
+                if let Some(def) = def {
+                    let edge = def.edge(*relation).map(|edge| &edge.conditions);
+                    let conditions = edge.or_else(|| Some(&def.role(*relation)?.conditions));
+                    self.asks_context |= conditions.is_some_and(|some| !some.is_empty());
+                    open.extend(def.leads_to(*relation).map(|target| (target, *name)));
                 }
             }
             Expr::Any(parts) => parts.iter().for_each(|part| self.expr(model, at, part, open)),

@@ -67,6 +67,9 @@ const SET_SUBJECTS: [&str; 9] = [
     "folder#keeper",
 ];
 
+/// Relations of some types whose names a role of another type may have.
+const SHARED: [&str; 2] = ["twin", "partner"];
+
 /// One type of the model being written.
 #[derive(Debug)]
 struct Kind {
@@ -135,7 +138,7 @@ fn kinds(rng: &mut Rng) -> Vec<Kind> {
         "folder",
         &[("parent", "org"), ("parent", "folder")],
         &[],
-        &["keeper"],
+        &[&["keeper"][..], &some(rng, 35, &SHARED)].concat(),
         &some(rng, 25, &org_facts),
         rng,
     );
@@ -322,6 +325,13 @@ impl Draft<'_> {
         let kind = self.kind(at);
         let mut relations = kind.parents.clone();
         relations.extend(&kind.arrows);
+        // A role's tuples lead up as a relation's do, where it has the name of one.
+        let is_relation = |role: &&&str| {
+            self.kinds.iter().any(|other| other.arrows.iter().any(|(name, _)| name == *role))
+        };
+        for role in kind.roles.iter().filter(is_relation) {
+            relations.extend(["org", "group", "user"].map(|bearer| (*role, bearer)));
+        }
         let role = kind.roles.clone();
         let role = self.one(&role);
         match self.rng.u8(..100) {
