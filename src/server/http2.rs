@@ -6,7 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
@@ -92,6 +92,7 @@ async fn converse<T, S, B>(
     let mut driver = pin!(protocol.serve_connection(TokioIo::new(connection), methods));
     let (mut stop, mut is_leaving) = (pin!(stopped.changed()), false);
     let ended = poll_fn(|cx| {
+        begun.gather();
         if !is_leaving && stop.as_mut().poll(cx).is_ready() {
             is_leaving = true;
             driver.as_mut().graceful_shutdown();
@@ -99,7 +100,11 @@ async fn converse<T, S, B>(
         for _ in 0..ROUNDS {
             let polled = driver.as_mut().poll(cx);
             // What was answered is still to be sent, and there may be more to read.
-            if !begun.go_on() || polled.is_ready() {
+            if !begun.go_on() {
+                return polled;
+            }
+            if polled.is_ready() {
+                while begun.go_on() {}
                 return polled;
             }
         }
@@ -121,12 +126,32 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What was asked on a connection and is to be begun.
 #[derive(Clone, Default)]
-struct Begun(Arc<Mutex<Vec<Task>>>);
+struct Begun(Arc<Mutex<Gathered>>);
+
+#[derive(Default)]
+struct Gathered {
+    tasks: Vec<Task>,
+    /// The task of the connection is at work, and looks here before it rests.
+    is_awake: bool,
+}
 
 impl Begun {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on until there is nothing to begin, what comes is gathered.
+    fn gather(&self) {
+        self.gathered().is_awake = true;
+    }
+
     /// Begins what there is, and gives what is not done at once a task of its own; whether there was any.
     fn go_on(&self) -> bool {
-        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = {
+            let mut gathered = self.gathered();
+            gathered.is_awake = !gathered.tasks.is_empty();
+            std::mem::take(&mut gathered.tasks)
+        };
         let were_some = !tasks.is_empty();
         for (at, mut task) in tasks.into_iter().enumerate() {
             if at >= TOGETHER {
@@ -154,6 +179,41 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(task));
+        let mut gathered = self.gathered();
+        if gathered.is_awake {
+            gathered.tasks.push(Box::pin(task));
+            return;
+        }
+        drop(gathered);
+        // From a request that has a task of its own: nobody would look for it here before the next bytes come.
+        tokio::spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_while_a_connection_rests_is_begun_without_it() {
+        let begun = Begun::default();
+        begun.gather();
+        let task = || {
+            let (tell, told) = oneshot::channel();
+            begun.execute(async move { tell.send(()).unwrap() });
+            told
+        };
+        let mut gathered = task();
+        assert!(gathered.try_recv().is_err(), "nobody has looked");
+        assert!(begun.go_on());
+        gathered.try_recv().unwrap();
+        let again = task();
+        assert!(begun.go_on() && !begun.go_on());
+        again.await.unwrap();
+        let at_rest = task();
+        assert!(begun.gathered().tasks.is_empty(), "it waits for the next bytes of the caller");
+        at_rest.await.unwrap();
     }
 }

@@ -153,6 +153,22 @@ async fn one_connection_has_a_part_of_the_places() {
 }
 
 #[tokio::test]
+async fn whoever_asks_for_a_tunnel_is_refused_at_once() {
+    let mut client = connect(serve(Patience::default()).await).await;
+    for _ in 0..3 {
+        let request = http::Request::connect("localhost:80").body(()).unwrap();
+        let (response, _body) = client.send_request(request, false).unwrap();
+        let response = response.await.unwrap();
+        let status = Status::from_header_map(response.headers()).expect("a status");
+        assert_refused(&status, Code::Unimplemented, "UNKNOWN_METHOD", "");
+        // To its end, one way or the other.
+        let mut body = response.into_body();
+        while let Some(Ok(_)) = body.data().await {}
+    }
+    answered(&mut client).await;
+}
+
+#[tokio::test]
 async fn headers_without_a_body_lose_their_place() {
     let address = serve(Patience { request: SHORT, ..Patience::default() }).await;
     let mut client = connect(address).await;
