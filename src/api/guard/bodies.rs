@@ -14,7 +14,7 @@ use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 use tower::Layer;
@@ -122,6 +122,13 @@ impl<S> Layer<S> for Meter {
     }
 }
 
+/// A request, and when its headers were there: it may have waited before its body was looked at.
+#[derive(Debug)]
+pub(crate) struct Arrived<B> {
+    pub(super) request: Request<B>,
+    pub(super) at: Instant,
+}
+
 /// See [`Meter`]. A call is passed on only when its body was looked at, so each has a part in what is inside.
 #[derive(Debug)]
 pub(crate) struct Metering<S>(Arc<Inside<S>>);
@@ -135,7 +142,7 @@ pub(crate) struct Inside<S> {
 
 impl<S, B> Service<Request<B>> for Metering<S>
 where
-    S: Service<Request<Message<B>>>,
+    S: Service<Arrived<Message<B>>>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<StdError>,
 {
@@ -144,7 +151,8 @@ where
     type Future = MeteredFuture<S, B, S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        MeteredFuture::Arriving { inside: Arc::clone(&self.0), request: Some(request) }
+        let arrived = Arrived { request, at: Instant::now() };
+        MeteredFuture::Arriving { inside: Arc::clone(&self.0), arrived: Some(arrived) }
     }
 }
 
@@ -156,7 +164,7 @@ pin_project! {
         Arriving {
             inside: Arc<Inside<S>>,
             // Taken with the first poll.
-            request: Option<Request<B>>,
+            arrived: Option<Arrived<B>>,
         },
         /// Asked for.
         Asked {
@@ -169,7 +177,7 @@ pin_project! {
 
 impl<S, B> Future for MeteredFuture<S, B, S::Future>
 where
-    S: Service<Request<Message<B>>>,
+    S: Service<Arrived<Message<B>>>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<StdError>,
 {
@@ -183,11 +191,13 @@ where
                     *held = None;
                     return Poll::Ready(answer);
                 }
-                Projected::Arriving { inside, request } => {
+                Projected::Arriving { inside, arrived } => {
                     // Taken once: what follows puts another state in place of this one.
-                    let Some(request) = request.take() else { return Poll::Pending };
+                    let Some(Arrived { request, at }) = arrived.take() else {
+                        return Poll::Pending;
+                    };
                     let (request, held) = inside.received(request, cx);
-                    Self::Asked { answer: inside.inner.call(request), held }
+                    Self::Asked { answer: inside.inner.call(Arrived { request, at }), held }
                 }
             };
             self.set(asked);
@@ -405,5 +415,27 @@ mod tests {
         assert_eq!(of_process(), BODIES_BYTES_MAX);
         drop(held);
         assert_eq!(of_process(), 0);
+    }
+
+    /// Answers when each request arrived.
+    struct Arrivals;
+
+    impl<B> Service<Arrived<B>> for Arrivals {
+        type Response = Instant;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Instant, Self::Error>>;
+
+        fn call(&self, arrived: Arrived<B>) -> Self::Future {
+            std::future::ready(Ok(arrived.at))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_to_be_begun_arrived_before() {
+        let meter = Meter { patience: Duration::ZERO, account: Arc::default() };
+        let call = meter.layer(Arrivals).call(Request::new(tonic::body::Body::empty()));
+        let waits_since = Instant::now();
+        while Instant::now() == waits_since {}
+        assert!(call.await.unwrap() <= waits_since);
     }
 }

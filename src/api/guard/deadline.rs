@@ -1,4 +1,5 @@
-//! The layer of deadlines: an answer begins in time, or the request loses its place.
+//! The layer of deadlines: an answer begins in time, counted from when the request's headers were there, or the
+//! request loses its place.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 use tower::Layer;
 
+use super::bodies::Arrived;
 use super::passing::{Passed, pass, refuse};
 use crate::api::status::{ApiError, Refusal};
 use crate::config::Patience;
@@ -79,7 +81,7 @@ pub(crate) struct WithDeadline<S> {
     patience: Patience,
 }
 
-impl<S, R, B> Service<Request<R>> for WithDeadline<S>
+impl<S, R, B> Service<Arrived<R>> for WithDeadline<S>
 where
     S: Service<Timed<R>, Response = Response<B>>,
 {
@@ -87,8 +89,8 @@ where
     type Error = S::Error;
     type Future = InTime<S::Future>;
 
-    fn call(&self, request: Request<R>) -> Self::Future {
-        let now = Instant::now();
+    fn call(&self, arrived: Arrived<R>) -> Self::Future {
+        let Arrived { request, at: now } = arrived;
         let own = match timeout_of(request.headers()) {
             Ok(own) => own,
             Err(error) => return InTime::Refused { status: error.into() },
@@ -223,7 +225,7 @@ mod tests {
                 request.headers_mut().insert(GRPC_TIMEOUT, timeout.parse().unwrap());
             }
             let before = Instant::now();
-            let call = layered.call(request);
+            let call = layered.call(Arrived { request, at: before });
             let InTime::Asked { end, .. } = &call else { panic!("a refusal") };
             let end = *end;
             let response = call.await.unwrap();
