@@ -7,6 +7,7 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod clock;
 mod world;
 
 use std::path::Path;
@@ -15,19 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bailiwick::engine::CheckedContext;
-use bailiwick::model::tuple::{Time, Tuple, TupleKey};
-use bailiwick::pdp::{Clock, Pdp, Proposal, WriteChange};
+use bailiwick::model::tuple::{Tuple, TupleKey};
+use bailiwick::pdp::{Pdp, Proposal, WriteChange};
 use bailiwick::store::ModelFiles;
 use bailiwick::store::sled::SledStore;
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
+use clock::Fixed;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();

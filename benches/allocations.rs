@@ -8,6 +8,8 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod bare;
+mod clock;
 mod served;
 mod target;
 mod world;
@@ -42,7 +44,7 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let pdp = served::pdp(TUPLES);
-    let (bare, ours) = runtime.block_on(async { (served::bare().await, served::tcp(pdp).await) });
+    let (bare, ours) = runtime.block_on(async { (bare::serve(0).await, served::tcp(pdp).await) });
     let (mut bare, mut ours) = (Caller::of(bare), Caller::of(ours));
     println!("allocations of the server, one caller, {CALLS} calls");
     let check = |caller: &mut Caller| caller.count(&runtime, Task::Checks(CALLS), CALLS);

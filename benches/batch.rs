@@ -8,6 +8,8 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod bare;
+mod clock;
 mod served;
 mod target;
 mod world;
@@ -31,7 +33,7 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let pdp = tokio::task::spawn_blocking(|| served::pdp(TUPLES)).await.expect("it opens");
-        let bare = connect(&served::bare().await, 1).await.remove(0);
+        let bare = connect(&bare::serve(0).await, 1).await.remove(0);
         let ours = connect(&served::tcp(pdp).await, 1).await.remove(0);
         let (random, page): (Batches, Batches) =
             (batches(&random()).into(), batches(&page()).into());

@@ -8,6 +8,7 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod clock;
 #[path = "../tests/it/cloud/list.rs"]
 mod list;
 mod target;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bailiwick::engine::CheckedContext;
-use bailiwick::model::tuple::{Time, Tuple, TupleKey};
+use bailiwick::model::tuple::{Tuple, TupleKey};
 use bailiwick::model::{SourceFiles, load};
-use bailiwick::pdp::{Clock, Pdp, WriteChange};
+use bailiwick::pdp::{Pdp, WriteChange};
 use bailiwick::store::ModelFiles;
 use bailiwick::store::memory::MemoryStore;
 
+use clock::Fixed;
 use list::List;
 use target::verdict;
 
@@ -32,15 +34,6 @@ const CHECK_RATIO: f64 = 1.5;
 
 const USERS: usize = 200;
 const SCOPES: usize = 5;
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
 
 fn main() {
     if std::env::args().any(|arg| arg == "--child") {

@@ -10,6 +10,7 @@
 )]
 
 mod bare;
+mod clock;
 mod target;
 mod world;
 
@@ -21,10 +22,11 @@ use bailiwick::engine::{CheckedContext, ListQuestion, Plan, SubjectList};
 use bailiwick::index::{Builder, Snapshot};
 use bailiwick::model::form::Model;
 use bailiwick::model::tuple::{Change, Time, Tuple, TupleKey};
-use bailiwick::pdp::{Clock, Pdp, WriteChange};
+use bailiwick::pdp::{Pdp, WriteChange};
 use bailiwick::server::{BoundServer, ListenConfig};
 use bailiwick::store::ModelFiles;
 use bailiwick::store::memory::MemoryStore;
+use clock::Fixed;
 use pb::authorization_service_client::AuthorizationServiceClient;
 use pb::tuple_service_client::TupleServiceClient;
 use target::verdict;
@@ -37,15 +39,6 @@ const TUPLES: u64 = 100_000;
 const TURNS: usize = 10;
 const WRITERS: u64 = 32;
 const TURN: Duration = Duration::from_secs(1);
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
 
 fn main() {
     if std::env::args().any(|arg| arg == "--memory") {
@@ -236,7 +229,8 @@ async fn list_once(channel: &Channel) -> Listed {
 
 /// In turns with a handler that makes the same messages of nothing: the limit of tonic itself.
 async fn list(channel: &Channel) {
-    let bare = bare::serve(USERS).await;
+    let bare = Endpoint::from_shared(bare::serve(USERS).await).expect("a URL");
+    let bare = bare.connect().await.expect("connects");
     list_once(channel).await;
     list_once(&bare).await;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());

@@ -8,6 +8,7 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod clock;
 mod process;
 mod target;
 mod world;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bailiwick::model::tuple::{Tuple, TupleKey};
-use bailiwick::pdp::{Clock, Pdp, Upkeep, WriteChange, stored_files};
+use bailiwick::pdp::{Pdp, Upkeep, WriteChange, stored_files};
 use bailiwick::store::Store;
 use bailiwick::store::sled::SledStore;
+use clock::Fixed;
 use process::{Service, disk_bytes};
 use target::verdict;
 
@@ -30,15 +32,6 @@ const _: fn(u64) -> Vec<Tuple> = world::tuples;
 const MB: f64 = 1e6;
 /// Changes of one commit.
 const COMMIT: usize = 10_000;
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> bailiwick::model::tuple::Time {
-        bailiwick::model::tuple::Time(0)
-    }
-}
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();

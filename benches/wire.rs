@@ -11,6 +11,8 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod bare;
+mod clock;
 mod served;
 mod target;
 mod world;
@@ -81,7 +83,7 @@ impl Places {
         let pdp = tokio::task::spawn_blocking(|| served::pdp(TUPLES)).await.expect("it opens");
         let dir = tempfile::tempdir().expect("a temporary directory");
         let unix = on_unix(pdp.clone(), &dir.path().join("socket")).await;
-        Self { bare: served::bare().await, tcp: served::tcp(pdp).await, unix, _dir: dir }
+        Self { bare: bare::serve(0).await, tcp: served::tcp(pdp).await, unix, _dir: dir }
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod clock;
 mod target;
 mod world;
 
@@ -17,9 +18,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick::model::tuple::{Time, Tuple, TupleKey};
-use bailiwick::pdp::{Clock, Pdp, WriteChange, stored_files};
+use bailiwick::model::tuple::{Tuple, TupleKey};
+use bailiwick::pdp::{Pdp, WriteChange, stored_files};
 use bailiwick::store::sled::SledStore;
+use clock::Fixed;
 use target::verdict;
 
 /// Not needed of the world here.
@@ -29,15 +31,6 @@ const WRITERS: usize = 64;
 /// Commits of each writer in one turn.
 const COMMITS: usize = 150;
 const PAIRS: usize = 11;
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");

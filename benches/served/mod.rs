@@ -1,38 +1,25 @@
-//! What the benchmarks of the wire share: a service over a large world, a bare tonic handler of the same
-//! messages beside it, and a way to both. Measures nothing itself.
+//! What the benchmarks of the wire share: a service over a large world, questions about it, and connections.
+//! Measures nothing itself.
 
 use std::future::pending;
 use std::sync::{Arc, LazyLock};
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::tuple::{Change, Time};
-use bailiwick::pdp::{Clock, Pdp};
+use bailiwick::pdp::Pdp;
 use bailiwick::server::{BoundServer, ListenConfig};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::{Commit, ModelFiles, Store};
 use pb::authorization_service_client::AuthorizationServiceClient;
-use pb::authorization_service_server::{AuthorizationService, AuthorizationServiceServer};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Request, Response, Status};
+use tonic::transport::{Channel, Endpoint};
 
+use crate::clock::Fixed;
 use crate::world;
 
 /// A client of either.
 pub(crate) type Client = AuthorizationServiceClient<Channel>;
 
 const COMMIT_TUPLES: usize = 10_000;
-const TOKEN: &str =
-    "bw1.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef.1.0123456789abcdef";
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Time {
-        Time(0)
-    }
-}
 
 /// A service over so many tuples: its log is written at once, and read back as after a restart.
 pub(crate) fn pdp(tuples: u64) -> Pdp {
@@ -50,70 +37,6 @@ pub(crate) fn pdp(tuples: u64) -> Pdp {
         store.append(store.head().revision, &[commit]).expect("the commit is taken");
     }
     open()
-}
-
-/// What the wire alone costs: the same messages, nothing decided.
-#[derive(Debug)]
-pub(crate) struct Bare;
-
-#[tonic::async_trait]
-impl AuthorizationService for Bare {
-    async fn check(
-        &self,
-        request: Request<pb::CheckRequest>,
-    ) -> Result<Response<pb::CheckResponse>, Status> {
-        let request = request.into_inner();
-        Ok(Response::new(pb::CheckResponse {
-            decision: if request.subject.is_empty() { 2 } else { 1 },
-            reason: 1,
-            revision: 1,
-            token: TOKEN.into(),
-            ..Default::default()
-        }))
-    }
-
-    async fn batch_check(
-        &self,
-        request: Request<pb::BatchCheckRequest>,
-    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
-        use pb::batch_check_result::Result as Answer;
-        let items = request.into_inner().items;
-        let results = items.iter().map(|item| {
-            let decision = if item.subject.is_empty() { 2 } else { 1 };
-            let made = pb::BatchCheckDecision { decision, reason: 1, ..Default::default() };
-            pb::BatchCheckResult { result: Some(Answer::Decision(made)) }
-        });
-        let results = results.collect();
-        Ok(Response::new(pb::BatchCheckResponse { results, revision: 1, token: TOKEN.into() }))
-    }
-
-    type ListSubjectsStream = tokio_stream::Empty<Result<pb::ListSubjectsResponse, Status>>;
-
-    async fn list_subjects(
-        &self,
-        _request: Request<pb::ListSubjectsRequest>,
-    ) -> Result<Response<Self::ListSubjectsStream>, Status> {
-        Err(Status::unimplemented("bare"))
-    }
-
-    type ListRolesStream = tokio_stream::Empty<Result<pb::ListRolesResponse, Status>>;
-
-    async fn list_roles(
-        &self,
-        _request: Request<pb::ListRolesRequest>,
-    ) -> Result<Response<Self::ListRolesStream>, Status> {
-        Err(Status::unimplemented("bare"))
-    }
-}
-
-/// Serves the bare handler; where.
-pub(crate) async fn bare() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_service(AuthorizationServiceServer::new(Bare));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    url
 }
 
 /// Serves Bailiwick on a TCP port; where.
