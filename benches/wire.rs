@@ -1,9 +1,10 @@
 //! Check over loopback beside a bare tonic handler of the same messages, at a million tuples, in one run
-//! and in turns: the ratio is what Bailiwick itself adds. Over TCP and over a Unix socket; and in a process
-//! of its own, as a subscriber is one for a process, with one request in a hundred recorded as a span.
+//! and in turns: the ratio is what Bailiwick itself adds. Over TCP and over a Unix socket; the same questions
+//! over one CheckStream, beside Check; and in a process of its own, as a subscriber is one for a process, with
+//! one request in a hundred recorded as a span.
 //! Processor time a call, client and server together, hardly depends on what else the machine does.
 //!
-//! `--only bare|tcp|unix|aside CONNECTIONS CALLERS SECONDS` runs one of them alone, for a profiler.
+//! `--only bare|tcp|unix|aside|stream CONNECTIONS CALLERS SECONDS` runs one of them alone, for a profiler.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -14,6 +15,7 @@
 mod bare;
 mod clock;
 mod served;
+mod streamed;
 mod target;
 mod world;
 
@@ -33,6 +35,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use served::{Client, TUPLES, connect, median, question};
+use streamed::Streamed;
 use target::verdict;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -104,7 +107,7 @@ async fn only(args: &[String]) {
         "aside" => (&places.tcp, aside),
         _ => (&places.tcp, question),
     };
-    let side = Side { clients: connect(url, number(1)).await, asked };
+    let side = Side { streams: args[0] == "stream", ..Side::of(url, number(1), asked).await };
     let got = side.turn(number(2), Duration::from_secs(number(3) as u64)).await;
     println!("p50 {:.1} us, {:.0}/s, processor {:.2} us", got.p50, got.rate, got.cpu);
 }
@@ -113,10 +116,10 @@ async fn without_spans() {
     let places = Places::open().await;
     for (connections, callers) in SHAPES {
         let sides = [
-            Side { clients: connect(&places.bare, connections).await, asked: question },
-            Side { clients: connect(&places.tcp, connections).await, asked: question },
-            Side { clients: connect(&places.unix, connections).await, asked: question },
-            Side { clients: connect(&places.tcp, connections).await, asked: aside },
+            Side::of(&places.bare, connections, question).await,
+            Side::of(&places.tcp, connections, question).await,
+            Side::of(&places.unix, connections, question).await,
+            Side::of(&places.tcp, connections, aside).await,
         ];
         let [bare, tcp, unix, aside] = rounds(&sides, callers).await;
         let shape = format!("{connections} x {callers}");
@@ -129,6 +132,27 @@ async fn without_spans() {
         verdict(&format!("Check, {shape}, Unix socket, p50"), of_tcp.p50, "x TCP's", ..=1.0);
         verdict(&format!("Check, {shape}, Unix socket, rate"), of_tcp.rate, "x TCP's", 1.0..);
     }
+    for (connections, callers) in SHAPES {
+        streamed(&places, connections, callers).await;
+    }
+}
+
+/// CheckStream beside Check, each of Bailiwick's and of the bare handler's.
+async fn streamed(places: &Places, connections: usize, callers: usize) {
+    let of = |url| Side::of(url, connections, question);
+    let stream = async |url| Side { streams: true, ..of(url).await };
+    let sides = [
+        of(&places.bare).await,
+        stream(&places.bare).await,
+        of(&places.tcp).await,
+        stream(&places.tcp).await,
+    ];
+    let [bare, bare_stream, unary, stream] = rounds(&sides, callers).await;
+    let shape = format!("{connections} x {callers}");
+    told(&shape, "bare stream", &bare_stream, &bare);
+    told(&shape, "stream", &stream, &unary);
+    let rate = stream.ratio(&unary).rate;
+    verdict(&format!("CheckStream, {shape}, rate"), rate, "x Check's", 2.0..);
 }
 
 async fn with_spans() {
@@ -144,8 +168,8 @@ async fn with_spans() {
     let mut calls = 0.0;
     for (connections, callers) in SHAPES {
         let sides = [
-            Side { clients: connect(&places.bare, connections).await, asked: question },
-            Side { clients: connect(&places.tcp, connections).await, asked: question },
+            Side::of(&places.bare, connections, question).await,
+            Side::of(&places.tcp, connections, question).await,
         ];
         let [bare, tcp] = rounds(&sides, callers).await;
         calls += tcp.0.iter().map(|turn| turn.calls).sum::<f64>();
@@ -193,6 +217,8 @@ fn aside(at: usize) -> pb::CheckRequest {
 struct Side {
     clients: Vec<Client>,
     asked: fn(usize) -> pb::CheckRequest,
+    /// Over one CheckStream on each connection.
+    streams: bool,
 }
 
 /// Each side in its turn, again and again; the first round counts for nothing.
@@ -251,19 +277,53 @@ struct Turn {
     calls: f64,
 }
 
+/// A way to ask.
+#[derive(Clone)]
+enum Way {
+    Unary(Client),
+    Stream(Streamed, u64),
+}
+
+impl Way {
+    async fn check(&mut self, question: pb::CheckRequest) {
+        match self {
+            Self::Unary(client) => drop(client.check(question).await.expect("an answer")),
+            Self::Stream(stream, caller) => stream.check(*caller, question).await,
+        }
+    }
+}
+
 impl Side {
+    async fn of(url: &str, connections: usize, asked: fn(usize) -> pb::CheckRequest) -> Self {
+        Self { clients: connect(url, connections).await, asked, streams: false }
+    }
+
+    /// For each connection and each of its callers.
+    async fn ways(&self, callers: usize) -> Vec<Vec<Way>> {
+        let mut ways = Vec::new();
+        for client in &self.clients {
+            let stream = if self.streams { Some(Streamed::begin(client).await) } else { None };
+            let way = |caller| match &stream {
+                None => Way::Unary(client.clone()),
+                Some(stream) => Way::Stream(stream.clone(), caller),
+            };
+            ways.push((0..callers as u64).map(way).collect());
+        }
+        ways
+    }
+
     async fn turn(&self, callers: usize, length: Duration) -> Turn {
+        let ways = self.ways(callers).await;
         let (started, cpu, asked) = (Instant::now(), cpu_seconds(), self.asked);
         let mut tasks = Vec::new();
-        for (at, client) in self.clients.iter().enumerate() {
-            for caller in 0..callers {
-                let mut client = client.clone();
+        for (at, ways) in ways.into_iter().enumerate() {
+            for (caller, mut way) in ways.into_iter().enumerate() {
                 tasks.push(tokio::spawn(async move {
                     let mut took = Vec::new();
                     let mut next = at * 1_009 + caller * 31;
                     while started.elapsed() < length {
                         let began = Instant::now();
-                        client.check(asked(next)).await.expect("an answer");
+                        way.check(asked(next)).await;
                         took.push(began.elapsed().as_secs_f64() * 1e6);
                         next += 1;
                     }

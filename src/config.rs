@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::limits::{
-    ADMIN_IDLE_SECONDS, BODY_SECONDS, CONNECTIONS_MAX, CONNECTIONS_SETTABLE, DRAIN_SECONDS,
-    DRAIN_SECONDS_SETTABLE, GREETING_SECONDS, IN_FLIGHT_REQUESTS_MAX, IN_FLIGHT_REQUESTS_SETTABLE,
-    KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS, REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX,
-    REQUEST_SECONDS_SETTABLE, STALL_SECONDS_SETTABLE, STREAM_STALL_SECONDS, STREAMS_MAX,
-    STREAMS_PER_CONNECTION_MAX, UNREAD_SECONDS,
+    ADMIN_IDLE_SECONDS, BODY_SECONDS, CHECK_STREAMS_MAX, CONNECTIONS_MAX, CONNECTIONS_SETTABLE,
+    DRAIN_SECONDS, DRAIN_SECONDS_SETTABLE, GREETING_SECONDS, IN_FLIGHT_REQUESTS_MAX,
+    IN_FLIGHT_REQUESTS_SETTABLE, KEEPALIVE_ANSWER_SECONDS, KEEPALIVE_SECONDS,
+    REQUEST_SECONDS_DEFAULT, REQUEST_SECONDS_MAX, REQUEST_SECONDS_SETTABLE, STALL_SECONDS_SETTABLE,
+    STREAM_STALL_SECONDS, STREAMS_MAX, STREAMS_PER_CONNECTION_MAX, UNREAD_SECONDS,
 };
 
 /// How long the service waits for its callers. A caller that keeps it waiting longer loses its place,
@@ -187,6 +187,12 @@ impl Settings {
         (self.in_flight / 2).clamp(1, STREAMS_MAX)
     }
 
+    /// Most CheckStreams open at once; they and the lists leave places to others.
+    #[must_use]
+    pub fn check_streams(&self) -> usize {
+        (self.in_flight / 4).clamp(1, CHECK_STREAMS_MAX)
+    }
+
     /// Most connections at once.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -268,13 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_and_the_lists_leave_places_to_others() {
+    fn one_connection_and_the_streams_leave_places_to_others() {
         for in_flight in [16, 20, 100, 1_024, 65_536] {
             let given = Given { in_flight_requests: in_flight, ..Given::default() };
             let settings = Settings::check(&given).unwrap();
             let all = settings.in_flight();
             assert!(settings.in_flight_per_connection() as usize * 4 <= all, "{in_flight}");
             assert!(settings.streams() * 2 <= all, "{in_flight}");
+            assert!(settings.check_streams() * 4 <= all, "{in_flight}");
         }
     }
 }

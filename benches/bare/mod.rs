@@ -4,10 +4,11 @@ use std::pin::Pin;
 
 use bailiwick::api::pb::v1 as pb;
 use pb::authorization_service_server::{AuthorizationService, AuthorizationServiceServer};
+use pb::check_stream_response::Result as Told;
 use pb::list_subjects_response::Part;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::{Server, server::TcpIncoming};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 const TOKEN: &str =
     "bw1.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef.1.0123456789abcdef";
@@ -50,6 +51,20 @@ impl AuthorizationService for Bare {
         request: Request<pb::CheckRequest>,
     ) -> Result<Response<pb::CheckResponse>, Status> {
         Ok(Response::new(answer(&request.into_inner())))
+    }
+
+    type CheckStreamStream = Answers<pb::CheckStreamResponse>;
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<pb::CheckStreamRequest>>,
+    ) -> Result<Response<Self::CheckStreamStream>, Status> {
+        let answers = request.into_inner().map(|asked| {
+            let pb::CheckStreamRequest { id, question } = asked?;
+            let told = Told::Answer(answer(&question.unwrap_or_default()));
+            Ok(pb::CheckStreamResponse { id, result: Some(told) })
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn batch_check(

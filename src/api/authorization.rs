@@ -1,13 +1,15 @@
-//! `AuthorizationService` on the wire: Check, BatchCheck, ListSubjects, ListRoles.
+//! `AuthorizationService` on the wire: Check, CheckStream, BatchCheck, ListSubjects, ListRoles.
 
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::Extensions;
 use prost_types::Struct;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::Adapter;
+use super::check_stream::Answers;
 use super::convert::{
     context_from_wire, contextual_from_wire, decision_to_wire, grant_to_wire, reason_to_wire,
 };
@@ -31,12 +33,18 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<pb::CheckRequest>,
     ) -> Result<Response<pb::CheckResponse>, Status> {
-        let (_, extensions, mut request) = request.into_parts();
-        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
-        let reading = self.shared.read_at(fresh).await?;
-        let tuples = take(&mut request.contextual_tuples);
-        let reading = self.with_contextual(reading, tuples).await?;
-        Ok(Response::new(self.decide(reading, request).await?))
+        let (_, extensions, request) = request.into_parts();
+        Ok(Response::new(self.answer(request, &extensions).await?))
+    }
+
+    type CheckStreamStream = Answers;
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<pb::CheckStreamRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        Ok(Response::new(Answers::to(self, request.into_inner(), deadline)?))
     }
 
     async fn batch_check(
@@ -117,6 +125,19 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
 }
 
 impl Adapter {
+    /// The answer to any question; the extensions say how long it may wait.
+    pub(super) async fn answer(
+        &self,
+        mut request: pb::CheckRequest,
+        extensions: &Extensions,
+    ) -> Result<pb::CheckResponse, ApiError> {
+        let fresh = Fresh::new(request.consistency.as_ref(), extensions);
+        let reading = self.shared.read_at(fresh).await?;
+        let tuples = take(&mut request.contextual_tuples);
+        let reading = self.with_contextual(reading, tuples).await?;
+        self.decide(reading, request).await
+    }
+
     /// The reading with the tuples that the request brings along.
     async fn with_contextual(
         &self,

@@ -26,7 +26,7 @@ use super::guard::{Message, Timed};
 use super::pb::v1 as pb;
 
 /// The method that is asked more often than all others.
-const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
+pub(super) const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
 const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const OK: HeaderValue = HeaderValue::from_static("0");

@@ -2,6 +2,7 @@
 //! the one table in [`status`]. Decides nothing itself; knows no store and no index.
 
 mod authorization;
+mod check_stream;
 mod codec;
 pub mod convert;
 mod dear;
@@ -23,7 +24,7 @@ pub use guard::{Budget, PerConnection, Unread};
 use guard::{Guarded, Places, guard};
 pub(crate) use methods::Methods;
 use prost::Message as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
@@ -40,6 +41,10 @@ pub struct Shared {
     pdp: OnceLock<Pdp>,
     in_flight: Places,
     streams: Arc<Semaphore>,
+    /// Calls that take many questions.
+    check_streams: Arc<Semaphore>,
+    /// Whether they are to end.
+    stopping: watch::Sender<bool>,
     /// Threads for requests that take long.
     dear: Arc<Semaphore>,
     settings: Settings,
@@ -70,6 +75,8 @@ impl Shared {
             pdp: OnceLock::new(),
             in_flight: Places::of(settings.in_flight()),
             streams: Arc::new(Semaphore::new(settings.streams())),
+            check_streams: Arc::new(Semaphore::new(settings.check_streams())),
+            stopping: watch::Sender::new(false),
             dear: Arc::new(Semaphore::new(DEAR_REQUESTS_MAX)),
             settings,
             requests: Requests::new(methods(), status::endings()),
@@ -93,6 +100,18 @@ impl Shared {
     #[must_use]
     pub fn lists(&self) -> Usage {
         Usage::of(&self.streams, self.settings.streams())
+    }
+
+    /// CheckStreams that are open.
+    #[must_use]
+    pub fn check_streams(&self) -> Usage {
+        Usage::of(&self.check_streams, self.settings.check_streams())
+    }
+
+    /// Ends every CheckStream, once what it has read is answered: they would stay open as long as their callers
+    /// like. For good.
+    pub fn end_check_streams(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// The service without a wire, once it is ready.

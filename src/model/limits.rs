@@ -106,6 +106,10 @@ pub const REQUEST_SECONDS_MAX: u64 = 300;
 pub const REQUEST_SECONDS_SETTABLE: RangeInclusive<u64> = 1..=3_600;
 /// Most lists that are being streamed at once in one process, a thread each.
 pub const STREAMS_MAX: usize = 64;
+/// Most CheckStreams open at once in one process; a fourth of the requests under way at once, if that is less.
+pub const CHECK_STREAMS_MAX: usize = 256;
+/// Largest question on a CheckStream, in bytes of its message: so nobody has to count what they hold.
+pub const CHECK_STREAM_QUESTION_BYTES_MAX: usize = SMALL_BODY_BYTES_MAX;
 /// Entries of a list that wait for a slow reader.
 pub const STREAM_BUFFER_ENTRIES: usize = 256;
 /// So many entries of a list, made and not yet sent, are sent together.

@@ -200,7 +200,10 @@ impl View {
         page.gauge(&names::REQUESTS_IN_FLIGHT_LIMIT, in_flight.limit)?;
         page.counter(&names::REQUESTS_SHED, requests.shed_count())?;
         page.gauge(&names::LISTS_OPEN, lists.used)?;
-        page.gauge(&names::LISTS_OPEN_LIMIT, lists.limit)
+        page.gauge(&names::LISTS_OPEN_LIMIT, lists.limit)?;
+        let check_streams = self.shared.check_streams();
+        page.gauge(&names::CHECK_STREAMS_OPEN, check_streams.used)?;
+        page.gauge(&names::CHECK_STREAMS_OPEN_LIMIT, check_streams.limit)
     }
 
     fn write_connections(&self, page: &mut Page<'_>) -> fmt::Result {

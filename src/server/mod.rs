@@ -194,6 +194,7 @@ impl<L: Listener + Unpin> BoundServer<L> {
             // They would hold up the drain for a revision that comes no more.
             pdp.stop_waiting();
         }
+        shared.end_check_streams();
         let _ = stop.send(true);
         if tokio::time::timeout(settings.patience().drain, server).await.is_err() {
             tracing::warn!(

@@ -94,6 +94,10 @@ metrics! {
         "Lists that are being streamed.",
     LISTS_OPEN_LIMIT = Gauge "bailiwick_lists_open_limit" []
         "Lists being streamed from which on more are refused.",
+    CHECK_STREAMS_OPEN = Gauge "bailiwick_check_streams_open" []
+        "CheckStreams that are open. A question on one counts as a request of Check.",
+    CHECK_STREAMS_OPEN_LIMIT = Gauge "bailiwick_check_streams_open_limit" []
+        "CheckStreams open from which on more are refused.",
     CONNECTIONS_OPEN = Gauge "bailiwick_connections_open" []
         "Connections of callers.",
     CONNECTIONS_OPEN_LIMIT = Gauge "bailiwick_connections_open_limit" []

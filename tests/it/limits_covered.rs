@@ -67,6 +67,11 @@ const COVERED: &[(&str, &[&str])] = &[
         "REQUEST_SECONDS_MAX",
         &[PATIENCE, "wire/hostile.rs a_deadline_of_the_callers_own_is_bounded"],
     ),
+    ("CHECK_STREAMS_MAX", &["wire/check_stream.rs so_many_calls_are_open_at_once"]),
+    (
+        "CHECK_STREAM_QUESTION_BYTES_MAX",
+        &["wire/check_stream.rs a_question_that_is_too_large_ends_the_call_and_says_where_to_ask"],
+    ),
     ("STREAMS_MAX", &[SLOW_READERS]),
     ("STREAM_BUFFER_ENTRIES", &[SLOW_READERS]),
     ("STREAM_PART_ENTRIES", &[SLOW_READERS, PARTS]),

@@ -19,7 +19,8 @@ use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 use tower::Layer;
 
-use super::is_of_the_api;
+use super::questions::Questions;
+use super::{CHECK_STREAM, is_of_the_api};
 use crate::api::status::{ApiError, Refusal};
 use crate::model::limits::{BODIES_BYTES_MAX, CONNECTION_BODIES_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 
@@ -217,8 +218,13 @@ impl<S> Inside<S> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<StdError>,
     {
-        let is_metered = is_of_the_api(request.uri().path());
+        let path = request.uri().path();
+        let (is_metered, are_many) = (is_of_the_api(path), path == CHECK_STREAM);
         let (head, mut body) = request.into_parts();
+        if are_many {
+            let questions = Message::Questions(Box::new(Questions::of(body)));
+            return (Request::from_parts(head, questions), None);
+        }
         if !is_metered {
             return (Request::from_parts(head, Message::Free(body)), None);
         }
@@ -290,6 +296,8 @@ pub(crate) enum Message<B> {
     Whole(Option<Bytes>),
     /// It is counted as it comes.
     Metered(Box<Metered<B>>),
+    /// There are many.
+    Questions(Box<Questions<B>>),
     /// Nobody counts it.
     Free(B),
 }
@@ -309,6 +317,7 @@ where
         match &mut *self {
             Self::Whole(message) => Poll::Ready(message.take().map(|data| Ok(Frame::data(data)))),
             Self::Metered(metered) => metered.poll_frame(cx),
+            Self::Questions(questions) => questions.poll_frame(cx),
             Self::Free(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(frame.map(|frame| frame.map_err(|e| Status::from_error(e.into()))))
@@ -320,6 +329,7 @@ where
         match self {
             Self::Whole(message) => message.is_none(),
             Self::Metered(metered) => metered.is_end_stream(),
+            Self::Questions(questions) => questions.is_end_stream(),
             Self::Free(body) => body.is_end_stream(),
         }
     }
@@ -329,7 +339,7 @@ where
             Self::Whole(message) => {
                 SizeHint::with_exact(message.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Self::Metered(_) => SizeHint::default(),
+            Self::Metered(_) | Self::Questions(_) => SizeHint::default(),
             Self::Free(body) => body.size_hint(),
         }
     }

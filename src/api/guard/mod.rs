@@ -7,7 +7,7 @@
 //! | [`watch`] | counts, times and traces each request, by how it ended |
 //! | [`explain`] | an `ErrorInfo` on every error status |
 //! | [`admission`] | nothing before the service is ready; a bound on requests under way, the rest shed |
-//! | [`bodies`] | a bound on the bytes of requests under way; a body arrives in time |
+//! | [`bodies`] | a bound on the bytes of requests under way; a body arrives in time; where many messages come, each is small |
 //! | [`deadline`] | an answer begins in time |
 //! | [`panics`] | a panic is an INTERNAL of one request |
 //!
@@ -21,6 +21,7 @@ mod deadline;
 mod explain;
 mod panics;
 mod passing;
+mod questions;
 mod unread;
 mod watch;
 
@@ -45,6 +46,8 @@ pub use self::unread::Unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
 const API: &str = "/bailiwick.";
+/// The method that takes many messages.
+const CHECK_STREAM: &str = "/bailiwick.v1.AuthorizationService/CheckStream";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_DETAILS: &str = "grpc-status-details-bin";

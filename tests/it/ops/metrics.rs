@@ -135,6 +135,27 @@ async fn requests_decisions_and_commits_are_counted_once() {
 }
 
 #[tokio::test]
+async fn questions_on_a_stream_count_as_checks_and_the_stream_once() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let mut client = AuthorizationServiceClient::new(channel(&observed).await);
+    let questions = ["user:ana doc.view doc:d1", "user:ana doc.veiw doc:d1"].map(ask);
+    let asked =
+        questions.map(|question| pb::CheckStreamRequest { id: 0, question: Some(question) });
+    let mut answers = client.check_stream(tokio_stream::iter(asked)).await.unwrap().into_inner();
+    while answers.message().await.unwrap().is_some() {}
+    let page = page(&observed).await;
+    assert_eq!(requests(&page, CHECK, "OK", ""), 1.0);
+    assert_eq!(requests(&page, CHECK, "INVALID_ARGUMENT", "UNKNOWN_PERMISSION"), 1.0);
+    assert_eq!(requests(&page, &format!("{SERVICE}/CheckStream"), "OK", ""), 1.0);
+    let timed = page["bailiwick_request_duration_seconds"].samples.iter();
+    let timed = timed.filter(|s| s.suffix == "_count" && s.value > 0.0);
+    let timed = timed.map(|s| (s.labels["method"].rsplit_once('/').unwrap().1, s.value));
+    assert_eq!(timed.collect::<Vec<_>>(), [("Check", 2.0), ("CheckStream", 1.0)]);
+    assert_eq!(figure(&page, "bailiwick_check_streams_open", &[]), 0.0);
+    assert_eq!(figure(&page, "bailiwick_check_streams_open_limit", &[]), 256.0);
+}
+
+#[tokio::test]
 async fn every_alert_of_the_page_has_its_line_before_there_is_a_fault() {
     let observed = Observed::start(Settings::default(), Patience::default()).await;
     let page = page(&observed).await;

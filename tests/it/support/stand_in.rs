@@ -106,6 +106,15 @@ impl AuthorizationService for Adapter {
         Err(Status::unimplemented("Check is in no script"))
     }
 
+    type CheckStreamStream = Stream<pb::CheckStreamResponse>;
+
+    async fn check_stream(
+        &self,
+        _: Request<tonic::Streaming<pb::CheckStreamRequest>>,
+    ) -> Result<Response<Self::CheckStreamStream>, Status> {
+        Err(Status::unimplemented("CheckStream is in no script"))
+    }
+
     async fn batch_check(
         &self,
         request: Request<pb::BatchCheckRequest>,

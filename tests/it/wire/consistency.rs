@@ -21,7 +21,7 @@ use crate::support::{SetClock, touch};
 
 /// The token that a service will hand out after a commit that it has not made yet: a checksum covers
 /// the commits and not the store's name, so another store tells it.
-async fn foretold(of: &Pdp, commits: &[Vec<WriteChange>]) -> Token {
+pub(super) async fn foretold(of: &Pdp, commits: &[Vec<WriteChange>]) -> Token {
     let twin = pdp(Arc::new(MemoryStore::new()), Arc::new(SetClock::default()));
     let mut token = twin.read().token().clone();
     for changes in commits {

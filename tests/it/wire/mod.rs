@@ -5,6 +5,7 @@ mod at_once;
 mod bad_fields;
 mod bad_input;
 mod bodies;
+mod check_stream;
 mod client;
 mod conditions;
 mod consistency;
