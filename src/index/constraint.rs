@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::binding::{Binding, SubjectKey};
 use super::names::ObjectId;
+use super::part::{ByScope, Position};
 use super::snapshot::Snapshot;
 use crate::model::form::{Constraint, ConstraintRule, Model, NameId};
 use crate::model::names::quoted;
@@ -100,14 +101,30 @@ pub fn check_constraints<'a>(
     keep_one: KeepOne,
     limit: usize,
 ) -> Result<(), (usize, ConstraintError)> {
+    let placed = keys.into_iter().enumerate();
+    let placed = placed.filter_map(|(at, key)| Some((at, after.position(key)?)));
+    check_placed_constraints((before, after), placed, now, keep_one, limit)
+}
+
+/// The same for tuples whose places are known; each comes with the position that an error says.
+///
+/// # Errors
+/// As of [`check_constraints`].
+pub fn check_placed_constraints(
+    (before, after): (&Snapshot, &Snapshot),
+    placed: impl IntoIterator<Item = (usize, Position)>,
+    now: Time,
+    keep_one: KeepOne,
+    limit: usize,
+) -> Result<(), (usize, ConstraintError)> {
     let model = after.model();
     if model.constraints.is_empty() {
         return Ok(());
     }
     let mut tally = Tally { before, after, now, crowds: BTreeMap::new(), bereft: BTreeMap::new() };
     let mut look = Look { now, left: limit, limit };
-    for (at, key) in keys.into_iter().enumerate() {
-        let Some(touched) = Touched::of(after, key) else { continue };
+    for (at, Position(ByScope { scope, role, subject, .. })) in placed {
+        let touched = Touched { scope, role, subject };
         for (number, constraint) in constraints_on(model, &touched, after) {
             match &constraint.rule {
                 ConstraintRule::Exclusive(roles) => {
@@ -177,13 +194,6 @@ struct Touched {
 }
 
 impl Touched {
-    /// `None`: no tuple ever named all of it, so nothing is changed.
-    fn of(snapshot: &Snapshot, key: &TupleKey) -> Option<Self> {
-        let role = snapshot.model().name_id(key.role.as_str())?;
-        let scope = snapshot.find(key.scope.as_str())?;
-        Some(Self { scope, role, subject: snapshot.find_subject(&key.subject)? })
-    }
-
     fn is_held(&self, snapshot: &Snapshot, now: Time) -> bool {
         let mut bound = snapshot.bound(self.scope, self.role, self.subject);
         bound.any(|binding| binding.is_live(now))

@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::binding::{Binding, SubjectKey};
 use super::names::ObjectId;
+use super::part::Position;
 use super::snapshot::Snapshot;
 use crate::model::form::{EdgeDef, Model, NameId};
 use crate::model::limits::DEPTH_MAX;
@@ -74,14 +75,32 @@ pub fn check_parents_within<'a>(
     now: Time,
     limit: usize,
 ) -> Result<(), (usize, HierarchyError)> {
+    // The model first: most tuples are no edges, and need not be looked up.
+    let model = snapshot.model();
+    let is_edge = |key: &&TupleKey| edge_def_of(model, key).is_some_and(|def| def.is_parent);
+    let edges = keys.into_iter().enumerate().filter(|(_, key)| is_edge(key));
+    let placed = edges.filter_map(|(at, key)| Some((at, key, snapshot.position(key)?)));
+    check_placed_parents(snapshot, placed, now, limit)
+}
+
+/// The same for tuples whose places are known; each comes with the position that an error says.
+///
+/// # Errors
+/// As of [`check_parents_within`].
+pub fn check_placed_parents<'a>(
+    snapshot: &Snapshot,
+    placed: impl IntoIterator<Item = (usize, &'a TupleKey, Position)>,
+    now: Time,
+    limit: usize,
+) -> Result<(), (usize, HierarchyError)> {
     let mut walk = Walk::new(snapshot, now, limit);
     let (mut acyclic, mut single) = (Vec::new(), FxHashSet::default());
-    for (at, key) in keys.into_iter().enumerate() {
-        // The model first: most tuples are no edges, and need not be looked up.
-        let Some(def) = edge_def_of(snapshot.model(), key).filter(|def| def.is_parent) else {
+    for (at, key, position) in placed {
+        let (scope, role) = position.scope_and_role();
+        let Some(def) = edge_def(snapshot, scope, role).filter(|def| def.is_parent) else {
             continue;
         };
-        let Some(edge) = snapshot.get(key).filter(|edge| edge.is_live(now)) else {
+        let Some(edge) = snapshot.binding_at(position).filter(|edge| edge.is_live(now)) else {
             continue;
         };
         let SubjectKey::Object(parent) = edge.subject else {
@@ -98,29 +117,7 @@ pub fn check_parents_within<'a>(
             acyclic.push(Edge { at, key, scope: edge.scope, parent });
         }
     }
-    for edge in &acyclic {
-        match walk.longest(edge.parent, Way::Up) {
-            Ok(_) => {}
-            Err(Ended::Exhausted) => return Err((edge.at, walk.too_large(edge.key))),
-            Err(Ended::Circle(circle)) => {
-                // Before these edges there was none, so one of them closes it.
-                let closes = |edge: &&Edge<'_>| follows(&circle, edge.scope, edge.parent);
-                let edge = acyclic.iter().find(closes).unwrap_or(edge);
-                let path = path(snapshot, &circle, edge.scope);
-                let tuple = quoted(&edge.key.to_string());
-                return Err((edge.at, HierarchyError::Cycle { tuple, path }));
-            }
-        }
-    }
-    // A length is defined only where there is no circle.
-    for edge in &acyclic {
-        let depth = walk.depth_through(edge).map_err(|_| (edge.at, walk.too_large(edge.key)))?;
-        if depth > DEPTH_MAX {
-            let (tuple, limit) = (quoted(&edge.key.to_string()), DEPTH_MAX);
-            return Err((edge.at, HierarchyError::TooDeep { tuple, depth, limit }));
-        }
-    }
-    Ok(())
+    walk.check_acyclic(&acyclic)
 }
 
 /// A parent edge that is to be checked, and its tuple's position.
@@ -196,6 +193,34 @@ impl<'a> Walk<'a> {
         let relations = acyclic_relations(snapshot.model());
         let (above, below) = (Lengths::default(), Lengths::default());
         Self { snapshot, now, limit, left: limit, relations, above, below }
+    }
+
+    /// That these edges are in no circle and in no chain that is too long.
+    fn check_acyclic(&mut self, acyclic: &[Edge<'_>]) -> Result<(), (usize, HierarchyError)> {
+        for edge in acyclic {
+            match self.longest(edge.parent, Way::Up) {
+                Ok(_) => {}
+                Err(Ended::Exhausted) => return Err((edge.at, self.too_large(edge.key))),
+                Err(Ended::Circle(circle)) => {
+                    // Before these edges there was none, so one of them closes it.
+                    let closes = |edge: &&Edge<'_>| follows(&circle, edge.scope, edge.parent);
+                    let edge = acyclic.iter().find(closes).unwrap_or(edge);
+                    let path = path(self.snapshot, &circle, edge.scope);
+                    let tuple = quoted(&edge.key.to_string());
+                    return Err((edge.at, HierarchyError::Cycle { tuple, path }));
+                }
+            }
+        }
+        // A length is defined only where there is no circle.
+        for edge in acyclic {
+            let depth =
+                self.depth_through(edge).map_err(|_| (edge.at, self.too_large(edge.key)))?;
+            if depth > DEPTH_MAX {
+                let (tuple, limit) = (quoted(&edge.key.to_string()), DEPTH_MAX);
+                return Err((edge.at, HierarchyError::TooDeep { tuple, depth, limit }));
+            }
+        }
+        Ok(())
     }
 
     fn too_large(&self, key: &TupleKey) -> HierarchyError {

@@ -4,6 +4,8 @@
 //! Invariant *touched*: a scope or subject that some change of the layer names is among the touched; so
 //! of all others the layer need not be asked.
 
+use std::hash::RandomState;
+
 use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 use rustc_hash::FxBuildHasher;
@@ -42,7 +44,7 @@ pub(super) struct Layer {
 }
 
 /// The object that stands in a tuple, plain or by one of its sets; `None`: all of a type.
-fn standing(subject: SubjectKey) -> Option<ObjectId> {
+pub(super) fn standing(subject: SubjectKey) -> Option<ObjectId> {
     match subject {
         SubjectKey::Object(object) | SubjectKey::Set(object, _) => Some(object),
         SubjectKey::All(_) => None,
@@ -50,9 +52,14 @@ fn standing(subject: SubjectKey) -> Option<ObjectId> {
 }
 
 impl Layer {
-    /// No changes, on top of so many names.
-    pub(super) fn above(names: u32) -> Self {
-        Self { names: NewNames::above(names), ..Self::default() }
+    /// No changes, on top of so many names that are hashed so.
+    pub(super) fn above(names: u32, hasher: &RandomState) -> Self {
+        Self { names: NewNames::above(names, hasher), ..Self::default() }
+    }
+
+    /// No changes, on top of this layer.
+    pub(super) fn above_this(&self) -> Self {
+        Self { names: self.names.above_these(), ..Self::default() }
     }
 
     /// How many changes and names it holds.
@@ -115,15 +122,9 @@ impl Layer {
         self.sets.get(&(scope, role)).copied().unwrap_or(0)
     }
 
-    /// Notes a change. `beneath`: the tuple is there without this layer.
-    pub(super) fn note(&mut self, key: ByScope, held: Held, beneath: bool) {
-        let is_there = |held: Option<&Held>| match held {
-            Some(Held::Put(_)) => true,
-            Some(Held::Deleted) => false,
-            None => beneath,
-        };
-        let before = is_there(self.by_scope.get(&key));
-        let after = is_there(Some(&held));
+    /// Notes a change. `before`: the tuple is there now; `beneath`: it is without this layer.
+    pub(super) fn note(&mut self, key: ByScope, held: Held, before: bool, beneath: bool) {
+        let after = held != Held::Deleted;
         if let SubjectKey::Set(..) = key.subject
             && before != after
         {

@@ -28,11 +28,13 @@ mod translate;
 
 pub use binding::{Binding, Details, SubjectKey};
 pub use builder::{Builder, PlainTuple};
-pub use constraint::{ConstraintError, Constraints, KeepOne, check_constraints};
-pub use hierarchy::{HierarchyError, check_parents, check_parents_within};
+pub use constraint::{
+    ConstraintError, Constraints, KeepOne, check_constraints, check_placed_constraints,
+};
+pub use hierarchy::{HierarchyError, check_parents, check_parents_within, check_placed_parents};
 pub use merge::{BaseUse, Merge, MergeError, Merged};
 pub use names::ObjectId;
 pub use part::{Part, Position};
 pub use rows::{Entry, Packed, Row};
 pub use settled::{FewBound, Settled, Standing, rows_of};
-pub use snapshot::{NotIndexable, Snapshot};
+pub use snapshot::{NotIndexable, Snapshot, Spot};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use imbl::{GenericHashMap, GenericVector, shared_ptr::DefaultSharedPtr};
+use rustc_hash::FxBuildHasher;
 
 use crate::model::form::TypeId;
 
@@ -80,8 +81,24 @@ impl Names {
     }
 
     pub(super) fn find(&self, text: &str) -> Option<ObjectId> {
+        self.find_hashed(self.hash(text), text)
+    }
+
+    /// What [`find_hashed`](Self::find_hashed) wants to know of a text, here and in the layers above.
+    #[inline]
+    pub(super) fn hash(&self, text: &str) -> NameHash {
+        NameHash(self.hasher.hash_one(text))
+    }
+
+    /// The hasher that the layers above share.
+    pub(super) fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+
+    #[inline]
+    pub(super) fn find_hashed(&self, NameHash(hash): NameHash, text: &str) -> Option<ObjectId> {
         let is_it = |id: &u32| text_in(&self.pages, *id) == Some(text);
-        self.ids.find(self.hasher.hash_one(text), is_it).copied().map(ObjectId)
+        self.ids.find(hash, is_it).copied().map(ObjectId)
     }
 
     pub(super) fn text(&self, id: ObjectId) -> Option<&str> {
@@ -131,19 +148,31 @@ impl Names {
     }
 }
 
+/// A text's hash, by the key that the names of a base and of the layers above it share: each look-up goes
+/// through all of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameHash(u64);
+
 /// The names that a layer adds to those beneath it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NewNames {
     /// How many there are beneath: the id of the first of these.
     first: u32,
-    ids: GenericHashMap<Arc<str>, ObjectId, RandomState, DefaultSharedPtr>,
+    hasher: RandomState,
+    /// By a text's hash; where two texts have the same one, the later stands at the next number that is free.
+    ids: GenericHashMap<u64, ObjectId, FxBuildHasher, DefaultSharedPtr>,
     texts: GenericVector<(Arc<str>, TypeId), DefaultSharedPtr>,
 }
 
 impl NewNames {
-    /// None, where so many lie beneath.
-    pub(super) fn above(count: u32) -> Self {
-        Self { first: count, ..Self::default() }
+    /// None, where so many lie beneath, hashed so.
+    pub(super) fn above(count: u32, hasher: &RandomState) -> Self {
+        Self { first: count, hasher: hasher.clone(), ..Self::default() }
+    }
+
+    /// None, above these.
+    pub(super) fn above_these(&self) -> Self {
+        Self::above(self.end(), &self.hasher)
     }
 
     /// How many names there are, those beneath too.
@@ -156,14 +185,34 @@ impl NewNames {
         self.texts.len()
     }
 
-    pub(super) fn find(&self, text: &str) -> Option<ObjectId> {
-        if self.texts.is_empty() { None } else { self.ids.get(text).copied() }
+    pub(super) fn find(&self, NameHash(hash): NameHash, text: &str) -> Option<ObjectId> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let mut at = hash;
+        loop {
+            let id = *self.ids.get(&at)?;
+            if self.get(id).is_some_and(|(found, _)| found == text) {
+                return Some(id);
+            }
+            at = at.wrapping_add(1);
+        }
     }
 
     /// A new id for a name that has none, here or beneath. `None` when two billion are used up.
-    pub(super) fn add(&mut self, text: &Arc<str>, type_id: TypeId) -> Option<ObjectId> {
+    pub(super) fn add(
+        &mut self,
+        NameHash(hash): NameHash,
+        text: &Arc<str>,
+        type_id: TypeId,
+    ) -> Option<ObjectId> {
         let id = ObjectId(Some(self.end()).filter(|id| *id < OVERLAY_IDS)?);
-        self.ids.insert(Arc::clone(text), id);
+        let mut at = hash;
+        // Nothing is ever removed, so a search passes by here too.
+        while self.ids.contains_key(&at) {
+            at = at.wrapping_add(1);
+        }
+        self.ids.insert(at, id);
         self.texts.push_back((Arc::clone(text), type_id));
         Some(id)
     }
@@ -208,13 +257,31 @@ mod tests {
 
     #[test]
     fn new_names_go_on_where_those_beneath_end() {
-        let mut names = NewNames::above(7);
-        assert_eq!((names.end(), names.find("user:ana")), (7, None));
-        assert_eq!(names.add(&"user:ana".into(), TypeId(1)), Some(ObjectId(7)));
-        assert_eq!((names.end(), names.find("user:ana")), (8, Some(ObjectId(7))));
+        let beneath = Names::default();
+        let mut names = NewNames::above(7, beneath.hasher());
+        let ana = beneath.hash("user:ana");
+        assert_eq!((names.end(), names.find(ana, "user:ana")), (7, None));
+        assert_eq!(names.add(ana, &"user:ana".into(), TypeId(1)), Some(ObjectId(7)));
+        assert_eq!((names.end(), names.find(ana, "user:ana")), (8, Some(ObjectId(7))));
         assert_eq!(names.get(ObjectId(7)), Some(("user:ana", TypeId(1))));
         assert_eq!((names.get(ObjectId(6)), names.get(ObjectId(8))), (None, None));
-        let mut full = NewNames::above(OVERLAY_IDS);
-        assert_eq!(full.add(&"user:ana".into(), TypeId(1)), None);
+        let mut full = NewNames::above(OVERLAY_IDS, beneath.hasher());
+        assert_eq!(full.add(ana, &"user:ana".into(), TypeId(1)), None);
+    }
+
+    #[test]
+    fn new_names_with_one_hash_are_told_apart() {
+        let mut names = NewNames::above(0, Names::default().hasher());
+        // The last text's own place is taken by one that gave way.
+        let all = [(u64::MAX, "a"), (u64::MAX, "b"), (u64::MAX, "c"), (1, "d"), (0, "e")];
+        for (at, (hash, text)) in (0..).zip(all) {
+            assert_eq!(names.find(NameHash(hash), text), None);
+            let id = names.add(NameHash(hash), &text.into(), TypeId(1));
+            assert_eq!(id, Some(ObjectId(at)));
+        }
+        for (at, (hash, text)) in (0..).zip(all) {
+            assert_eq!(names.find(NameHash(hash), text), Some(ObjectId(at)));
+        }
+        assert_eq!(names.find(NameHash(u64::MAX), "f"), None);
     }
 }

@@ -10,7 +10,7 @@ pub(super) const FIRST: SubjectKey = SubjectKey::Object(ObjectId(0));
 pub(super) const FIRST_SET: SubjectKey = SubjectKey::Set(ObjectId(0), NameId(0));
 pub(super) const LAST: SubjectKey = SubjectKey::Set(ObjectId(u32::MAX), NameId(u32::MAX));
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ByScope {
     pub(super) scope: ObjectId,
     pub(super) role: NameId,
@@ -44,8 +44,15 @@ pub enum Part {
 }
 
 /// A place in the index's own order of tuples, valid for later revisions of the same process too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub(super) ByScope);
+
+impl Position {
+    /// Where the tuple is bound, and its role or relation.
+    pub(super) fn scope_and_role(self) -> (ObjectId, NameId) {
+        (self.0.scope, self.0.role)
+    }
+}
 
 /// The first and the last key that a part can have, in the map that holds it together.
 pub(super) enum Bounds {

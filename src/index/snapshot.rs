@@ -8,7 +8,6 @@ use super::base::Base;
 use super::binding::{Binding, Details, SubjectKey, binding, subject_binding};
 use super::layer::{Held, Layer};
 use super::layered::Layered;
-use super::merge::{BaseUse, Merge, Merged};
 use super::names::ObjectId;
 use super::overlay::Overlay;
 use super::part::{
@@ -19,7 +18,7 @@ use super::sources::Sources;
 use super::translate::{carried, keyed, known, known_subject};
 use crate::model::form::{Model, NameId, TypeId};
 use crate::model::names::{Name, Object, Subject};
-use crate::model::tuple::{Change, Tuple, TupleCondition, TupleKey};
+use crate::model::tuple::{Tuple, TupleCondition, TupleKey};
 
 /// The tuples as of one revision, read under one model. A clone is cheap and shares all.
 ///
@@ -50,7 +49,8 @@ impl Snapshot {
 
     /// The tuples of a base.
     pub(super) fn of(model: Arc<Model>, sources: Sources, base: Base) -> Self {
-        let (top, count) = (Layer::above(base.names().count()), base.len());
+        let names = base.names();
+        let (top, count) = (Layer::above(names.count(), names.hasher()), base.len());
         Self { model, sources, base: Arc::new(base), frozen: None, top, count, over: None }
     }
 
@@ -79,8 +79,10 @@ impl Snapshot {
     }
 
     fn stored_object(&self, text: &str) -> Option<ObjectId> {
-        let layered = || self.layers().find_map(|layer| layer.names.find(text));
-        self.base.names().find(text).or_else(layered)
+        let names = self.base.names();
+        let hash = names.hash(text);
+        let layered = || self.layers().find_map(|layer| layer.names.find(hash, text));
+        names.find_hashed(hash, text).or_else(layered)
     }
 
     pub(super) fn base(&self) -> &Base {
@@ -329,7 +331,16 @@ impl Snapshot {
     /// The tuple with this identity, expired or not.
     #[must_use]
     pub fn get(&self, key: &TupleKey) -> Option<Binding<'_>> {
-        let key = self.find_key(key)?;
+        self.binding_at(self.position(key)?)
+    }
+
+    /// The place of this identity. `None`: no tuple ever named all of it.
+    pub(super) fn position(&self, key: &TupleKey) -> Option<Position> {
+        self.find_key(key).map(Position)
+    }
+
+    /// The tuple at this place, expired or not.
+    pub(super) fn binding_at(&self, Position(key): Position) -> Option<Binding<'_>> {
         self.over_by_scope(key, key).next().or_else(|| {
             let stored = self.stored(&key);
             stored.map(|details| binding(&key, details.map(|d| &**d)))
@@ -353,33 +364,6 @@ impl Snapshot {
 
     fn find_key(&self, key: &TupleKey) -> Option<ByScope> {
         known(&self.model, &self.sources, key, |text| self.find(text))
-    }
-
-    /// Makes one change. The caller has checked that the model admits the tuple.
-    ///
-    /// # Errors
-    /// The tuple names what the model does not have, or ids are used up; nothing was changed.
-    pub fn apply(&mut self, change: &Change) -> Result<(), NotIndexable> {
-        let (key, held) = match change {
-            Change::Put(tuple) => {
-                let carried = carried(&self.model, tuple).ok_or(NotIndexable)?;
-                (self.intern_key(&tuple.key).ok_or(NotIndexable)?, Held::Put(carried))
-            }
-            Change::Delete(key) => match self.find_key(key) {
-                Some(key) => (key, Held::Deleted),
-                None => return Ok(()),
-            },
-        };
-        let beneath = match self.frozen.as_ref().and_then(|layer| layer.get(&key)) {
-            Some(held) => *held != Held::Deleted,
-            None => self.base.get(&key).is_some(),
-        };
-        let (before, after) = (self.stored(&key).is_some(), held != Held::Deleted);
-        if before || after {
-            self.top.note(key, held, beneath);
-        }
-        self.count = self.count + usize::from(after) - usize::from(before);
-        Ok(())
     }
 
     /// The snapshot with these tuples over the stored ones, as if they had been put there; what lies
@@ -406,60 +390,6 @@ impl Snapshot {
         over.sort();
         next.over = Some(Arc::new(over));
         Ok(next)
-    }
-
-    fn intern_key(&mut self, key: &TupleKey) -> Option<ByScope> {
-        let Self { model, sources, base, frozen, top, .. } = self;
-        keyed(model, sources, key, |object, of| {
-            let text = object.as_str();
-            let frozen = || frozen.as_ref().and_then(|layer| layer.names.find(text));
-            let known = base.names().find(text).or_else(frozen).or_else(|| top.names.find(text));
-            known.or_else(|| top.names.add(&object.shared_text(), of))
-        })
-    }
-
-    /// How many changes and names lie over the base and in no merge.
-    #[must_use]
-    pub fn unmerged(&self) -> usize {
-        self.top.len()
-    }
-
-    /// How many tuples and names lie in the base.
-    #[must_use]
-    pub fn merged(&self) -> usize {
-        self.base.len() + self.base.names().count() as usize
-    }
-
-    /// The base, to see later whether anybody still needs it.
-    #[must_use]
-    pub fn base_use(&self) -> BaseUse {
-        BaseUse(Arc::downgrade(&self.base))
-    }
-
-    /// Begins the merge of what was written since the base was made; if one was begun before and not
-    /// adopted, begins that anew. The tuples stay the same. Costs nothing.
-    #[must_use]
-    pub fn begin_merge(&mut self) -> Merge {
-        let Self { base, frozen, top, .. } = self;
-        let frozen = frozen.get_or_insert_with(|| {
-            let above = Layer::above(top.names.end());
-            Arc::new(std::mem::replace(top, above))
-        });
-        Merge { base: Arc::clone(base), frozen: Arc::clone(frozen) }
-    }
-
-    /// Stands on the base that a merge made, if it was begun from this snapshot or one before it; whether
-    /// it was. The tuples stay the same. Costs nothing.
-    pub fn adopt(&mut self, merged: &Merged) -> bool {
-        let Merged { of, base } = merged;
-        let is_frozen = |frozen: &Arc<Layer>| Arc::ptr_eq(frozen, &of.frozen);
-        let is_of =
-            Arc::ptr_eq(&self.base, &of.base) && self.frozen.as_ref().is_some_and(is_frozen);
-        if is_of {
-            self.base = Arc::clone(base);
-            self.frozen = None;
-        }
-        is_of
     }
 
     /// The tuple behind a binding, with its names. `None` for a binding of another snapshot.
@@ -501,6 +431,10 @@ impl Snapshot {
         def.and_then(|def| def.edge(binding.role)).is_some_and(|edge| edge.is_parent)
     }
 }
+
+mod write;
+
+pub use write::Spot;
 
 /// A tuple that the model does not admit reached the index, or ids are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::binding::{Details, SubjectKey};
+use super::binding::{Details, LOCAL, SubjectKey};
 use super::names::ObjectId;
 use super::part::ByScope;
 use super::rows::Carried;
@@ -30,7 +30,10 @@ pub(super) fn keyed(
         }
     };
     let scope = object(&key.scope)?;
-    let source = sources.intern(key.source.as_str())?;
+    let source = match key.source.as_str() {
+        "" => LOCAL,
+        source => sources.intern(source)?,
+    };
     Some(ByScope { scope, role, subject, source })
 }
 
@@ -41,7 +44,10 @@ pub(super) fn known(
     key: &TupleKey,
     find: impl Fn(&str) -> Option<ObjectId>,
 ) -> Option<ByScope> {
-    let source = sources.find(key.source.as_str())?;
+    let source = match key.source.as_str() {
+        "" => LOCAL,
+        source => sources.find(source)?,
+    };
     let subject = known_subject(model, &key.subject, &find)?;
     let role = model.name_id(key.role.as_str())?;
     Some(ByScope { scope: find(key.scope.as_str())?, role, subject, source })

@@ -7,12 +7,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::delegation::{DelegatedRequest, DelegationError, Judge};
 use super::keys::KeyedCommits;
 use super::request::{Asked, Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
 use crate::engine::Plan;
-use crate::index::{KeepOne, NotIndexable, Snapshot, check_constraints, check_parents_within};
+use crate::index::{
+    KeepOne, NotIndexable, Position, Snapshot, Spot, check_placed_constraints, check_placed_parents,
+};
 use crate::model::admission::admit;
 use crate::model::limits::{CONSTRAINT_TUPLES_MAX, HIERARCHY_WALK_TUPLES_MAX};
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
@@ -167,62 +171,111 @@ impl Pending {
         keep_one: KeepOne,
     ) -> Result<(Snapshot, Vec<Change>), WriteError> {
         let mut next = self.snapshot.clone();
-        let mut seen = HashSet::new();
-        let mut resolved = Vec::with_capacity(changes.len());
+        let mut seen = Seen::default();
+        let (mut resolved, mut placed) = (Vec::with_capacity(changes.len()), Vec::new());
+        let mut put = Vec::new();
         for (at, change) in changes.iter().enumerate() {
+            self.admit(at, change)?;
             let key = change.key();
-            if !seen.insert(key) {
+            let spot = self.spot(change, &mut next);
+            let spot = spot.map_err(|NotIndexable| WriteError::IndexFull { change: at })?;
+            if !seen.is_new(key, spot.as_ref().map(Spot::position)) {
                 return Err(WriteError::Repeated { change: at, tuple: key.into() });
             }
-            if let Some(change) = self.resolve(at, change)? {
-                next.apply(&change).map_err(|NotIndexable| WriteError::IndexFull { change: at })?;
-                resolved.push(change);
+            // Nothing is there, and nothing is put.
+            let Some(spot) = spot else { continue };
+            placed.push((at, spot.position()));
+            let Some(change) = self.resolve(at, change, &spot, &next)? else { continue };
+            match &change {
+                Change::Put(tuple) => {
+                    let indexed = next.put(&spot, tuple);
+                    indexed.map_err(|NotIndexable| WriteError::IndexFull { change: at })?;
+                    put.push((at, key, spot.position()));
+                }
+                Change::Delete(_) => next.delete(&spot),
             }
+            resolved.push(change);
         }
         // After all changes, so that a parent can be moved in one commit, in any order.
-        let keys = changes.iter().map(WriteChange::key);
-        check_parents_within(&next, keys, self.time, HIERARCHY_WALK_TUPLES_MAX)
+        check_placed_parents(&next, put, self.time, HIERARCHY_WALK_TUPLES_MAX)
             .map_err(|(change, error)| WriteError::Hierarchy { change, error })?;
-        let (states, keys) = ((&self.snapshot, &next), changes.iter().map(WriteChange::key));
-        check_constraints(states, keys, self.time, keep_one, CONSTRAINT_TUPLES_MAX)
+        let states = (&self.snapshot, &next);
+        check_placed_constraints(states, placed, self.time, keep_one, CONSTRAINT_TUPLES_MAX)
             .map_err(|(change, error)| WriteError::Constraint { change, error })?;
         Ok((next, resolved))
     }
 
-    /// What the log will hold for one change; nothing for a delete of what is not there, or a touch of what
-    /// is there just so.
-    fn resolve(&self, at: usize, change: &WriteChange) -> Result<Option<Change>, WriteError> {
-        let (tuple, create) = match change {
-            WriteChange::Delete(key) => {
-                // A misspelt delete must not look like a revocation.
-                self.admit(at, &Tuple::plain(key.clone()))?;
-                return Ok(self.delete(key));
+    /// Where the tuple of a change stands, if it is there or will be.
+    fn spot(
+        &self,
+        change: &WriteChange,
+        next: &mut Snapshot,
+    ) -> Result<Option<Spot>, NotIndexable> {
+        match change {
+            WriteChange::Create(tuple) | WriteChange::Touch(tuple) if tuple.is_live(self.time) => {
+                next.spot_for(&tuple.key).map(Some)
             }
+            _ => Ok(next.spot(change.key())),
+        }
+    }
+
+    /// What the log will hold for one change; nothing for a delete of what is not there, or a touch of what
+    /// is there just so. No other change of the commit is of its identity, so its spot is as it was before.
+    fn resolve(
+        &self,
+        at: usize,
+        change: &WriteChange,
+        spot: &Spot,
+        next: &Snapshot,
+    ) -> Result<Option<Change>, WriteError> {
+        let delete = |key: &TupleKey| spot.is_taken().then(|| Change::Delete(key.clone()));
+        let (tuple, create) = match change {
+            WriteChange::Delete(key) => return Ok(delete(key)),
             WriteChange::Create(tuple) => (tuple, true),
             WriteChange::Touch(tuple) => (tuple, false),
         };
-        self.admit(at, tuple)?;
-        if create && self.snapshot.get(&tuple.key).is_some_and(|b| b.is_live(self.time)) {
+        if create && spot.is_live(self.time) {
             return Err(WriteError::AlreadyExists { change: at, tuple: (&tuple.key).into() });
         }
         // `now` never runs back: what has ended is never seen, and need not be stored to be absent.
         if !tuple.is_live(self.time) {
-            return Ok(self.delete(&tuple.key));
+            return Ok(delete(&tuple.key));
         }
         // What is there already is no change: a sync that repeats itself must cost no history.
-        if self.snapshot.holds(tuple) {
+        if next.holds_at(spot, tuple) {
             return Ok(None);
         }
         Ok(Some(Change::Put(tuple.clone())))
     }
 
-    fn delete(&self, key: &TupleKey) -> Option<Change> {
-        self.snapshot.get(key).map(|_| Change::Delete(key.clone()))
+    fn admit(&self, at: usize, change: &WriteChange) -> Result<(), WriteError> {
+        let model = self.snapshot.model();
+        let admitted = match change {
+            WriteChange::Create(tuple) | WriteChange::Touch(tuple) => admit(model, tuple),
+            // A misspelt delete must not look like a revocation.
+            WriteChange::Delete(key) => admit(model, &Tuple::plain(key.clone())),
+        };
+        admitted.map_err(|error| WriteError::NotAdmitted { change: at, error: Box::new(error) })
     }
+}
 
-    fn admit(&self, at: usize, tuple: &Tuple) -> Result<(), WriteError> {
-        admit(self.snapshot.model(), tuple)
-            .map_err(|error| WriteError::NotAdmitted { change: at, error: Box::new(error) })
+/// The identities of a commit so far, by their places where they have one.
+#[derive(Default)]
+struct Seen<'a> {
+    placed: FxHashSet<Position>,
+    /// Those whose names were not all known when they came.
+    unplaced: HashSet<&'a TupleKey>,
+}
+
+impl<'a> Seen<'a> {
+    fn is_new(&mut self, key: &'a TupleKey, position: Option<Position>) -> bool {
+        match position {
+            Some(position) => {
+                let is_unplaced = !self.unplaced.is_empty() && self.unplaced.contains(key);
+                !is_unplaced && self.placed.insert(position)
+            }
+            None => self.unplaced.insert(key),
+        }
     }
 }
 
