@@ -16,6 +16,8 @@ use super::rows::{
 };
 use crate::model::form::{NameId, TypeId};
 
+mod splice;
+
 /// The tuples of some revision.
 #[derive(Debug, Default)]
 pub(super) struct Base {

@@ -115,6 +115,11 @@ impl Layer {
         is_asked.then(|| Changes::new(&self.by_subject, low, *high))
     }
 
+    /// All changes, in the order of scopes.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&ByScope, &Held)> {
+        self.by_scope.iter()
+    }
+
     pub(super) fn sets_added(&self, scope: ObjectId, role: NameId) -> i64 {
         if self.sets.is_empty() || !self.scopes.contains(scope) {
             return 0;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 
 use super::base::{Base, Full, Making};
 use super::layer::Layer;
-use super::layered::Layered;
 use super::part::{Bounds, Part};
 
 /// A base and the layer over it, to be made into the next base. Both stay as they are.
@@ -40,7 +39,8 @@ impl BaseUse {
 pub struct MergeError;
 
 impl Merge {
-    /// Makes the next base. Costs what the base holds; meanwhile both are in memory.
+    /// Makes the next base. Costs a copy of what the base holds, and a look-up and more for each change;
+    /// meanwhile both are in memory.
     ///
     /// # Errors
     /// There are more tuples or names than the index can hold; nothing was changed.
@@ -59,12 +59,17 @@ fn next_base(base: &Base, frozen: &Layer) -> Result<Base, Full> {
             return Err(Full);
         }
     }
-    let mut making = Making::with_capacity(base.len() + frozen.len());
+    let spliced = base.spliced(names, frozen.changes())?;
+    if spliced.is_worn() { made_anew(spliced) } else { Ok(spliced) }
+}
+
+/// The same base without what its tuples do not need any more.
+fn made_anew(worn: Base) -> Result<Base, Full> {
+    let mut making = Making::with_capacity(worn.len());
     if let Bounds::Scope(low, high) = Part::All.bounds() {
-        let layers = [frozen.by_scope(&low, &high), None];
-        for (key, carried) in Layered::new(base.by_scope(&low, &high), layers) {
+        for (key, carried) in worn.by_scope(&low, &high) {
             making.push(&key, carried.map(Arc::clone))?;
         }
     }
-    making.finish(names)
+    making.finish(worn.into_names())
 }

@@ -133,6 +133,8 @@ pub(super) struct Extras {
     all: Vec<(u32, Carried)>,
     /// While they are being added: by source, that of its tuples that carry nothing. Whole imports do.
     plain: FxHashMap<u32, ExtraId>,
+    /// How many of them no tuple needs any more.
+    unused: usize,
 }
 
 impl Extras {
@@ -163,6 +165,27 @@ impl Extras {
 
     pub(super) fn carried(&self, id: ExtraId) -> Option<&Arc<Details>> {
         self.get(id)?.1.as_ref()
+    }
+
+    /// A copy to add to: what it holds keeps its place.
+    pub(super) fn to_add(&self) -> Self {
+        let ids = (1..).map(ExtraId).zip(&self.all);
+        let plain = ids.filter(|(_, (_, carried))| carried.is_none());
+        Self {
+            all: self.all.clone(),
+            plain: plain.map(|(id, (source, _))| (*source, id)).collect(),
+            unused: self.unused,
+        }
+    }
+
+    /// A tuple does not need this any more. Of those that carry nothing others may have the same.
+    pub(super) fn release(&mut self, id: ExtraId) {
+        self.unused += usize::from(self.carried(id).is_some());
+    }
+
+    /// Whether more than half of what it holds is needed by no tuple.
+    pub(super) fn is_mostly_unused(&self) -> bool {
+        self.unused > self.all.len() / 2
     }
 
     /// Gives back what only adding needs.
