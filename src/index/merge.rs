@@ -40,7 +40,7 @@ pub struct MergeError;
 
 impl Merge {
     /// Makes the next base. Costs a copy of what the base holds, and a look-up and more for each change;
-    /// meanwhile both are in memory.
+    /// meanwhile both are in memory, and three where most of what tuples had carried is there no more.
     ///
     /// # Errors
     /// There are more tuples or names than the index can hold; nothing was changed.

@@ -178,9 +178,12 @@ impl Extras {
         }
     }
 
-    /// A tuple does not need this any more. Of those that carry nothing others may have the same.
+    /// A tuple does not need this any more: what it carried goes at once, its place with the next base that
+    /// is made anew. Of those that carry nothing others may have the same.
     pub(super) fn release(&mut self, id: ExtraId) {
-        self.unused += usize::from(self.carried(id).is_some());
+        let extra = id.0.checked_sub(1).and_then(|at| self.all.get_mut(at as usize));
+        let carried = extra.and_then(|(_, carried)| carried.take());
+        self.unused += usize::from(carried.is_some());
     }
 
     /// Whether more than half of what it holds is needed by no tuple.

@@ -337,6 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_deleted_or_replaced_tuple_carried_is_given_back() {
+        let (mut names, mut tuples) = (Names::default(), Tuples::new());
+        named(&mut names, 10);
+        let key = |scope| ByScope {
+            scope: ObjectId(scope),
+            role: NameId(0),
+            subject: SubjectKey::Object(ObjectId(0)),
+            source: 0,
+        };
+        (0..10).for_each(|scope| drop(tuples.insert(key(scope), details(scope))));
+        let kept: Vec<_> = tuples.values().flatten().map(Arc::downgrade).collect();
+        let base = made(&tuples, names);
+        drop(tuples);
+        let changes = BTreeMap::from([(key(3), Held::Deleted), (key(5), Held::Put(details(99)))]);
+        let next = base.spliced(base.names.clone(), changes.iter()).unwrap();
+        drop(base);
+        let alive: Vec<_> = kept.iter().map(|details| details.strong_count() > 0).collect();
+        assert_eq!(alive, (0..10).map(|scope| scope != 3 && scope != 5).collect::<Vec<_>>());
+        assert!(!next.is_worn());
+    }
+
+    #[test]
     fn a_base_is_worn_when_most_of_its_extras_were_replaced() {
         let (mut names, mut tuples) = (Names::default(), Tuples::new());
         named(&mut names, 10);

@@ -147,7 +147,10 @@ impl Words for Signature<'_> {
             targets.push(format!("{} {}", self.model.type_name(target), self.name(target, name)));
         }
         targets.sort_unstable();
-        format!("{function}({}{targets:?}{})", self.model.name_of(relation), self.around())
+        // Where a role has the relation's name, its tuples are what is followed.
+        let role = def.and_then(|def| def.role(relation)).filter(|_| self.depth == Depth::All);
+        let role = role.map(|def| self.role(def)).unwrap_or_default();
+        format!("{function}({}{targets:?}{role}{})", self.model.name_of(relation), self.around())
     }
 
     fn anywhere(&self, scopes: TypeId, name: NameId) -> String {
