@@ -193,6 +193,12 @@ impl Settings {
         (self.in_flight / 4).clamp(1, CHECK_STREAMS_MAX)
     }
 
+    /// Most CheckStreams open at once on one connection: one alone cannot keep out those of all others.
+    #[must_use]
+    pub fn check_streams_per_connection(&self) -> usize {
+        (self.check_streams() / 4).max(1)
+    }
+
     /// Most connections at once.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -11,11 +11,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Adapter;
 use super::check_stream::Answers;
 use super::convert::{
-    context_from_wire, contextual_from_wire, decision_to_wire, grant_to_wire, reason_to_wire,
+    context_from_wire, contextual_from_wire, decision_to_wire, few_contextual, grant_to_wire,
+    reason_to_wire,
 };
 use super::dear::elsewhere;
 use super::freshness::{Fresh, fingerprint};
-use super::guard::{Deadline, deadline_exceeded};
+use super::guard::{CallPlaces, Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
 use super::stream::{Responses, produce};
@@ -43,8 +44,10 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
         &self,
         request: Request<Streaming<pb::CheckStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
-        Ok(Response::new(Answers::to(self, request.into_inner(), deadline)?))
+        let extensions = request.extensions();
+        let deadline = extensions.get::<Deadline>().copied();
+        let places = extensions.get::<CallPlaces>().cloned().unwrap_or_default();
+        Ok(Response::new(Answers::to(self, request.into_inner(), deadline, &places)?))
     }
 
     async fn batch_check(
@@ -131,6 +134,8 @@ impl Adapter {
         mut request: pb::CheckRequest,
         extensions: &Extensions,
     ) -> Result<pb::CheckResponse, ApiError> {
+        // Before it waits: what it holds meanwhile is to be small.
+        few_contextual(&request.contextual_tuples)?;
         let fresh = Fresh::new(request.consistency.as_ref(), extensions);
         let reading = self.shared.read_at(fresh).await?;
         let tuples = take(&mut request.contextual_tuples);

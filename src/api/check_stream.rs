@@ -1,7 +1,7 @@
-//! Many questions on one call, each answered as Check would answer it. Most are plain: those are answered where
-//! they were read, in their turn. Any other waits for its answer beside the rest, one at a time, as a call is one
-//! request under way whatever is asked on it. What is not read stays with the transport, which keeps the caller
-//! from sending on. Decides nothing.
+//! Many questions on one call, each answered as Check would answer it. Plain ones, which bring no context, no
+//! tuples and no wish for freshness and take few steps, are answered where they were read. Any other waits for its
+//! answer beside the rest, one at a time, as a call is one request under way whatever is asked on it. What is not
+//! read stays with the transport, which keeps the caller from sending on. Decides nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,20 +10,23 @@ use std::task::{Context, Poll, ready};
 
 use http::Extensions;
 use pb::check_stream_response::Result as Told;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use super::Adapter;
-use super::guard::{AnswerBy, Deadline, deadline_exceeded};
+use super::convert::few_contextual;
+use super::guard::{AnswerBy, CallPlaces, Deadline, deadline_exceeded};
 use super::methods::CHECK;
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
+use super::{Adapter, Shared};
 use crate::telemetry::figures::MethodId;
 
-/// So many questions are answered in a row, before others have their turn and what there is goes out.
-const TURN: usize = 64;
+/// What a question that is not plain takes of the task's turn, where a plain one takes 1 of some 128: it may have
+/// taken a millisecond.
+const SHARE_OF_TURN: usize = 16;
 
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -39,9 +42,7 @@ pub(super) struct Answers {
     end: Waiting<ApiError>,
     /// How the call ends, once all that was read is answered.
     last: Option<Result<(), Status>>,
-    /// How many were answered in this turn.
-    turn: usize,
-    _place: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 impl Answers {
@@ -53,13 +54,20 @@ impl Answers {
         adapter: &Adapter,
         questions: Streaming<pb::CheckStreamRequest>,
         deadline: Option<Deadline>,
+        of_connection: &CallPlaces,
     ) -> Result<Self, ApiError> {
         let shared = &adapter.shared;
-        let place = Arc::clone(&shared.check_streams).try_acquire_owned().map_err(|_| {
-            let limit = shared.settings.check_streams();
-            let what = format!("{limit} CheckStreams are open already");
-            ApiError::new(Refusal::Overloaded, what).with("limit", &limit)
-        })?;
+        let place = |places: &Arc<Semaphore>, limit: usize, whose: &str| {
+            Arc::clone(places).try_acquire_owned().map_err(|_| {
+                let what = format!("{limit} CheckStreams are open{whose} already");
+                ApiError::new(Refusal::Overloaded, what).with("limit", &limit)
+            })
+        };
+        let limit = shared.settings.check_streams_per_connection();
+        let places = [
+            place(&of_connection.0, limit, " on one connection")?,
+            place(&shared.check_streams, shared.settings.check_streams(), "")?,
+        ];
         let end = Box::pin(end(shared.stopping.subscribe(), deadline));
         let method = shared.requests.method(CHECK);
         Ok(Self {
@@ -69,8 +77,7 @@ impl Answers {
             next: None,
             end,
             last: None,
-            turn: 0,
-            _place: place,
+            _places: places,
         })
     }
 
@@ -79,6 +86,10 @@ impl Answers {
         let Some(waiting) = &mut self.waiting else { return Poll::Ready(None) };
         let answer = ready!(waiting.as_mut().poll(cx));
         self.waiting = self.next.take();
+        for _ in 1..SHARE_OF_TURN {
+            let Poll::Ready(turn) = poll_proceed(cx) else { break };
+            turn.made_progress();
+        }
         Poll::Ready(Some(answer))
     }
 
@@ -87,10 +98,15 @@ impl Answers {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<pb::CheckStreamRequest>, Status>> {
-        if self.next.is_some() || self.turn >= TURN {
+        if self.next.is_some() {
             return Poll::Pending;
         }
-        Pin::new(&mut self.questions).poll_next(cx).map(Option::transpose)
+        // Whoever writes the answers polls again and again while the questions last: only the task's own turn
+        // ends that, and wakes it.
+        let turn = ready!(poll_proceed(cx));
+        let question = ready!(Pin::new(&mut self.questions).poll_next(cx));
+        turn.made_progress();
+        Poll::Ready(question.transpose())
     }
 
     /// The answer to a question, if it is plain; else it will be waited for.
@@ -98,13 +114,20 @@ impl Answers {
         let began = Instant::now();
         let pb::CheckStreamRequest { id, question } = asked;
         let question = question.unwrap_or_default();
-        if let Some(answer) = self.asker.adapter.check_at_once(&question) {
-            return Some(self.asker.told(id, began, answer));
+        // What it holds while it waits is to be small.
+        let few = few_contextual(&question.contextual_tuples);
+        let answer = few.map_or_else(
+            |error| Some(Err(error)),
+            |()| self.asker.adapter.check_at_once(&question),
+        );
+        let mut counted = self.asker.counted(began);
+        if let Some(answer) = answer {
+            return Some(counted.told(id, answer));
         }
         let asker = self.asker.clone();
         let answer = Box::pin(async move {
             let answer = asker.wait(question, began).await;
-            asker.told(id, began, answer)
+            counted.told(id, answer)
         });
         match self.waiting {
             None => self.waiting = Some(answer),
@@ -139,16 +162,37 @@ impl Asker {
         timeout_at(due, answer).await.unwrap_or_else(|_| Err(deadline_exceeded()))
     }
 
+    fn counted(&self, began: Instant) -> Counted {
+        let (shared, method) = (Arc::clone(&self.adapter.shared), self.method);
+        Counted { shared, method, began, ended: Some(Refusal::Cancelled) }
+    }
+}
+
+/// A question under way. It is counted when this goes, as cancelled unless it was answered.
+struct Counted {
+    shared: Arc<Shared>,
+    method: MethodId,
+    began: Instant,
+    /// How; `None`: with an answer.
+    ended: Option<Refusal>,
+}
+
+impl Counted {
     fn told(
-        &self,
+        &mut self,
         id: u64,
-        began: Instant,
         answer: Result<pb::CheckResponse, ApiError>,
     ) -> pb::CheckStreamResponse {
-        let ending = answer.as_ref().map_or_else(|error| error.refusal().ending(), |_| 0);
-        self.adapter.shared.requests.ended(self.method, ending, began.elapsed());
+        self.ended = answer.as_ref().err().map(ApiError::refusal);
         let told = answer.map_or_else(|error| Told::Error(error.into()), Told::Answer);
         pb::CheckStreamResponse { id, result: Some(told) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let ending = self.ended.map_or(0, Refusal::ending);
+        self.shared.requests.ended(self.method, ending, self.began.elapsed());
     }
 }
 
@@ -188,7 +232,6 @@ impl Stream for Answers {
             }
             match this.poll_question(cx) {
                 Poll::Ready(Ok(Some(asked))) => {
-                    this.turn += 1;
                     if let Some(answer) = this.ask(asked) {
                         return Poll::Ready(Some(Ok(answer)));
                     }
@@ -196,9 +239,6 @@ impl Stream for Answers {
                 Poll::Ready(Ok(None)) => this.last = Some(Ok(())),
                 Poll::Ready(Err(error)) => this.last = Some(Err(error)),
                 Poll::Pending => {
-                    if std::mem::take(&mut this.turn) >= TURN {
-                        cx.waker().wake_by_ref();
-                    }
                     let error = ready!(this.end.as_mut().poll(cx));
                     this.last = Some(Err(error.into()));
                 }

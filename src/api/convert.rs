@@ -204,12 +204,21 @@ pub fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
     })
 }
 
-/// The tuples that a request brings along.
-pub(super) fn contextual_from_wire(wire: Vec<pb::Tuple>) -> Result<Vec<Tuple>, ApiError> {
+/// That a request brings no more tuples along than it may.
+///
+/// # Errors
+/// There are more.
+pub(super) fn few_contextual(wire: &[pb::Tuple]) -> Result<(), ApiError> {
     let (count, limit) = (wire.len(), CONTEXTUAL_TUPLES_MAX);
     if count > limit {
         return Err(ContextualError::TooMany { count, limit }.into());
     }
+    Ok(())
+}
+
+/// The tuples that a request brings along.
+pub(super) fn contextual_from_wire(wire: Vec<pb::Tuple>) -> Result<Vec<Tuple>, ApiError> {
+    few_contextual(&wire)?;
     let tuples = wire.into_iter().enumerate();
     tuples.map(|(at, tuple)| tuple_from_wire(&format!("contextual_tuples[{at}]"), tuple)).collect()
 }

@@ -83,8 +83,10 @@ pub const GREETING_SECONDS: u64 = 5;
 /// How long the service waits until it accepts connections again when the system has none left, in
 /// milliseconds.
 pub const ACCEPT_PAUSE_MILLIS: u64 = 100;
-/// Most bytes of one request's body that wait to be read.
-pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Most bytes of one request's body that wait to be read. The HTTP/2 library ends a connection on which small
+/// frames wait that together lack half of the connection's bytes to 256 each: what waits of one body is so little
+/// that frames of 29 bytes or more, which any question on a CheckStream has, never come to that.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Most bytes of all request bodies on one connection that wait to be read.
 pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// How often a connection is pinged, in seconds.

@@ -19,7 +19,7 @@ use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 use tower::Layer;
 
-use super::questions::Questions;
+use super::questions::{CallPlaces, Questions};
 use super::{CHECK_STREAM, is_of_the_api};
 use crate::api::status::{ApiError, Refusal};
 use crate::model::limits::{BODIES_BYTES_MAX, CONNECTION_BODIES_BYTES_MAX, SMALL_BODY_BYTES_MAX};
@@ -112,6 +112,8 @@ pub(super) struct Meter {
     pub(super) patience: Duration,
     /// Of the connection.
     pub(super) account: Arc<Account>,
+    /// Of the connection, for calls that take many messages.
+    pub(super) calls: CallPlaces,
 }
 
 impl<S> Layer<S> for Meter {
@@ -119,7 +121,7 @@ impl<S> Layer<S> for Meter {
 
     fn layer(&self, inner: S) -> Metering<S> {
         let (patience, account) = (self.patience, Arc::clone(&self.account));
-        Metering(Arc::new(Inside { inner, patience, account }))
+        Metering(Arc::new(Inside { inner, patience, account, calls: self.calls.clone() }))
     }
 }
 
@@ -139,6 +141,7 @@ pub(crate) struct Inside<S> {
     inner: S,
     patience: Duration,
     account: Arc<Account>,
+    calls: CallPlaces,
 }
 
 impl<S, B> Service<Request<B>> for Metering<S>
@@ -220,8 +223,9 @@ impl<S> Inside<S> {
     {
         let path = request.uri().path();
         let (is_metered, are_many) = (is_of_the_api(path), path == CHECK_STREAM);
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         if are_many {
+            head.extensions.insert(self.calls.clone());
             let questions = Message::Questions(Box::new(Questions::of(body)));
             return (Request::from_parts(head, questions), None);
         }

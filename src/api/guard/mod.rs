@@ -27,6 +27,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tower::Layer;
 
 pub(super) use self::admission::Places;
@@ -42,6 +43,7 @@ use super::Shared;
 
 pub use self::bodies::Budget;
 pub(super) use self::deadline::{AnswerBy, Deadline, Timed, deadline_exceeded};
+pub(super) use self::questions::CallPlaces;
 pub use self::unread::Unread;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -93,7 +95,9 @@ pub(super) fn guard<S>(shared: &Arc<Shared>, connection: &PerConnection, methods
     let caught = Panics.layer(methods);
     let in_time = Deadlines { patience }.layer(caught);
     let account = Arc::clone(&connection.bodies);
-    let metered = Meter { patience: patience.body, account }.layer(in_time);
+    let calls = Semaphore::new(shared.settings.check_streams_per_connection());
+    let calls = CallPlaces(Arc::new(calls));
+    let metered = Meter { patience: patience.body, account, calls }.layer(in_time);
     let admitted = Admission { shared: another() }.layer(metered);
     let explained = Explain.layer(admitted);
     let watched = Watch { shared: another() }.layer(explained);

@@ -3,9 +3,11 @@
 //! length that its frame tells, before the rest of it comes. Knows frames, no message.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 
@@ -14,6 +16,17 @@ use crate::model::limits::CHECK_STREAM_QUESTION_BYTES_MAX;
 
 /// What stands before a message: whether it is compressed, and how long it is.
 const HEADER_BYTES: usize = 5;
+
+/// Places for such calls on one connection.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct CallPlaces(pub(in crate::api) Arc<Semaphore>);
+
+impl Default for CallPlaces {
+    /// None: only who comes through the layers has any.
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+}
 
 /// A body of messages of which none is large.
 #[derive(Debug)]

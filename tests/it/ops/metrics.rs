@@ -7,9 +7,12 @@ use std::sync::Arc;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::config::{Given, Patience, Settings};
 use bailiwick::model::limits::UNREAD_SECONDS;
+use bailiwick::model::tuple::Revision;
+use bailiwick::pdp::Token;
 use bailiwick::store::StoreError;
 use bailiwick::telemetry::names;
 use pb::authorization_service_client::AuthorizationServiceClient;
+use pb::consistency::Requirement;
 use pb::tuple_service_client::TupleServiceClient;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
@@ -153,6 +156,36 @@ async fn questions_on_a_stream_count_as_checks_and_the_stream_once() {
     assert_eq!(timed.collect::<Vec<_>>(), [("Check", 2.0), ("CheckStream", 1.0)]);
     assert_eq!(figure(&page, "bailiwick_check_streams_open", &[]), 0.0);
     assert_eq!(figure(&page, "bailiwick_check_streams_open_limit", &[]), 256.0);
+}
+
+#[tokio::test]
+async fn a_question_that_its_caller_gives_up_is_counted_as_cancelled() {
+    let observed = Observed::start(Settings::default(), Patience::default()).await;
+    let mut client = AuthorizationServiceClient::new(channel(&observed).await);
+    let token = client.check(ask("user:ana doc.view doc:d1")).await.unwrap().into_inner().token;
+    let later = Token { revision: Revision(999), ..token.parse().unwrap() };
+    let requirement = Some(Requirement::AtLeast(later.to_string()));
+    let waits = pb::CheckRequest {
+        consistency: Some(pb::Consistency { requirement }),
+        ..ask("user:ana doc.view doc:d1")
+    };
+    let (questions, receiver) = tokio::sync::mpsc::channel(2);
+    let receiver = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let mut answers = client.check_stream(receiver).await.unwrap().into_inner();
+    for question in [waits, ask("user:ana doc.view doc:d1")] {
+        let asked = pb::CheckStreamRequest { id: 0, question: Some(question) };
+        questions.send(asked).await.unwrap();
+    }
+    answers.message().await.unwrap().expect("the second is answered, so the first waits");
+    drop((answers, questions));
+    let page = loop {
+        let page = page(&observed).await;
+        if figure(&page, "bailiwick_check_streams_open", &[]) == 0.0 {
+            break page;
+        }
+    };
+    assert_eq!(requests(&page, CHECK, "CANCELLED", "CANCELLED"), 1.0);
+    assert_eq!(requests(&page, CHECK, "OK", ""), 2.0);
 }
 
 #[tokio::test]

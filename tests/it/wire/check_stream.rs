@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::model::limits::{
-    CHECK_STREAM_QUESTION_BYTES_MAX, CHECK_STREAMS_MAX, IN_FLIGHT_REQUESTS_MAX,
-    SMALL_BODY_BYTES_MAX,
+    CHECK_STREAM_QUESTION_BYTES_MAX, CHECK_STREAMS_MAX, CONTEXTUAL_TUPLES_MAX,
+    IN_FLIGHT_REQUESTS_MAX, SMALL_BODY_BYTES_MAX,
 };
 use bailiwick::model::tuple::Revision;
 use bailiwick::pdp::Token;
@@ -283,15 +283,22 @@ async fn a_question_that_is_too_large_ends_the_call_and_says_where_to_ask() {
 #[tokio::test]
 async fn so_many_calls_are_open_at_once() {
     let asked = Asked::new().await;
-    let other = AuthorizationServiceClient::new(asked.wire.service.channel().await);
     let mut open = Vec::new();
-    for _ in 0..CHECK_STREAMS_MAX {
-        open.push(Call::begin(&asked.wire.questions).await.unwrap());
+    let refused = |status: Option<Status>, limit: usize| {
+        let status = status.expect("one too many");
+        assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["limit"], limit.to_string());
+    };
+    for _ in 0..4 {
+        let one = AuthorizationServiceClient::new(asked.wire.service.channel().await);
+        for _ in 0..CHECK_STREAMS_MAX / 4 {
+            open.push(Call::begin(&one).await.unwrap());
+        }
+        refused(Call::begin(&one).await.err(), CHECK_STREAMS_MAX / 4);
     }
-    let status = Call::begin(&other).await.err().expect("one too many");
-    assert_refused(&status, Code::ResourceExhausted, "OVERLOADED", "");
-    let info = status.get_details_error_info().unwrap();
-    assert_eq!(info.metadata["limit"], CHECK_STREAMS_MAX.to_string());
+    let other = AuthorizationServiceClient::new(asked.wire.service.channel().await);
+    refused(Call::begin(&other).await.err(), CHECK_STREAMS_MAX);
     // Others have places left.
     const { assert!(CHECK_STREAMS_MAX * 4 <= IN_FLIGHT_REQUESTS_MAX) };
     other.clone().check(plain()).await.unwrap();
@@ -367,4 +374,81 @@ async fn who_never_reads_is_not_read_from() {
     // What fits into one part of an answer may have been made.
     let decided = decided() - OTHERS;
     assert!(decided < 1_000, "{decided} of 2,000 questions are answered for nobody");
+}
+
+#[tokio::test]
+async fn small_parts_that_wait_behind_others_do_not_end_the_connection() {
+    let asked = Asked::new().await;
+    let next = vec![touch("doc:d1#viewer@user:ana")];
+    let token = foretold(&asked.pdp, std::slice::from_ref(&next)).await;
+    let waits = pb::CheckRequest { consistency: require(at_least(&token)), ..plain() };
+    let mut client = connect(asked.wire.service.address).await;
+    let (response, mut body) = begin(&mut client, CHECK_STREAM, None);
+    for id in 0..2 {
+        let question = Some(waits.clone());
+        body.send_data(framed(&pb::CheckStreamRequest { id, question }), false).unwrap();
+    }
+    // More than the HTTP/2 library lets wait, each in a frame of its own.
+    const SMALL: u64 = 20_000;
+    for id in 2..SMALL {
+        let question = Some(plain());
+        body.send_data(framed(&pb::CheckStreamRequest { id, question }), false).unwrap();
+    }
+    body.send_trailers(http::HeaderMap::new()).unwrap();
+    // Meanwhile they come, as far as they are let.
+    for _ in 0..300 {
+        asked.wire.questions.clone().check(plain()).await.unwrap();
+    }
+    asked.commit(next).await;
+    let (answers, status) = read(response.await.unwrap().into_body()).await;
+    assert_eq!((answers as u64, status.code()), (SMALL, Code::Ok), "{status}");
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_many_questions_are_answered() {
+    let asked = Asked::new().await;
+    let socket = tokio::net::TcpStream::connect(asked.wire.service.address).await.unwrap();
+    let mut reads_all = h2::client::Builder::new();
+    reads_all.initial_window_size(16 << 20).initial_connection_window_size(16 << 20);
+    let (mut client, connection) = reads_all.handshake::<_, Bytes>(socket).await.unwrap();
+    tokio::spawn(connection);
+    let (response, mut body) = begin(&mut client, CHECK_STREAM, None);
+    const QUESTIONS: usize = 3_000;
+    let question = framed(&pb::CheckStreamRequest { id: 1, question: Some(plain()) });
+    body.send_data(question.repeat(QUESTIONS).into(), true).unwrap();
+    let pdp = asked.pdp.clone();
+    // All tasks run on one thread by turns: what is decided between two of this one's is one turn's work.
+    let (mut before, mut most) = (0, 0);
+    let observer = tokio::spawn(std::future::poll_fn(move |cx| {
+        let now = pdp.work().decisions().map(|(_, count)| count).sum::<u64>();
+        (before, most) = (now, most.max(now - before));
+        if now == QUESTIONS as u64 {
+            return std::task::Poll::Ready(most);
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }));
+    let most = observer.await.unwrap();
+    assert!(most <= 256, "{most} questions were answered in a row");
+    assert_eq!(read(response.await.unwrap().into_body()).await.0, QUESTIONS);
+}
+
+#[tokio::test]
+async fn what_a_question_brings_along_is_bounded_before_it_waits() {
+    let mut asked = Asked::new().await;
+    let mut call = Call::begin(&asked.wire.questions).await.unwrap();
+    let question = pb::CheckRequest {
+        contextual_tuples: vec![pb::Tuple::default(); CONTEXTUAL_TUPLES_MAX + 1],
+        consistency: require(never(&asked)),
+        ..plain()
+    };
+    // It would be answered last, if it waited.
+    call.ask(1, question.clone()).await;
+    let (_, told) = call.next().await;
+    assert!(
+        matches!(&told, Told::Error(e) if e.reason == "TOO_MANY_CONTEXTUAL_TUPLES"),
+        "{told:?}"
+    );
+    let status = asked.wire.check(question).await.unwrap_err();
+    assert_refused(&status, Code::InvalidArgument, "TOO_MANY_CONTEXTUAL_TUPLES", "");
 }
