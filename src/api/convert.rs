@@ -1,6 +1,8 @@
 //! Wire values to the nouns of `model` and back. The field's path is in each error. Knows no model:
 //! whether a name exists is decided below.
 
+use std::fmt::{self, Display};
+
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde_json::Value as Json;
@@ -161,31 +163,35 @@ pub(super) fn carried(field: &str, text: String) -> Result<String, ApiError> {
 }
 
 /// A source is the name of a system, or empty.
-fn source_from_wire(field: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() {
-        return Ok(String::new());
+fn source_from_wire(field: impl Fn() -> String, text: &str) -> Result<String, ApiError> {
+    if !text.is_empty() {
+        Name::check(text).map_err(|error| ApiError::syntax(&field(), &error))?;
     }
-    let name = Name::parse(text).map_err(|error| ApiError::syntax(field, &error))?;
-    Ok(name.as_str().to_owned())
+    Ok(text.to_owned())
 }
 
-fn key_from_wire(path: &str, wire: &pb::Tuple) -> Result<TupleKey, ApiError> {
+fn key_from_wire(path: impl Display, wire: &pb::Tuple) -> Result<TupleKey, ApiError> {
     let at = |field| format!("{path}.{field}");
     Ok(TupleKey {
         scope: Object::parse(&wire.scope).map_err(|e| ApiError::syntax(&at("scope"), &e))?,
         role: Name::parse(&wire.role).map_err(|e| ApiError::syntax(&at("role"), &e))?,
         subject: Subject::parse(&wire.subject).map_err(|e| ApiError::syntax(&at("subject"), &e))?,
-        source: source_from_wire(&at("source"), &wire.source)?,
+        source: source_from_wire(|| at("source"), &wire.source)?,
     })
 }
 
-/// A tuple as the model has it; `path` is where it stands, for errors.
+/// A tuple as the model has it; `path` is where it stands, for errors. No path is made where there is none:
+/// a commit may have ten thousand tuples.
 ///
 /// # Errors
 /// A field is malformed.
-pub fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
+pub fn tuple_from_wire(path: impl Display, wire: pb::Tuple) -> Result<Tuple, ApiError> {
     let at = |field| format!("{path}.{field}");
-    let key = key_from_wire(path, &wire)?;
+    let key = key_from_wire(&path, &wire)?;
+    let carried = |field, text: String| match text.is_empty() {
+        true => Ok(text),
+        false => carried(&at(field), text),
+    };
     let expires_at = wire.expires_at.map(|end| time_from_wire(&at("expires_at"), &end));
     let granted_at = wire.granted_at.map(|time| time_from_wire(&at("granted_at"), &time));
     let condition = wire.condition.map(|condition| {
@@ -198,8 +204,8 @@ pub fn tuple_from_wire(path: &str, wire: pb::Tuple) -> Result<Tuple, ApiError> {
         key,
         expires_at: expires_at.transpose()?,
         condition: condition.transpose()?,
-        grantor: carried(&at("grantor"), wire.grantor)?,
-        reason: carried(&at("reason"), wire.reason)?,
+        grantor: carried("grantor", wire.grantor)?,
+        reason: carried("reason", wire.reason)?,
         granted_at: granted_at.transpose()?,
     })
 }
@@ -228,19 +234,19 @@ pub(super) fn change_from_wire(
     position: usize,
     wire: pb::TupleChange,
 ) -> Result<WriteChange, ApiError> {
-    let field = format!("changes[{position}].operation");
-    let path = format!("changes[{position}].tuple");
+    let field = || format!("changes[{position}].operation");
+    let path = fmt::from_fn(|f| write!(f, "changes[{position}].tuple"));
     let operation = pb::Operation::try_from(wire.operation).map_err(|_| {
         let what = format!("`{}` is no operation of this version", wire.operation);
-        ApiError::field(Refusal::InvalidField, &field, what)
+        ApiError::field(Refusal::InvalidField, &field(), what)
     })?;
-    let tuple = wire.tuple.ok_or_else(|| missing(&path))?;
+    let tuple = wire.tuple.ok_or_else(|| missing(&path.to_string()))?;
     match operation {
-        pb::Operation::Unspecified => Err(missing(&field)),
-        pb::Operation::Create => Ok(WriteChange::Create(tuple_from_wire(&path, tuple)?)),
-        pb::Operation::Touch => Ok(WriteChange::Touch(tuple_from_wire(&path, tuple)?)),
+        pb::Operation::Unspecified => Err(missing(&field())),
+        pb::Operation::Create => Ok(WriteChange::Create(tuple_from_wire(path, tuple)?)),
+        pb::Operation::Touch => Ok(WriteChange::Touch(tuple_from_wire(path, tuple)?)),
         // Only the identity counts, so that what was read can be sent back as it is.
-        pb::Operation::Delete => Ok(WriteChange::Delete(key_from_wire(&path, &tuple)?)),
+        pb::Operation::Delete => Ok(WriteChange::Delete(key_from_wire(path, &tuple)?)),
     }
 }
 

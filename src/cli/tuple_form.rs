@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use prost_types::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use super::input::csv::Row;
@@ -44,13 +45,21 @@ const KEYS: [&str; 9] = [
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FileTuple(pub(super) pb::Tuple);
 
-/// Whether a change would store a tuple whose end has passed, by this machine's clock: the service then
-/// stores nothing, and removes what is there in its place.
-pub(super) fn has_ended(change: &pb::TupleChange) -> bool {
+/// The end of a tuple that a change would store, if it has one.
+pub(super) fn end_of(change: &pb::TupleChange) -> Option<Timestamp> {
     let end = change.tuple.as_ref().and_then(|tuple| tuple.expires_at);
-    change.operation() != pb::Operation::Delete
-        && end
-            .is_some_and(|end| SystemTime::try_from(end).is_ok_and(|end| end <= SystemTime::now()))
+    end.filter(|_| change.operation() != pb::Operation::Delete)
+}
+
+/// Whether an end has passed by this machine's clock: the service then stores nothing, and removes what is
+/// there in its place.
+pub(super) fn is_past(end: Timestamp) -> bool {
+    SystemTime::try_from(end).is_ok_and(|end| end <= SystemTime::now())
+}
+
+/// Whether a change would store a tuple whose end has passed.
+pub(super) fn has_ended(change: &pb::TupleChange) -> bool {
+    end_of(change).is_some_and(is_past)
 }
 
 impl Form for FileTuple {

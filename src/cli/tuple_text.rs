@@ -11,13 +11,9 @@ use crate::model::tuple::{Context, TupleKey};
 
 /// Reads `scope#role@subject`.
 pub(super) fn parse_tuple(text: &str) -> Result<pb::Tuple, CliError> {
-    let key = TupleKey::parse(text).map_err(|error| CliError::Usage(error.to_string()))?;
-    Ok(pb::Tuple {
-        scope: key.scope.to_string(),
-        role: key.role.to_string(),
-        subject: key.subject.to_string(),
-        ..pb::Tuple::default()
-    })
+    let parts = TupleKey::split(text).map_err(|error| CliError::Usage(error.to_string()))?;
+    let [scope, role, subject] = parts.map(str::to_owned);
+    Ok(pb::Tuple { scope, role, subject, ..pb::Tuple::default() })
 }
 
 /// Reads the `--with-tuple` arguments.

@@ -58,6 +58,14 @@ impl Name {
         Ok(Self(text.into()))
     }
 
+    /// Whether the text is one, without keeping it.
+    ///
+    /// # Errors
+    /// As of [`parse`](Self::parse).
+    pub fn check(text: &str) -> Result<(), SyntaxError> {
+        check_name(text)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

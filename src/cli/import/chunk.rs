@@ -2,23 +2,29 @@
 //! that the same lines are the same chunk in the next run. Knows no service.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use prost::Message;
+use prost_types::Timestamp;
+use rustc_hash::FxBuildHasher;
 use sha2::{Digest, Sha256};
 
+use super::changes::Changes;
 use crate::api::pb::v1 as pb;
 use crate::cli::CliError;
 use crate::cli::input::{Entries, Entry, place};
 use crate::cli::render;
-use crate::cli::tuple_form::FileTuple;
+use crate::cli::tuple_form::{FileTuple, end_of, is_past};
 use crate::model::limits::IMPORT_CHUNK_BYTES_MAX;
 
 /// Changes that are committed together.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chunk {
-    pub(super) changes: Vec<pb::TupleChange>,
+    pub(super) changes: Changes,
     /// The line of each change.
     pub(super) lines: Vec<u64>,
+    /// The ends of the tuples that have one and are to be stored, by their lines.
+    ends: Vec<(u64, Timestamp)>,
     /// How much of the input was read when it was cut, in bytes.
     pub(super) read: u64,
 }
@@ -37,6 +43,19 @@ impl Chunk {
         place(self.first(), self.last())
     }
 
+    /// Leaves out one of the changes; its line.
+    pub(super) fn remove(&mut self, change: usize) -> u64 {
+        let line = self.lines.remove(change);
+        self.changes.remove(change);
+        self.ends.retain(|(at, _)| *at != line);
+        line
+    }
+
+    /// How many of its tuples have ended, by this machine's clock.
+    pub(super) fn ended(&self) -> u64 {
+        self.ends.iter().filter(|(_, end)| is_past(*end)).count() as u64
+    }
+
     /// The idempotency key: of what is changed and where in the file it stands. `salt` sets apart what
     /// must not be taken for one.
     pub(super) fn key(&self, salt: &[u8]) -> String {
@@ -45,9 +64,7 @@ impl Chunk {
             .chain_update((salt.len() as u64).to_be_bytes())
             .chain_update(salt)
             .chain_update(self.first().to_be_bytes());
-        for change in &self.changes {
-            digest.update(change.encode_length_delimited_to_vec());
-        }
+        self.changes.encoded().for_each(|change| digest.update(change));
         let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("import-{hex}")
     }
@@ -71,17 +88,20 @@ pub(super) struct Cutter {
     changes_max: usize,
     /// Goes on after a line that is no tuple.
     goes_on: bool,
-    changes: Vec<pb::TupleChange>,
+    changes: Changes,
     lines: Vec<u64>,
+    ends: Vec<(u64, Timestamp)>,
     bytes: usize,
-    /// The identities of the chunk's tuples, as they are.
-    seen: HashSet<[String; 4]>,
+    /// The identities of the chunk's tuples, as they are, each by a hash of 64 bits that is the same in every
+    /// run. Two with the same one begin a new chunk as well, which is seldom and does no harm.
+    seen: HashSet<u64, FxBuildHasher>,
 }
 
 impl Cutter {
     pub(super) fn new(operation: pb::Operation, changes_max: usize, goes_on: bool) -> Self {
-        let (changes, lines, seen) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { operation, changes_max, goes_on, changes, lines, bytes: 0, seen }
+        let (changes, lines, ends) = (Changes::default(), Vec::new(), Vec::new());
+        let seen = HashSet::default();
+        Self { operation, changes_max, goes_on, changes, lines, ends, bytes: 0, seen }
     }
 
     /// Reads to the end; stops early if nobody takes the steps any more.
@@ -120,7 +140,9 @@ impl Cutter {
 
     /// Takes a tuple; the chunk before it, if one is complete now.
     fn add(&mut self, line: u64, tuple: pb::Tuple, read: u64) -> Result<Option<Chunk>, String> {
-        let identity = [&tuple.scope, &tuple.role, &tuple.subject, &tuple.source].map(Clone::clone);
+        let mut hasher = DefaultHasher::new();
+        [&tuple.scope, &tuple.role, &tuple.subject, &tuple.source].hash(&mut hasher);
+        let identity = hasher.finish();
         let bytes = commit_bytes(&tuple);
         if bytes > IMPORT_CHUNK_BYTES_MAX {
             let limit = IMPORT_CHUNK_BYTES_MAX;
@@ -133,16 +155,18 @@ impl Cutter {
         self.seen.insert(identity);
         self.bytes += bytes;
         self.lines.push(line);
-        let operation = self.operation.into();
-        self.changes.push(pb::TupleChange { operation, tuple: Some(tuple) });
+        let change = pb::TupleChange { operation: self.operation.into(), tuple: Some(tuple) };
+        self.ends.extend(end_of(&change).map(|end| (line, end)));
+        self.changes.push(&change);
         Ok(chunk)
     }
 
     fn cut(&mut self, read: u64) -> Chunk {
         self.seen.clear();
         self.bytes = 0;
-        let (changes, lines) = (&mut self.changes, &mut self.lines);
-        Chunk { changes: std::mem::take(changes), lines: std::mem::take(lines), read }
+        let Self { changes, lines, ends, .. } = self;
+        let (changes, lines) = (std::mem::take(changes), std::mem::take(lines));
+        Chunk { changes, lines, ends: std::mem::take(ends), read }
     }
 }
 
@@ -213,9 +237,8 @@ mod tests {
         let cut = chunks(&text, COMMIT_CHANGES_MAX);
         assert!(cut.len() >= 6, "{}", cut.len());
         for chunk in &cut {
-            let request =
-                pb::WriteTuplesRequest { changes: chunk.changes.clone(), ..Default::default() };
-            assert!(request.encoded_len() <= IMPORT_CHUNK_BYTES_MAX);
+            let request = chunk.changes.request(&<_>::default());
+            assert!(request.len() <= IMPORT_CHUNK_BYTES_MAX);
         }
         assert_eq!(cut.iter().map(|chunk| chunk.changes.len()).sum::<usize>(), 3_000);
     }
@@ -233,8 +256,33 @@ mod tests {
         assert_eq!(twice[0].changes, twice[1].changes);
         assert_ne!(twice[0].key(b""), twice[1].key(b""));
         let mut created = first[1].clone();
-        created.changes[0].operation = pb::Operation::Create.into();
+        let mut changes = created.changes.messages().unwrap();
+        changes[0].operation = pb::Operation::Create.into();
+        created.changes = Changes::default();
+        changes.iter().for_each(|change| created.changes.push(change));
         assert_ne!(created.key(b""), first[1].key(b""));
+    }
+
+    /// A program of another version must know the chunks of this one.
+    #[test]
+    fn a_key_stays_what_it_was() {
+        let cut = chunks("org:a#r@user:u0\norg:a#r@user:u1\n", 10);
+        assert_eq!(
+            cut[0].key(b"salt"),
+            "import-e0f77229acd7f8e1ec7c140bdac0e459c8f05d7b0c01df881f155e8fe3f8bbfe"
+        );
+    }
+
+    #[test]
+    fn a_chunk_without_a_line_is_that_of_the_others() {
+        let text: String = (0..6).map(|at| format!("org:a#r@user:u{at}\n")).collect();
+        let mut chunk = chunks(&text, 10).remove(0);
+        chunk.ends = vec![(2, Timestamp::default()), (3, Timestamp::default())];
+        assert_eq!((chunk.ended(), chunk.remove(1)), (2, 2));
+        let left: Vec<_> = chunk.changes.messages().unwrap();
+        let subjects: Vec<_> = left.into_iter().map(|c| c.tuple.unwrap().subject).collect();
+        assert_eq!(subjects, ["user:u0", "user:u2", "user:u3", "user:u4", "user:u5"]);
+        assert_eq!((chunk.lines, chunk.ends.len()), (vec![1, 3, 4, 5, 6], 1));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::api::status::{Refusal, code_name};
 use crate::cli::console::Stream;
 use crate::cli::input::place;
 use crate::cli::progress::{counted, grouped};
-use crate::cli::tuple_form::has_ended;
 use crate::cli::{CliError, Exit};
 
 /// What an import did so far.
@@ -93,7 +92,7 @@ impl Done {
     pub(super) fn could(&mut self, chunk: &Chunk, answer: pb::WriteTuplesResponse) {
         self.tuples += chunk.changes.len() as u64;
         self.changed += answer.changed;
-        self.ended += chunk.changes.iter().filter(|change| has_ended(change)).count() as u64;
+        self.ended += chunk.ended();
         (self.revision, self.token) = (answer.revision, answer.token);
     }
 

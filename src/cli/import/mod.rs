@@ -1,5 +1,6 @@
 //! `bailiwick import`: tuples from a file or the standard input, in atomic chunks that can be repeated.
 
+mod changes;
 mod chunk;
 mod done;
 mod send;
@@ -221,8 +222,7 @@ async fn try_chunk(
             let what = format!("{}: {}", chunk.place(), refused.words(None));
             return Err(CliError::Failed(format!("{what}; nothing was written")));
         };
-        let line = chunk.lines.remove(change);
-        chunk.changes.remove(change);
+        let line = chunk.remove(change);
         tell_problem(done, line, &refused.words(Some(change)), progress, err)?;
     }
     Ok(())

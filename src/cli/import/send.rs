@@ -3,14 +3,19 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use prost::bytes::{BufMut, Bytes};
+use tonic::client::Grpc;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
+use tonic_prost::ProstDecoder;
 use tonic_types::{ErrorInfo, StatusExt};
 
+use super::changes::Changes;
 use super::chunk::Chunk;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
-use crate::api::pb::v1::tuple_service_client::TupleServiceClient;
 use crate::cli::CliError;
 use crate::cli::client::{self, ServiceArgs};
 use crate::cli::console::Stream;
@@ -43,6 +48,37 @@ impl Refused {
         let Some(change) = change else { return words };
         let places = ["].tuple.", "].tuple: ", "]: "].map(|end| format!("changes[{change}{end}"));
         places.iter().fold(words, |words, place| words.replacen(place, "", 1))
+    }
+}
+
+const WRITE_TUPLES: &str = "/bailiwick.v1.TupleService/WriteTuples";
+
+/// Sends a request that is encoded already.
+#[derive(Debug, Clone, Copy)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = pb::WriteTuplesResponse;
+    type Encoder = Self;
+    type Decoder = ProstDecoder<pb::WriteTuplesResponse>;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::new(BufferSettings::default())
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, request: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(request);
+        Ok(())
     }
 }
 
@@ -89,12 +125,11 @@ impl<'a> Sender<'a> {
         progress: &Progress,
         err: &mut Stream<'_>,
     ) -> Result<pb::WriteTuplesResponse, Refused> {
-        let request = pb::WriteTuplesRequest {
-            changes: chunk.changes.clone(),
+        let terms = pb::WriteTuplesRequest {
             idempotency_key: chunk.key(&self.salt),
             ..pb::WriteTuplesRequest::default()
         };
-        self.write(&request, progress, err).await
+        self.write(&chunk.changes.request(&terms), progress, err).await
     }
 
     /// Asks whether a chunk could be committed as things are now; of one that an earlier run committed,
@@ -105,13 +140,12 @@ impl<'a> Sender<'a> {
         progress: &Progress,
         err: &mut Stream<'_>,
     ) -> Result<pb::WriteTuplesResponse, Refused> {
-        let request = pb::WriteTuplesRequest {
-            changes: chunk.changes.clone(),
+        let terms = pb::WriteTuplesRequest {
             idempotency_key: chunk.key(&self.salt),
             validate_only: true,
             ..pb::WriteTuplesRequest::default()
         };
-        self.write(&request, progress, err).await
+        self.write(&chunk.changes.request(&terms), progress, err).await
     }
 
     /// How many tuples of a chunk are not stored just so at this moment.
@@ -122,20 +156,23 @@ impl<'a> Sender<'a> {
         err: &mut Stream<'_>,
     ) -> Result<u64, Refused> {
         let touch = pb::Operation::Touch.into();
-        let changes = chunk.changes.iter().cloned();
-        let changes = changes.map(|change| pb::TupleChange { operation: touch, ..change });
-        let request = pb::WriteTuplesRequest {
-            changes: changes.collect(),
-            validate_only: true,
-            ..pb::WriteTuplesRequest::default()
-        };
+        let changes = chunk.changes.messages().map_err(|error| Refused {
+            status: Status::internal(format!("a chunk was not read back: {error}")),
+            is_out: true,
+        })?;
+        let mut touches = Changes::default();
+        for change in changes {
+            touches.push(&pb::TupleChange { operation: touch, ..change });
+        }
+        let terms =
+            pb::WriteTuplesRequest { validate_only: true, ..pb::WriteTuplesRequest::default() };
         // A touch of what is there just so changes nothing.
-        self.write(&request, progress, err).await.map(|answer| answer.changed)
+        self.write(&touches.request(&terms), progress, err).await.map(|answer| answer.changed)
     }
 
     async fn write(
         &self,
-        request: &pb::WriteTuplesRequest,
+        request: &Bytes,
         progress: &Progress,
         err: &mut Stream<'_>,
     ) -> Result<pb::WriteTuplesResponse, Refused> {
@@ -143,8 +180,12 @@ impl<'a> Sender<'a> {
         let ask = || {
             let mut request = Request::new(request.clone());
             request.set_timeout(self.service.patience());
-            let mut client = TupleServiceClient::new(self.channel.clone());
-            async move { client.write_tuples(request).await }
+            let mut client = Grpc::new(self.channel.clone());
+            async move {
+                let ready = client.ready().await;
+                ready.map_err(|error| Status::from_error(Box::new(error)))?;
+                client.unary(request, PathAndQuery::from_static(WRITE_TUPLES), Encoded).await
+            }
         };
         let failed = |status: &Status, wait: Duration| {
             is_out &= did_nothing(status);
