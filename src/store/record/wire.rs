@@ -3,7 +3,10 @@
 //! tests hold them against each other.
 
 use prost::Message;
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_varint, encoded_len_varint,
+    skip_field,
+};
 
 use super::{condition_record, decode_tuple, tuple};
 use crate::model::names::Subject;
@@ -23,6 +26,7 @@ const REASON: u8 = 0x42;
 const GRANTED_AT: u8 = 0x48;
 /// Of a commit: a change.
 const CHANGES: u8 = 0x12;
+const CHANGES_FIELD: u32 = 2;
 /// Of a change: its kind.
 const PUT: u8 = 0x0a;
 const DELETE: u8 = 0x12;
@@ -121,23 +125,20 @@ pub(super) fn read_put(bulk: &mut Bulk, bytes: &[u8]) -> Result<(), StoreError> 
 /// # Errors
 /// `Corrupt`: it is none.
 pub(super) fn read_changes(bulk: &mut Bulk, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let cut = || StoreError::corrupt("a commit: it is cut off");
+    let cut = |_| StoreError::corrupt("a commit: it is cut off");
+    let missing = || StoreError::corrupt("a commit: it is cut off");
     let (mut rest, mut others) = (bytes, Vec::new());
-    while let Some(tag) = rest.first().copied() {
+    while !rest.is_empty() {
         let start = rest;
-        let key = decode_varint(&mut rest).map_err(|_| cut())?;
-        let body = match key & 7 {
-            0 => {
-                decode_varint(&mut rest).map_err(|_| cut())?;
-                None
-            }
-            2 => Some(take(&mut rest).ok_or_else(cut)?),
-            _ => return Err(StoreError::corrupt("a commit has a field of another kind")),
-        };
-        match body {
-            Some(body) if tag == CHANGES => read_change(bulk, body)?,
-            _ => others.extend_from_slice(start.get(..start.len() - rest.len()).unwrap_or(start)),
+        let (tag, kind) = decode_key(&mut rest).map_err(cut)?;
+        if (tag, kind) == (CHANGES_FIELD, WireType::LengthDelimited) {
+            read_change(bulk, take(&mut rest).ok_or_else(missing)?)?;
+            continue;
         }
+        // Any field of a later program is passed over, as the message would: what this program cannot do
+        // without is said by the byte of the format.
+        skip_field(kind, tag, &mut rest, DecodeContext::default()).map_err(cut)?;
+        others.extend_from_slice(start.get(..start.len() - rest.len()).unwrap_or(start));
     }
     Ok(others)
 }

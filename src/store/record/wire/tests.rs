@@ -137,3 +137,35 @@ fn what_the_message_refuses_or_reads_is_refused_or_read_in_bulk_too() {
     }
     assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
 }
+
+/// Fields that no program writes yet, one of each kind that protobuf has.
+const LATER: [&[u8]; 5] = [
+    &[0x78, 0x96, 0x01],
+    &[0x79, 1, 2, 3, 4, 5, 6, 7, 8],
+    &[0x7a, 2, 0x12, 0x00],
+    &[0x7d, 1, 2, 3, 4],
+    &[0x7b, 0x12, 0x01, 0xff, 0x7c],
+];
+
+#[test]
+fn fields_of_later_programs_are_passed_over_whatever_their_kind() {
+    let head = Head { revision: Revision(7), checksum: 7 };
+    let key = TupleKey::parse("org:acme#viewer@user:ana").unwrap();
+    let changes = vec![Change::Put(Tuple::plain(key.clone())), Change::Delete(key)];
+    let commit = Commit { time: Time(9), changes, model: None, request: None };
+    let ours = encode_commit(&commit).unwrap();
+    for later in LATER {
+        // In front of all fields, and behind them.
+        let before = [&ours[..1], later, &ours[1..]].concat();
+        for bytes in [before, [&ours, later].concat()] {
+            assert_eq!(decode_commit(&bytes).unwrap(), commit);
+            let bulk = decode_bulk_commit(head, &bytes).unwrap();
+            let changes: Vec<_> = bulk.changes.iter().map(|c| c.to_change().unwrap()).collect();
+            assert_eq!((bulk.time, changes), (commit.time, commit.changes.clone()));
+        }
+        for end in 1..later.len() {
+            let cut = [&ours, &later[..end]].concat();
+            assert!(decode_bulk_commit(head, &cut).is_err(), "{cut:?}");
+        }
+    }
+}
