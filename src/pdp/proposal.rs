@@ -90,9 +90,9 @@ impl From<StoreError> for ProposalError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::CommitTooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
-            error @ (StoreError::Conflict { .. } | StoreError::Latched { .. }) => {
-                Self::Unavailable(error.to_string())
-            }
+            error @ (StoreError::Conflict { .. }
+            | StoreError::Latched { .. }
+            | StoreError::Unwritten { .. }) => Self::Unavailable(error.to_string()),
             StoreError::Unstorable { .. } => Self::Fault("the model cannot be stored"),
             error => Self::OutcomeUnknown(error.to_string()),
         }

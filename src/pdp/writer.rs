@@ -212,8 +212,11 @@ impl Writer {
                 Ok(head)
             }
             Err(error) => {
+                let is_passing = matches!(error, StoreError::Unwritten { .. });
                 let refusal = ProposalError::from(error);
-                if refusal.is_of_the_store() {
+                if is_passing {
+                    tracing::error!(error = %refusal, "the store could not take a model");
+                } else if refusal.is_of_the_store() {
                     tracing::error!(error = %refusal, "the store failed; nothing more is written");
                     self.latch(refusal.to_string(), HashSet::new());
                 }
@@ -232,9 +235,12 @@ impl Writer {
         let cause = error.to_string();
         let is_refused_alone =
             matches!(error, StoreError::CommitTooLarge { .. } | StoreError::Unstorable { .. });
+        let is_passing = matches!(error, StoreError::Unwritten { .. });
         let is_unwritten =
-            matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
-        if !is_refused_alone {
+            is_passing || matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
+        if is_passing {
+            tracing::error!(error = %cause, "the store could not take a group of commits");
+        } else if !is_refused_alone {
             tracing::error!(error = %cause, "the store failed; nothing more is written");
             let failed = group.iter().zip(&judged).filter(|(_, judged)| judged.is_commit());
             let keys = failed.filter_map(|(job, _)| job.keyed).map(|(key, _)| key);

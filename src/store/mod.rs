@@ -224,6 +224,12 @@ pub enum StoreError {
         /// Its answer.
         source: Arc<io::Error>,
     },
+    /// The store could not begin to write; nothing was written, and a later attempt may succeed.
+    #[error("nothing was written: {cause}")]
+    Unwritten {
+        /// Why.
+        cause: Arc<StoreError>,
+    },
     /// An earlier write failed half-way, so what the disk holds is not known.
     #[error(
         "no more writes: an earlier one failed ({cause}); \
@@ -242,6 +248,10 @@ const RESTORE: &str = "restore the directory from a backup (`bailiwick restore -
 impl StoreError {
     fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
+    }
+
+    fn unwritten(cause: Self) -> Self {
+        Self::Unwritten { cause: Arc::new(cause) }
     }
 
     fn unstorable(reason: impl Into<String>) -> Self {
@@ -280,8 +290,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// them are durable: where the log stood after each. One call is one group: one sync.
     ///
     /// # Errors
-    /// `Conflict` if the head is not `expected`, `CommitTooLarge`: nothing was written. After an I/O
-    /// error the outcome is unknown, and every later append is refused until the store is reopened.
+    /// `Conflict` if the head is not `expected`, `CommitTooLarge`, `Unwritten`: nothing was written. After an
+    /// I/O error the outcome is unknown, and every later append is refused until the store is reopened.
     fn append(&self, expected: Revision, group: &[Commit]) -> Result<Vec<Head>, StoreError>;
 
     /// The commits from this revision on (0 counts as 1), oldest first, each with where the log stood

@@ -1,10 +1,11 @@
-//! A store that fails in its upkeep, with nobody writing: the service says so at once.
+//! A store that fails in its upkeep: with nobody writing, the service says so at once; before anything was
+//! written, it goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bailiwick::model::tuple::{Tuple, TupleKey};
-use bailiwick::pdp::{Pdp, Upkeep, WriteChange};
+use bailiwick::pdp::{Pdp, Upkeep, WriteChange, WriteError};
 use bailiwick::store::StoreError;
 
 use crate::support::store::{HookedStore, Hooks};
@@ -50,4 +51,38 @@ fn says_latched(latches: bool) -> bool {
 fn a_store_that_latches_in_its_upkeep_is_told_of_before_the_next_write() {
     assert!(says_latched(true));
     assert!(!says_latched(false), "the older checkpoint stays, and writes go on");
+}
+
+#[test]
+fn a_store_that_could_not_begin_to_write_is_asked_again() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let full = Arc::clone(&is_full);
+    let store = Arc::new(HookedStore::new(move || {
+        if !full.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let cause = Arc::new(StoreError::Unstorable { reason: "no room".into() });
+        Err(StoreError::Unwritten { cause })
+    }));
+    let model = model(
+        "model: m\ntypes: { user: {}, org: {} }\nroles: [ { at: [org], names: [admin] } ]\n\
+         permissions: { act: { at: [org], is: admin } }\n",
+    );
+    let files = files_of(&model);
+    let pdp = Pdp::open(store, model, files, Arc::new(SetClock::default())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let write = |user: &str| {
+        let tuple = Tuple::plain(TupleKey::parse(&format!("org:o#admin@user:{user}")).unwrap());
+        runtime.block_on(pdp.write(vec![WriteChange::Create(tuple)]))
+    };
+    let before = write("ana").unwrap().token.revision;
+    is_full.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let error = write("bob").unwrap_err();
+        assert!(matches!(&error, WriteError::Unavailable(what) if what.contains("no room")));
+        assert_eq!((pdp.read().tuple_count(), pdp.work().is_latched()), (1, false));
+    }
+    is_full.store(false, Ordering::SeqCst);
+    assert_eq!(write("bob").unwrap().token.revision, before.next());
+    assert_eq!(pdp.read().tuple_count(), 2);
 }

@@ -126,7 +126,7 @@ fn demand_room(to: &Path, replaces: bool) -> Result<Option<File>, StoreError> {
 fn is_of_a_store(name: &str) -> bool {
     let names = [head_file::NAME, head_file::NAME_NEW, checkpoint::NAME_NEW];
     let lineages = [lineages_file::NAME, lineages_file::NAME_NEW];
-    let is_of_state = volumes::is_volume(name) || name.starts_with(checkpoint::NAME_PREFIX);
+    let is_of_state = volumes::is_volume(name) || checkpoint::is_name(name);
     names.contains(&name) || lineages.contains(&name) || is_of_state
 }
 

@@ -25,7 +25,7 @@ use crate::store::record::{
 use crate::store::{CheckpointEntry, CheckpointHead, Promised, StoreError, broken_promise};
 
 /// How the names of checkpoint directories begin; the revision follows.
-pub(super) const NAME_PREFIX: &str = "checkpoint-";
+const NAME_PREFIX: &str = "checkpoint-";
 /// The name of one that is being written.
 pub(super) const NAME_NEW: &str = "checkpoint.new";
 
@@ -53,6 +53,11 @@ pub(super) fn path(dir: &Path, revision: Revision) -> PathBuf {
 /// The name of its directory.
 pub(super) fn name(revision: Revision) -> String {
     format!("{NAME_PREFIX}{}", revision.0)
+}
+
+/// Whether a name in a data directory is that of a checkpoint.
+pub(super) fn is_name(name: &str) -> bool {
+    files::number_after(NAME_PREFIX, name).is_some()
 }
 
 impl Checkpoint {

@@ -65,6 +65,13 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// The number behind this prefix, if that is all and it is written as we write it.
+pub(super) fn number_after(prefix: &str, name: &str) -> Option<u64> {
+    let text = name.strip_prefix(prefix)?;
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
 /// The names in a directory.
 pub(super) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     let wrong = |e| io_error("read", dir, e);

@@ -75,25 +75,58 @@ fn parse_key(key: &[u8]) -> Option<(Revision, u16)> {
     Some((Revision(u64::from_be_bytes(*revision)), part))
 }
 
-/// The commits from a revision on. *Dense*: the first missing or damaged one ends it in an error;
-/// where nothing follows, it ends.
-pub(super) struct Records {
+/// What gives one record after the other.
+pub(super) trait ReadRecord {
+    /// The next one; `None` after the last.
+    fn read_one(&mut self) -> Result<Option<Record>, StoreError>;
+}
+
+/// Records up to the first error, which ends them.
+pub(super) struct UntilError<R> {
+    reader: R,
+    is_over: bool,
+}
+
+impl<R> UntilError<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, is_over: false }
+    }
+}
+
+impl<R: ReadRecord> Iterator for UntilError<R> {
+    type Item = Result<Record, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let record = self.reader.read_one().transpose();
+        self.is_over = !matches!(record, Some(Ok(_)));
+        record
+    }
+}
+
+/// The commits of an engine from a revision on. *Dense*: the first missing or damaged one ends it in an
+/// error; where nothing follows, it ends.
+pub(super) type Records = UntilError<Reader>;
+
+/// Reads [`Records`].
+pub(super) struct Reader {
     items: Items,
     /// Open as long as it is read.
     _engine: Arc<Engine>,
     next: Revision,
     /// The checksum that `next` must carry as its predecessor's, if it is known.
     previous: Option<u64>,
-    over: bool,
 }
 
-impl Records {
-    /// Reads from `from` on, whose predecessor has the checksum `previous`, if that is known.
-    pub(super) fn new(engine: &Arc<Engine>, from: Revision, previous: Option<u64>) -> Self {
-        let items = engine.range(&key(from, 0));
-        Self { items, _engine: Arc::clone(engine), next: from, previous, over: false }
-    }
+/// Reads from `from` on, whose predecessor has the checksum `previous`, if that is known.
+pub(super) fn records(engine: &Arc<Engine>, from: Revision, previous: Option<u64>) -> Records {
+    let items = engine.range(&key(from, 0));
+    UntilError::new(Reader { items, _engine: Arc::clone(engine), next: from, previous })
+}
 
+impl ReadRecord for Reader {
     fn read_one(&mut self) -> Result<Option<Record>, StoreError> {
         let wrong = |what| Err(StoreError::corrupt(format!("commit {}: {what}", self.next.0)));
         let mut body = Vec::new();
@@ -129,7 +162,9 @@ impl Records {
         };
         self.prove(part, body, &trailer).map(Some)
     }
+}
 
+impl Reader {
     fn prove(
         &mut self,
         parts: u16,
@@ -168,19 +203,6 @@ fn parse_trailer(trailer: &[u8; TRAILER_BYTES]) -> Option<(u16, u32, u64, u64)> 
         u64::from_be_bytes(*previous),
         u64::from_be_bytes(*checksum),
     ))
-}
-
-impl Iterator for Records {
-    type Item = Result<Record, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        let record = self.read_one().transpose();
-        self.over = !matches!(record, Some(Ok(_)));
-        record
-    }
 }
 
 /// Whether an engine holds the first part of this commit.

@@ -178,7 +178,7 @@ impl SledStore {
     /// The engine that takes the commits after `head`: a new one, if the last is full. Called by the writer.
     fn engine_after(&self, head: Head) -> Result<Arc<Engine>, StoreError> {
         let volume = head.revision.next();
-        if !self.log.is_full(volume)? {
+        if !self.log.is_full(volume).map_err(StoreError::unwritten)? {
             return Ok(self.log.newest());
         }
         let engine = self.log.begin(volume)?;
@@ -263,6 +263,10 @@ impl Store for SledStore {
                 *locked(&self.published) = head;
                 self.grown.notify_all();
                 Ok(heads)
+            }
+            Err(e @ StoreError::Unwritten { .. }) => {
+                writer.latched = None;
+                Err(e)
             }
             Err(e) => {
                 writer.latched = Some(e.to_string());

@@ -103,8 +103,7 @@ pub(super) fn first_record() -> HeadRecord {
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
 fn demand_empty(dir: &Path) -> Result<(), StoreError> {
-    let is_ours =
-        |name: &str| volumes::is_volume(name) || name.starts_with(checkpoint::NAME_PREFIX);
+    let is_ours = |name: &str| volumes::is_volume(name) || checkpoint::is_name(name);
     // The root of a volume has `lost+found`.
     let is_nothing = |name: &str| matches!(name, head_file::NAME_NEW | "lost+found");
     let names = files::names(dir)?;
@@ -151,8 +150,7 @@ fn demand_file(dir: &Path, file: &Path) -> Result<(), StoreError> {
 fn remove_leftovers(dir: &Path, record: &HeadRecord, places: &[Place]) -> Result<(), StoreError> {
     let in_force = record.checkpoint.map(|mark| checkpoint::name(mark.head.revision));
     for name in files::names(dir)? {
-        let is_checkpoint =
-            name.starts_with(checkpoint::NAME_PREFIX) && Some(&name) != in_force.as_ref();
+        let is_checkpoint = checkpoint::is_name(&name) && Some(&name) != in_force.as_ref();
         let is_volume = volumes::is_volume(&name) && places.iter().all(|place| place.name != name);
         let unfinished = [head_file::NAME_NEW, lineages_file::NAME_NEW, checkpoint::NAME_NEW];
         let copies = [trial::NAME, backup::NAME_NEW];

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, Item, Syncer};
 use super::head_file::HeadFile;
-use super::log::{self, Records};
+use super::log;
 use super::open::first_record;
 use super::{EMPTY, SledStore};
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
@@ -169,7 +169,12 @@ impl Failing {
     fn append(&mut self, group: &[Commit]) {
         let before = self.acknowledged.len();
         let store = self.store.as_ref().unwrap();
-        if store.append(Revision(before as u64), group).is_err() {
+        let appended = store.append(Revision(before as u64), group);
+        if let Err(StoreError::Unwritten { .. }) = appended {
+            // Its outcome is known: nothing is there, and the store goes on.
+            assert_eq!(store.latched(), None);
+            store.append(Revision(before as u64), group).unwrap();
+        } else if appended.is_err() {
             assert!(store.latched().is_some(), "the store does not say that it has latched");
             self.reopen(group);
             let (there, rest) =
@@ -316,7 +321,7 @@ fn no_damage_below_sleds_own_checksums_passes() {
         let engine = Arc::new(engine);
         engine.put(items).unwrap();
         let records: Result<Vec<_>, _> =
-            Records::new(&engine, Revision(1), Some(EMPTY.checksum)).collect();
+            log::records(&engine, Revision(1), Some(EMPTY.checksum)).collect();
         records.map(|records| records.len()).map_err(|e| e.to_string())
     };
     let good = three_commits();

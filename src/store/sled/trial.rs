@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, Syncer};
 use super::head_file::HeadRecord;
-use super::log::Records;
+use super::log::records;
 use super::open::refused;
 use super::volumes::Place;
 use super::{EMPTY, files};
@@ -105,7 +105,7 @@ impl<'a> Proof<'a> {
     }
 
     fn go_on(&mut self, log: &Arc<Engine>) -> Result<(), StoreError> {
-        for found in Records::new(log, self.head.revision.next(), self.previous) {
+        for found in records(log, self.head.revision.next(), self.previous) {
             self.head = found?.head;
             self.previous = Some(self.head.checksum);
             self.is_reached |= self.head == self.record.head;

@@ -13,13 +13,14 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::engine::{Engine, Syncer};
 use super::files::{self, io_error, sync_dir};
 use super::locked;
-use super::log::{Record, Records};
+use super::log::{ReadRecord, Record, Records, UntilError, records};
 use crate::model::limits::LOG_VOLUME_BYTES_MAX;
 use crate::model::tuple::Revision;
 use crate::store::StoreError;
@@ -38,9 +39,19 @@ pub(super) struct Place {
     pub(super) name: String,
 }
 
-/// Whether a name in a data directory is that of a volume, whole or not.
+/// Whether a name in a data directory is that of a volume, whole or not. Whatever else begins like one is
+/// somebody's, as a copy that was put aside.
 pub(super) fn is_volume(name: &str) -> bool {
-    name == LOG || name == NAME_NEW || name.starts_with(NAME_PREFIX)
+    name == NAME_NEW || start_of(name).is_some()
+}
+
+/// Where the volume of this name begins; `None`: it is none of ours.
+fn start_of(text: &str) -> Option<Revision> {
+    if text == LOG {
+        return Some(Revision(1));
+    }
+    let start = files::number_after(NAME_PREFIX, text).map(Revision)?;
+    (name(start) == text).then_some(start)
 }
 
 /// The name of the volume that begins here; 0 counts as the first.
@@ -53,13 +64,7 @@ pub(super) fn name(start: Revision) -> String {
 /// # Errors
 /// `Io`.
 pub(super) fn places(dir: &Path, first: Revision) -> Result<Vec<Place>, StoreError> {
-    let place = |text: String| {
-        let start = match text.strip_prefix(NAME_PREFIX) {
-            Some(number) => Revision(number.parse().ok()?),
-            None => Revision(1),
-        };
-        (text == name(start)).then_some(Place { start, name: text })
-    };
+    let place = |name: String| start_of(&name).map(|start| Place { start, name });
     let mut all: Vec<_> = files::names(dir)?.into_iter().filter_map(place).collect();
     all.sort_unstable();
     let before = all.iter().skip(1).take_while(|next| next.start <= first).count();
@@ -72,19 +77,44 @@ pub(super) struct Volume {
     start: Revision,
     path: PathBuf,
     sync: Syncer,
+    engine: Mutex<Held>,
+}
+
+/// What is known of a volume's engine.
+#[derive(Debug, Default)]
+struct Held {
     /// While somebody has it open.
-    engine: Mutex<Weak<Engine>>,
+    engine: Weak<Engine>,
+    /// The log has let it go: sled, which makes what it does not find, must not be asked for it any more.
+    is_gone: bool,
 }
 
 impl Volume {
+    /// The first one to ask opens it, in place. Nothing was written to it since it was proved at the opening
+    /// of the store, or closed: so sled has nothing to repair. Where the disk has lost some of it meanwhile,
+    /// sled cuts off what follows in place, as it always does, and the reader misses a commit that it knows
+    /// must be there: that is found, and what lay behind the damage is lost to whoever looks for it later.
     fn engine(&self) -> Result<Arc<Engine>, StoreError> {
-        let mut open = locked(&self.engine);
-        if let Some(engine) = open.upgrade() {
+        let mut held = locked(&self.engine);
+        if let Some(engine) = held.engine.upgrade() {
             return Ok(engine);
         }
+        if held.is_gone {
+            return Err(io_error("open", &self.path, io::ErrorKind::NotFound.into()));
+        }
         let engine = Arc::new(Engine::open(&self.path, &self.sync)?);
-        *open = Arc::downgrade(&engine);
+        held.engine = Arc::downgrade(&engine);
         Ok(engine)
+    }
+
+    /// Removes it. Whoever still reads it has its file open; nobody opens it any more.
+    fn remove(&self) -> Result<(), StoreError> {
+        locked(&self.engine).is_gone = true;
+        files::remove_dir(&self.path)
+    }
+
+    fn note(&self, engine: &Arc<Engine>) {
+        locked(&self.engine).engine = Arc::downgrade(engine);
     }
 }
 
@@ -115,7 +145,7 @@ impl Volumes {
         let all: VecDeque<_> = places.iter().map(volume).collect();
         let newest = Arc::new(newest);
         if let Some(last) = all.back() {
-            *locked(&last.engine) = Arc::downgrade(&newest);
+            last.note(&newest);
         }
         let open = Mutex::new(Open { all, newest });
         Self { dir: dir.to_owned(), sync: sync.clone(), open, full_at: LOG_VOLUME_BYTES_MAX }
@@ -134,19 +164,31 @@ impl Volumes {
 
     /// Makes a new one, durably, in which the commit with this number will be the first. Until the head file
     /// names it nothing may be written to it.
+    ///
+    /// # Errors
+    /// `Unwritten`: it has not come to its name, and may be begun again. Any other: whether its name is on the
+    /// disk is not known.
     pub(super) fn begin(&self, start: Revision) -> Result<Arc<Engine>, StoreError> {
-        let (new, path) = (self.dir.join(NAME_NEW), self.dir.join(name(start)));
-        // A leftover of an attempt that was cut off.
-        files::remove_dir(&new)?;
-        let engine = Engine::create(&new, &self.sync)?;
-        fs::rename(&new, &path).map_err(|e| io_error("rename", &new, e))?;
+        let path = self.dir.join(name(start));
+        let engine = self.make(&path).map_err(StoreError::unwritten)?;
         sync_dir(&self.dir)?;
         let engine = Arc::new(engine.moved_to(path.clone()));
-        let weak = Mutex::new(Arc::downgrade(&engine));
-        let volume = Volume { start, path, sync: self.sync.clone(), engine: weak };
+        let (sync, engine_of) = (self.sync.clone(), Mutex::default());
+        let volume = Volume { start, path, sync, engine: engine_of };
+        volume.note(&engine);
         let mut open = locked(&self.open);
         open.all.push_back(Arc::new(volume));
         open.newest = Arc::clone(&engine);
+        Ok(engine)
+    }
+
+    /// An empty one at this path. Where this fails, nothing of what it made is ever used.
+    fn make(&self, path: &Path) -> Result<Engine, StoreError> {
+        let new = self.dir.join(NAME_NEW);
+        // A leftover of an attempt that was cut off.
+        files::remove_dir(&new)?;
+        let engine = Engine::create(&new, &self.sync)?;
+        fs::rename(&new, path).map_err(|e| io_error("rename", &new, e))?;
         Ok(engine)
     }
 
@@ -155,19 +197,21 @@ impl Volumes {
         let open = locked(&self.open);
         let before = open.all.iter().skip(1).take_while(|next| next.start <= from).count();
         let volumes = open.all.iter().skip(before).map(Arc::clone).collect();
-        Chain { volumes, records: None, next: from, previous, over: false }
+        UntilError::new(Chained { volumes, records: None, next: from, previous })
     }
 
     /// The checksum of one commit, if the log holds it.
     pub(super) fn checksum_of(&self, revision: Revision) -> Result<Option<u64>, StoreError> {
-        let mut chain = self.records(revision, None);
-        let Some(volume) = chain.volumes.front().filter(|volume| volume.start <= revision) else {
-            return Ok(None);
+        let volume = {
+            let open = locked(&self.open);
+            let before = open.all.iter().rev().find(|volume| volume.start <= revision);
+            before.map(Arc::clone)
         };
+        let Some(volume) = volume else { return Ok(None) };
         if !super::log::holds(volume.engine()?.as_ref(), revision)? {
             return Ok(None);
         }
-        let record = chain.next().transpose()?;
+        let record = self.records(revision, None).next().transpose()?;
         Ok(record.map(|record| record.head.checksum))
     }
 
@@ -182,28 +226,30 @@ impl Volumes {
             let oldest = open.all.pop_front();
             drop(open);
             if let Some(oldest) = oldest {
-                files::remove_dir(&oldest.path)?;
+                oldest.remove()?;
             }
         }
     }
 }
 
 /// Commits over all volumes; see [`Records`].
-pub(super) struct Chain {
+pub(super) type Chain = UntilError<Chained>;
+
+/// Reads a [`Chain`].
+pub(super) struct Chained {
     volumes: VecDeque<Arc<Volume>>,
     records: Option<Records>,
     next: Revision,
     previous: Option<u64>,
-    over: bool,
 }
 
-impl Chain {
+impl ReadRecord for Chained {
     fn read_one(&mut self) -> Result<Option<Record>, StoreError> {
         loop {
             if self.records.is_none() {
                 let Some(volume) = self.volumes.pop_front() else { return Ok(None) };
                 let engine = volume.engine()?;
-                self.records = Some(Records::new(&engine, self.next, self.previous));
+                self.records = Some(records(&engine, self.next, self.previous));
             }
             let record = self.records.as_mut().and_then(Iterator::next).transpose()?;
             if let Some(record) = record {
@@ -213,18 +259,5 @@ impl Chain {
             }
             self.records = None;
         }
-    }
-}
-
-impl Iterator for Chain {
-    type Item = Result<Record, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        let record = self.read_one().transpose();
-        self.over = !matches!(record, Some(Ok(_)));
-        record
     }
 }

@@ -310,3 +310,80 @@ fn a_volume_is_full_at_its_bound() {
     assert!((bound..bound + (4 << 20)).contains(&bytes), "{bytes}");
     assert_eq!(names(dir.path()), ["log".to_owned(), format!("log-{head}")]);
 }
+
+#[test]
+fn what_only_begins_like_a_part_of_the_store_is_somebody_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = volumed(dir.path(), 2);
+    write_checkpoint(&store);
+    drop(store);
+    let theirs = [
+        "log-3.bak",
+        "log-2026-11-23",
+        "log-03",
+        "log-+3",
+        "log-1",
+        "log-99999999999999999999",
+        "log-",
+        "checkpoint-4.bak",
+        "checkpoint-04",
+    ];
+    for name in theirs {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let store = SledStore::open(dir.path()).unwrap();
+    assert_eq!(read_from(&store, 1).len(), 4);
+    drop(store);
+    for name in theirs {
+        assert!(dir.path().join(name).is_dir(), "{name} was removed");
+    }
+    // A directory that holds such a thing is no store that was damaged, and none to be replaced.
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join("log-3.bak")).unwrap();
+    let told = match SledStore::open_or_create(other.path()) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it was opened"),
+    };
+    assert!(told.contains("it is no store, and holds `log-3.bak`"), "{told}");
+    let told = SledStore::copy(dir.path(), other.path(), true).unwrap_err().to_string();
+    assert!(told.contains("it is no store, and holds `log-3.bak`"), "{told}");
+}
+
+#[test]
+fn a_volume_that_cannot_be_begun_refuses_the_group_and_no_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = volumed(dir.path(), 1);
+    // Nobody can make a directory of this name.
+    let in_the_way = dir.path().join(volumes::NAME_NEW);
+    fs::write(&in_the_way, "").unwrap();
+    for _ in 0..2 {
+        let error = store.append(Revision(2), &[commit(3)]).unwrap_err();
+        assert!(matches!(error, StoreError::Unwritten { .. }), "{error}");
+        assert!(error.to_string().contains("log.new"), "{error}");
+        assert_eq!((store.latched(), store.head().revision), (None, Revision(2)));
+    }
+    fs::remove_file(&in_the_way).unwrap();
+    store.append(Revision(2), &[commit(3)]).unwrap();
+    store.append(Revision(3), &[commit(4)]).unwrap();
+    assert_eq!(names(dir.path()), ["log", "log-3", "log-4"]);
+    drop(store);
+    let all: Vec<_> = (1..=4).map(commit).collect();
+    assert_eq!(read_from(&SledStore::open(dir.path()).unwrap(), 1), all);
+}
+
+#[test]
+fn nobody_opens_a_volume_that_was_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = volumed(dir.path(), 3);
+    write_checkpoint(&store);
+    let mut reader = store.read(Revision(1)).unwrap();
+    let (gone, aside) = (dir.path().join("log"), dir.path().join("aside"));
+    files::copy(&gone, &aside).unwrap();
+    store.truncate(Revision(5)).unwrap();
+    assert!(!gone.exists());
+    // As a reader may find it that looked before and opens afterwards.
+    fs::rename(&aside, &gone).unwrap();
+    let error = reader.next().unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Truncated { .. }), "{error}");
+    assert!(reader.next().is_none());
+}
