@@ -1,9 +1,10 @@
 //! Compiles `proto/` to Rust, without a `protoc` on the machine. Nothing else.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -12,8 +13,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("bailiwick_descriptor.bin"), descriptors.encode_to_vec())?;
+    let as_generated = tonic_prost_build::configure().codec_path(CODEC);
+    as_generated.compile_fds(descriptors.clone())?;
+    served(descriptors, &out.join("served"))
+}
+
+/// The codec of every method.
+const CODEC: &str = "crate::api::codec::WireCodec";
+
+/// The server of the service whose batches are read and answered in place, in messages of our own.
+fn served(mut descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    for file in &mut descriptors.file {
+        if !file.name().ends_with("authorization_service.proto") {
+            file.service.clear();
+        }
+    }
+    std::fs::create_dir_all(out)?;
     tonic_prost_build::configure()
-        .codec_path("crate::api::codec::WireCodec")
+        .codec_path(CODEC)
+        .build_client(false)
+        .out_dir(out)
+        .extern_path(".bailiwick.v1", "crate::api::pb::v1")
+        .extern_path(".bailiwick.v1.BatchCheckRequest", "crate::api::batch::Questions")
+        .extern_path(".bailiwick.v1.BatchCheckResponse", "crate::api::batch::Answers")
         .compile_fds(descriptors)?;
     Ok(())
 }

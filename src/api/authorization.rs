@@ -1,14 +1,13 @@
 //! `AuthorizationService` on the wire: Check, CheckStream, BatchCheck, ListSubjects, ListRoles.
 
 use std::mem::take;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Extensions;
 use prost_types::Struct;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Adapter;
+use super::batch::{self, Batch, Caller, Questions, check_batch};
 use super::check_stream::Answers;
 use super::convert::{
     context_from_wire, contextual_from_wire, decision_to_wire, few_contextual, grant_to_wire,
@@ -16,12 +15,13 @@ use super::convert::{
 };
 use super::dear::elsewhere;
 use super::freshness::{Fresh, fingerprint};
-use super::guard::{CallPlaces, Deadline, deadline_exceeded};
+use super::guard::{CallPlaces, Deadline};
+use super::pb::served::authorization_service_server::AuthorizationService;
 use super::pb::v1 as pb;
-use super::status::{ApiError, Refusal};
+use super::status::ApiError;
 use super::stream::{Responses, produce};
 use crate::engine::{BoundRole, CheckedContext, Decision, EngineError, Question, RolesQuestion};
-use crate::model::limits::{BATCH_ITEMS_MAX, CONNECTION_STEPS_MAX, INLINE_STEPS_MAX};
+use crate::model::limits::{CONNECTION_STEPS_MAX, INLINE_STEPS_MAX};
 use crate::pdp::{CursorError, Listing, Pdp, Place, Reading, Token};
 
 /// Up to this many items are begun where the request was read; more are sooner done elsewhere. No bound:
@@ -29,7 +29,7 @@ use crate::pdp::{CursorError, Listing, Pdp, Place, Reading, Token};
 const INLINE_ITEMS: usize = 32;
 
 #[tonic::async_trait]
-impl pb::authorization_service_server::AuthorizationService for Adapter {
+impl AuthorizationService for Adapter {
     async fn check(
         &self,
         request: Request<pb::CheckRequest>,
@@ -52,26 +52,25 @@ impl pb::authorization_service_server::AuthorizationService for Adapter {
 
     async fn batch_check(
         &self,
-        request: Request<pb::BatchCheckRequest>,
-    ) -> Result<Response<pb::BatchCheckResponse>, Status> {
-        let (_, extensions, mut request) = request.into_parts();
+        request: Request<Questions>,
+    ) -> Result<Response<batch::Answers>, Status> {
+        let (_, extensions, mut questions) = request.into_parts();
         let deadline = extensions.get::<Deadline>().copied();
-        check_batch(&request)?;
-        let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
+        check_batch(questions.len())?;
+        let fresh = Fresh::new(questions.rest.consistency.as_ref(), &extensions);
         let reading = self.shared.read_at(fresh).await?;
-        let tuples = take(&mut request.contextual_tuples);
+        let tuples = take(&mut questions.rest.contextual_tuples);
         let reading = self.with_contextual(reading, tuples).await?;
         // Dropped with this call: also when the caller cancels it, or its deadline ends it.
         let caller = Caller::default();
-        let wait = Wait { deadline, gone: Arc::clone(&caller.gone) };
-        let is_small = request.items.len() <= INLINE_ITEMS;
-        let mut batch = Batch::new(reading, request, wait)?;
+        let is_small = questions.len() <= INLINE_ITEMS;
+        let mut batch = Batch::new(reading, questions, caller.wait(deadline))?;
         if is_small && batch.answer_within(INLINE_STEPS_MAX)? {
-            return Ok(Response::new(batch.response()));
+            return Ok(Response::new(batch.answers()));
         }
         let answered = elsewhere(&self.shared, move || {
             batch.answer_all()?;
-            Ok::<_, ApiError>(batch.response())
+            Ok::<_, ApiError>(batch.answers())
         });
         Ok(Response::new(answered.await??))
     }
@@ -164,7 +163,7 @@ impl Adapter {
     }
 
     /// The answer to a question that brings nothing along and waits for nothing, if few steps suffice for it.
-    /// `None`: nothing was done. What is answered is what [`check`](pb::authorization_service_server::AuthorizationService::check)
+    /// `None`: nothing was done. What is answered is what [`check`](AuthorizationService::check)
     /// would answer.
     pub(super) fn check_at_once(
         &self,
@@ -230,136 +229,8 @@ fn response_to_wire(reading: &Reading, decision: &Decision) -> pb::CheckResponse
     }
 }
 
-fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
+pub(super) fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
     Ok(CheckedContext::new(context_from_wire(field, context)?)?)
-}
-
-/// What is wrong with the batch as a whole; an item's own errors come later, in its place.
-fn check_batch(request: &pb::BatchCheckRequest) -> Result<(), ApiError> {
-    let count = request.items.len();
-    if count > BATCH_ITEMS_MAX {
-        let what = format!("there are {count}, the limit is {BATCH_ITEMS_MAX}");
-        let error = ApiError::field(Refusal::BatchTooLarge, "items", what);
-        return Err(error.with("limit", &BATCH_ITEMS_MAX));
-    }
-    Ok(())
-}
-
-/// Says when it is dropped that nobody waits for an answer any more.
-#[derive(Default)]
-struct Caller {
-    gone: Arc<AtomicBool>,
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Whether a caller still waits; asked by a job on another thread, which nothing else can stop.
-struct Wait {
-    deadline: Option<Deadline>,
-    gone: Arc<AtomicBool>,
-}
-
-impl Wait {
-    fn goes_on(&self, answered: usize) -> Result<(), ApiError> {
-        if self.deadline.is_some_and(|Deadline(end)| tokio::time::Instant::now() >= end) {
-            return Err(deadline_exceeded());
-        }
-        if self.gone.load(Ordering::Relaxed) {
-            tracing::debug!(answered, "a batch ends early, as nobody waits for it");
-            return Err(ApiError::new(Refusal::Cancelled, "the caller went away"));
-        }
-        Ok(())
-    }
-}
-
-/// A batch, answered from its first item on.
-struct Batch {
-    reading: Reading,
-    context: CheckedContext,
-    /// Those that are not answered are the last ones.
-    items: Vec<pb::BatchCheckItem>,
-    results: Vec<pb::BatchCheckResult>,
-    wait: Wait,
-}
-
-impl Batch {
-    fn new(reading: Reading, request: pb::BatchCheckRequest, wait: Wait) -> Result<Self, ApiError> {
-        let context = checked("context", request.context)?;
-        let results = Vec::with_capacity(request.items.len());
-        Ok(Self { reading, context, items: request.items, results, wait })
-    }
-
-    /// Answers as many items as so many steps suffice for; whether those were all.
-    fn answer_within(&mut self, mut left: u64) -> Result<bool, ApiError> {
-        while let Some(item) = self.next()? {
-            let result = match self.question(item) {
-                Ok(question) => match self.reading.check_within(&question, false, &mut left) {
-                    Some(decided) => decided.map_err(ApiError::from),
-                    None => return Ok(false),
-                },
-                Err(error) => Err(error),
-            };
-            self.results.push(result_of(result));
-        }
-        Ok(true)
-    }
-
-    fn answer_all(&mut self) -> Result<(), ApiError> {
-        while let Some(item) = self.next()? {
-            let question = self.question(item);
-            let result = question.and_then(|question| Ok(self.reading.check(&question, false)?));
-            self.results.push(result_of(result));
-        }
-        Ok(())
-    }
-
-    /// The next item; `None` after the last.
-    ///
-    /// # Errors
-    /// Nobody waits for the batch any more.
-    fn next(&self) -> Result<Option<&pb::BatchCheckItem>, ApiError> {
-        self.wait.goes_on(self.results.len())?;
-        Ok(self.items.get(self.results.len()))
-    }
-
-    fn question<'q>(&self, item: &'q pb::BatchCheckItem) -> Result<Question<'q>, ApiError> {
-        let context = merged(&self.context, item.context.as_ref())?;
-        let (model, scope) = (self.reading.model(), &item.scope);
-        let question = self.reading.question(&item.subject, &item.permission, scope, context)?;
-        Ok(question.with_target(model, &item.target)?)
-    }
-
-    fn response(self) -> pb::BatchCheckResponse {
-        let revision = self.reading.token().revision.0;
-        let token = self.reading.token_text().to_owned();
-        pb::BatchCheckResponse { results: self.results, revision, token }
-    }
-}
-
-fn merged(shared: &CheckedContext, own: Option<&Struct>) -> Result<CheckedContext, ApiError> {
-    if own.is_none() {
-        return Ok(shared.clone());
-    }
-    let mut context = shared.values().clone();
-    context.extend(context_from_wire("context", own.cloned())?);
-    Ok(CheckedContext::new(context)?)
-}
-
-fn result_of(result: Result<Decision, ApiError>) -> pb::BatchCheckResult {
-    use pb::batch_check_result::Result as Wire;
-    let result = match result {
-        Ok(decision) => Wire::Decision(pb::BatchCheckDecision {
-            decision: decision_to_wire(&decision).into(),
-            reason: reason_to_wire(decision.reason()).into(),
-            missing: decision.missing().to_vec(),
-        }),
-        Err(error) => Wire::Error(error.into()),
-    };
-    pb::BatchCheckResult { result: Some(result) }
 }
 
 /// The list from where it begins, each entry with the cursor that stands after it.

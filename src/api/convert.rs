@@ -226,7 +226,7 @@ pub(super) fn few_contextual(wire: &[pb::Tuple]) -> Result<(), ApiError> {
 pub(super) fn contextual_from_wire(wire: Vec<pb::Tuple>) -> Result<Vec<Tuple>, ApiError> {
     few_contextual(&wire)?;
     let tuples = wire.into_iter().enumerate();
-    tuples.map(|(at, tuple)| tuple_from_wire(&format!("contextual_tuples[{at}]"), tuple)).collect()
+    tuples.map(|(at, tuple)| tuple_from_wire(format!("contextual_tuples[{at}]"), tuple)).collect()
 }
 
 /// The `position`th change of a commit.

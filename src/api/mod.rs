@@ -2,6 +2,7 @@
 //! the one table in [`status`]. Decides nothing itself; knows no store and no index.
 
 mod authorization;
+mod batch;
 mod check_stream;
 mod codec;
 pub mod convert;
@@ -178,7 +179,7 @@ pub(crate) fn methods_of(
     shared: &Arc<Shared>,
     health: HealthServer<impl Health>,
 ) -> Result<Methods, tonic_reflection::server::Error> {
-    use pb::v1::authorization_service_server::AuthorizationServiceServer;
+    use pb::served::authorization_service_server::AuthorizationServiceServer;
     use pb::v1::delegation_service_server::DelegationServiceServer;
     use pb::v1::model_service_server::ModelServiceServer;
     use pb::v1::tuple_service_server::TupleServiceServer;

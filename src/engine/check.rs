@@ -2,13 +2,13 @@
 
 use super::eval::Eval;
 use super::plan::Plan;
-use super::reach::{Ground, Keys, Looks, reach};
+use super::reach::{Ground, Keys, Looks, StageId, reach};
 use super::steps::Steps;
 use super::value::{Value, Why};
 use super::view::View;
 use super::{CheckedContext, Decision, EngineError, Question, Reason};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
-use crate::model::form::{DefKind, NameId};
+use crate::model::form::{DefKind, Model, NameId, TypeId};
 use crate::model::limits::{CHECK_STEPS_MAX, DEPTH_MAX, EVALUATION_NESTING_MAX, OPEN_NAMES_MAX};
 use crate::model::tuple::{Context, Time};
 
@@ -56,46 +56,108 @@ fn decide(
     steps: &mut Steps,
 ) -> Result<Decision, EngineError> {
     let mut view = View::new(snapshot);
-    let denied = |reason, missing| Decision { reason, missing, grant: None };
-    let (Some(scope), Some(subject)) =
-        (view.asked_object(question.scope), view.asked_subject(question.subject))
-    else {
-        // Resolved against another model: nothing of it is known here.
-        return Ok(denied(Reason::NotApplicable, Vec::new()));
+    let names = (view.asked_object(question.scope), view.asked_subject(question.subject));
+    let way = |view: &View<'_>, stage, asked, looks: &mut Looks| {
+        walked(view, plan, now, (stage, asked), looks)
     };
-    let target = question.target.map(|target| view.asked_subject(target));
-    if target == Some(None) {
-        return Ok(denied(Reason::NotApplicable, Vec::new()));
-    }
-    let def = snapshot.model().def(question.scope_type, question.permission);
-    if def.is_none_or(|def| def.kind != DefKind::Permission) {
-        return Ok(denied(Reason::NotApplicable, Vec::new()));
-    }
-    let mut looks = Looks::within(steps.left());
-    let is_reached = union(&view, plan, (subject, question.permission, scope), now, &mut looks);
-    steps.add(looks.count());
-    let (mut missing, mut grant) = (Vec::new(), None);
-    let asked = match is_reached.filter(|is_reached| !(*is_reached && with_grant)) {
-        Some(is_reached) => Value::from_bool(is_reached),
-        None => {
-            let mut eval = Eval::new(&view, plan, subject, question.context.values(), now);
-            eval.target = target.flatten();
-            eval.steps = *steps;
-            let asked = ask(&mut eval, question.permission, scope);
-            if with_grant && asked == Value::Yes {
-                grant = eval.witness(question.permission, scope);
-            }
-            *steps = eval.steps;
-            missing.extend(eval.missing);
-            asked
+    Asking { plan, question, now, with_grant }.decide(view, names, steps, way)
+}
+
+/// The short way from a stage, for a plain subject at a scope.
+#[inline]
+fn walked(
+    view: &View<'_>,
+    plan: &Plan,
+    now: Time,
+    (stage, (subject, scope)): (StageId, (ObjectId, ObjectId)),
+    looks: &mut Looks,
+) -> Option<bool> {
+    let ground = Ground::new(view.snapshot, now);
+    let keys = Keys::of(ground, plan, subject, || view.type_of(subject), looks)?;
+    reach(ground, plan.map(), (stage, scope), &keys, looks)
+}
+
+/// A question, and how it is asked.
+pub(super) struct Asking<'q> {
+    pub(super) plan: &'q Plan,
+    pub(super) question: &'q Question<'q>,
+    pub(super) now: Time,
+    pub(super) with_grant: bool,
+}
+
+impl Asking<'_> {
+    /// Decides. `names`: the question's scope and subject, as the view has them; `way`: the short way from a
+    /// stage for a plain subject at a scope.
+    #[inline]
+    pub(super) fn decide(
+        self,
+        mut view: View<'_>,
+        names: (Option<ObjectId>, Option<SubjectKey>),
+        steps: &mut Steps,
+        way: impl FnOnce(&View<'_>, StageId, (ObjectId, ObjectId), &mut Looks) -> Option<bool>,
+    ) -> Result<Decision, EngineError> {
+        let Self { plan, question, now, with_grant } = self;
+        let denied = |reason, missing| Decision { reason, missing, grant: None };
+        let (Some(scope), Some(subject)) = names else {
+            // Resolved against another model: nothing of it is known here.
+            return Ok(denied(Reason::NotApplicable, Vec::new()));
+        };
+        let target = question.target.map(|target| view.asked_subject(target));
+        if target == Some(None) {
+            return Ok(denied(Reason::NotApplicable, Vec::new()));
         }
-    };
+        let (of, permission) = (view.type_of(scope), question.permission);
+        let stage = start(plan, of, permission).filter(|_| of == Some(question.scope_type));
+        if stage.is_none() && !is_permission(view.model(), question.scope_type, permission) {
+            return Ok(denied(Reason::NotApplicable, Vec::new()));
+        }
+        let mut looks = Looks::within(steps.left());
+        let is_reached = match (stage, subject) {
+            (Some(stage), SubjectKey::Object(subject)) => {
+                way(&view, stage, (subject, scope), &mut looks)
+            }
+            _ => None,
+        };
+        steps.add(looks.count());
+        let asked = (subject, permission, scope);
+        match is_reached.filter(|is_reached| !(*is_reached && with_grant)) {
+            Some(true) => {
+                Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant: None })
+            }
+            Some(false) => Ok(denied(Reason::NotGranted, Vec::new())),
+            None => {
+                evaluated(&view, plan, asked, (question, target.flatten()), now, with_grant, steps)
+            }
+        }
+    }
+}
+
+/// Decides by evaluation, with what the question brings along.
+#[inline(never)]
+fn evaluated(
+    view: &View<'_>,
+    plan: &Plan,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    (question, target): (&Question<'_>, Option<SubjectKey>),
+    now: Time,
+    with_grant: bool,
+    steps: &mut Steps,
+) -> Result<Decision, EngineError> {
+    let mut eval = Eval::new(view, plan, subject, question.context.values(), now);
+    (eval.target, eval.steps) = (target, *steps);
+    let asked = ask(&mut eval, permission, scope);
+    let is_asked_for = with_grant && asked == Value::Yes;
+    let grant = if is_asked_for { eval.witness(permission, scope).map(Box::new) } else { None };
+    *steps = eval.steps;
+    let missing = || eval.missing.into_iter().collect();
     match asked {
         Value::Yes => Ok(Decision { reason: Reason::Granted, missing: Vec::new(), grant }),
-        Value::No => Ok(denied(Reason::NotGranted, Vec::new())),
+        Value::No => Ok(Decision { reason: Reason::NotGranted, missing: Vec::new(), grant: None }),
         Value::Unknown(why) => match limit(why) {
             Some(error) => Err(error),
-            None => Ok(denied(Reason::MissingContext, missing)),
+            None => {
+                Ok(Decision { reason: Reason::MissingContext, missing: missing(), grant: None })
+            }
         },
     }
 }
@@ -124,31 +186,30 @@ pub fn check_ids(
 ) -> Result<Option<bool>, EngineError> {
     let view = View::new(snapshot);
     let Ids { subject, permission, scope } = *ids;
-    let def = view.type_of(scope).and_then(|of| snapshot.model().def(of, permission));
-    if def.is_none_or(|def| def.kind != DefKind::Permission) {
+    let of = view.type_of(scope);
+    let stage = start(plan, of, permission);
+    if stage.is_none() && !of.is_some_and(|of| is_permission(view.model(), of, permission)) {
         return Ok(Some(false));
     }
-    let subject = SubjectKey::Object(subject);
-    known(&view, plan, (subject, permission, scope), CheckedContext::default().values(), now)
+    let context = CheckedContext::default();
+    known_from(
+        &view,
+        plan,
+        stage,
+        (SubjectKey::Object(subject), permission, scope),
+        context.values(),
+        now,
+    )
 }
 
-/// Whether a subject may, by the short way, before anything is set up to evaluate. `None`: that is not the
-/// way to know.
-fn union(
-    view: &View<'_>,
-    plan: &Plan,
-    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
-    now: Time,
-    looks: &mut Looks,
-) -> Option<bool> {
-    let SubjectKey::Object(subject) = subject else { return None };
-    if !plan.has_short_ways() {
-        return None;
-    }
-    let stage = plan.map().start(view.type_of(scope)?, permission)?;
-    let ground = Ground::new(view.snapshot, now);
-    let keys = Keys::of(ground, plan, (subject, view.type_of(subject)?), looks);
-    reach(ground, plan.map(), (stage, scope), &keys, looks)
+fn is_permission(model: &Model, at: TypeId, name: NameId) -> bool {
+    model.def(at, name).is_some_and(|def| def.kind == DefKind::Permission)
+}
+
+/// Where the short way to a permission starts. `None`: there is none.
+#[inline]
+fn start(plan: &Plan, at: Option<TypeId>, permission: NameId) -> Option<StageId> {
+    plan.map().start_of_permission(at.filter(|_| plan.has_short_ways())?, permission)
 }
 
 /// Whether a subject may, for the lists: their questions are resolved already.
@@ -170,10 +231,26 @@ pub(super) fn known(
     context: &Context,
     now: Time,
 ) -> Result<Option<bool>, EngineError> {
-    let mut looks = Looks::within(Some(CHECK_STEPS_MAX));
-    let is_reached = union(view, plan, (subject, permission, scope), now, &mut looks);
-    if is_reached.is_some() {
-        return Ok(is_reached);
+    let of = view.type_of(scope).filter(|_| plan.has_short_ways());
+    let stage = of.and_then(|of| plan.map().start(of, permission));
+    known_from(view, plan, stage, (subject, permission, scope), context, now)
+}
+
+/// The same from where the short way starts, if there is one.
+fn known_from(
+    view: &View<'_>,
+    plan: &Plan,
+    stage: Option<StageId>,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    context: &Context,
+    now: Time,
+) -> Result<Option<bool>, EngineError> {
+    if let (Some(stage), SubjectKey::Object(subject)) = (stage, subject) {
+        let mut looks = Looks::within(Some(CHECK_STEPS_MAX));
+        let is_reached = walked(view, plan, now, (stage, (subject, scope)), &mut looks);
+        if is_reached.is_some() {
+            return Ok(is_reached);
+        }
     }
     let mut eval = Eval::new(view, plan, subject, context, now);
     match ask(&mut eval, permission, scope) {

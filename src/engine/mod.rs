@@ -20,6 +20,8 @@ mod plan;
 mod question;
 mod reach;
 mod roles;
+mod rough;
+mod series;
 mod short;
 mod steps;
 mod value;
@@ -33,6 +35,7 @@ pub use list::{ListQuestion, SubjectList};
 pub use plan::Plan;
 pub use question::{CheckedContext, Question, QuestionError};
 pub use roles::{BoundRole, RoleList, RolesQuestion};
+pub use series::{SERIES_WINDOW, Series};
 
 use crate::model::tuple::Tuple;
 
@@ -69,7 +72,8 @@ pub struct Grant {
 pub struct Decision {
     reason: Reason,
     missing: Vec<String>,
-    grant: Option<Grant>,
+    /// Seldom asked for, and large.
+    grant: Option<Box<Grant>>,
 }
 
 impl Decision {
@@ -94,7 +98,7 @@ impl Decision {
     /// What gave an allow, if it was asked for and a role gave it.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
-        self.grant.as_ref()
+        self.grant.as_deref()
     }
 }
 

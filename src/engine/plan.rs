@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use rustc_hash::FxHashSet;
 
 use super::reach::Map;
+use super::rough::Rough;
 use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeDef, TypeId};
 
 /// Static knowledge about one model.
@@ -19,6 +20,8 @@ pub struct Plan {
     plain: FxHashSet<(TypeId, NameId)>,
     /// The names in `plain`.
     plain_roles: Vec<NameId>,
+    /// The same, roughly.
+    roughly_plain: Rough,
     /// Those of them that are nothing else at any type.
     plain_everywhere: Vec<NameId>,
     /// Tuples of plain roles may carry sets.
@@ -74,6 +77,7 @@ impl Plan {
             map: Map::new(model, &plain),
             has_short_ways: true,
             plain,
+            roughly_plain: Rough::of(plain_roles.iter().copied()),
             plain_roles,
             plain_everywhere,
             has_nested_sets,
@@ -134,6 +138,12 @@ impl Plan {
     #[inline]
     pub(super) fn is_plain_everywhere(&self, role: NameId) -> bool {
         self.plain_everywhere.contains(&role)
+    }
+
+    /// Whether tuples of this role may bring a subject into plain sets. Never wrongly no.
+    #[inline]
+    pub(super) fn may_be_plain(&self, role: NameId) -> bool {
+        self.roughly_plain.may_have(role)
     }
 
     /// The roles by whose tuples a subject comes into plain sets.

@@ -29,8 +29,8 @@ impl<'a> Eval<'a> {
         let keys = match self.asker.keys.take() {
             Some(keys) => keys,
             None => {
-                let of = self.view.type_of(subject)?;
-                Keys::of(ground, self.plan, (subject, of), &mut looks)
+                let of = || self.view.type_of(subject);
+                Keys::of(ground, self.plan, subject, of, &mut looks)?
             }
         };
         let is_so = way(ground, &keys, &mut looks);

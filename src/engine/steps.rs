@@ -28,6 +28,11 @@ impl Steps {
         self.most.checked_sub(self.taken)
     }
 
+    /// How many were taken.
+    pub(super) fn taken(self) -> u64 {
+        self.taken
+    }
+
     pub(super) fn add(&mut self, steps: u64) {
         self.taken = self.taken.saturating_add(steps);
     }

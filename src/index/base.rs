@@ -108,6 +108,7 @@ impl Base {
     }
 
     /// The tuples in which all of a type stand, whichever it is: those before the first set.
+    #[inline]
     pub(super) fn everyone(&self) -> &[Other] {
         let end = self.places.first().map_or(0, |place| place.others as usize);
         self.others.get(..end).unwrap_or_default()

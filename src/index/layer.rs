@@ -63,6 +63,7 @@ impl Layer {
     }
 
     /// How many changes and names it holds.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.by_scope.len() + self.names.len()
     }

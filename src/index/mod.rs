@@ -8,6 +8,7 @@ mod base;
 mod binding;
 mod builder;
 mod constraint;
+mod find;
 mod hierarchy;
 mod layer;
 mod layered;
@@ -35,6 +36,6 @@ pub use hierarchy::{HierarchyError, check_parents, check_parents_within, check_p
 pub use merge::{BaseUse, Merge, MergeError, Merged};
 pub use names::ObjectId;
 pub use part::{Part, Position};
-pub use rows::{Entry, Packed, Row};
+pub use rows::{Entry, Other, Packed, Row};
 pub use settled::{FewBound, Settled, Standing, rows_of};
 pub use snapshot::{NotIndexable, Snapshot, Spot};

@@ -5,12 +5,14 @@
 //! from a text's hash to its id. [`NewNames`] are those that a layer adds: persistent, so that a clone
 //! costs nothing.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use imbl::{GenericHashMap, GenericVector, shared_ptr::DefaultSharedPtr};
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 
 use crate::model::form::TypeId;
 
@@ -20,6 +22,14 @@ pub(super) const OVERLAY_IDS: u32 = u32::MAX / 2;
 
 /// So many names stand in one page. A page's texts are far from 4 GiB, as each is bounded.
 const PAGE_NAMES: u32 = 1 << 16;
+
+/// So many texts are looked up side by side: more than the processor reads at once, few enough to stay near it.
+const SIDE_BY_SIDE: usize = 64;
+
+type Hashes = SmallVec<[u64; SIDE_BY_SIDE]>;
+
+/// Where a text may stand: in a page's texts.
+type Places<'a> = SmallVec<[Option<(&'a String, Range<usize>)>; SIDE_BY_SIDE]>;
 
 /// An object of a snapshot. Ids of the upper half of the range name what one request brought along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,9 +54,15 @@ struct Page {
 
 impl Page {
     fn text(&self, at: usize) -> Option<&str> {
+        self.texts.get(self.range(at)?)
+    }
+
+    /// Where a text stands.
+    #[inline]
+    fn range(&self, at: usize) -> Option<Range<usize>> {
         let end = *self.ends.get(at)? as usize;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        self.texts.get(start.unwrap_or(0) as usize..end)
+        Some(start.unwrap_or(0) as usize..end)
     }
 
     fn push(&mut self, text: &str, type_id: TypeId) -> Option<()> {
@@ -74,6 +90,13 @@ fn text_in(pages: &[Arc<Page>], id: u32) -> Option<&str> {
     pages.get(page)?.text(at)
 }
 
+/// Of the bytes alone: no text is hashed with anything after it.
+fn hash(hasher: &RandomState, text: &str) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(text.as_bytes());
+    state.finish()
+}
+
 impl Names {
     /// How many there are; their ids are the numbers below.
     pub(super) fn count(&self) -> u32 {
@@ -87,12 +110,37 @@ impl Names {
     /// What [`find_hashed`](Self::find_hashed) wants to know of a text, here and in the layers above.
     #[inline]
     pub(super) fn hash(&self, text: &str) -> NameHash {
-        NameHash(self.hasher.hash_one(text))
+        NameHash(hash(&self.hasher, text))
     }
 
     /// The hasher that the layers above share.
     pub(super) fn hasher(&self) -> &RandomState {
         &self.hasher
+    }
+
+    /// Adds to `found` the id of each text that has one, in their order. The texts are looked up side by side, one
+    /// step of each after the other: what a step reads from memory is read for many of them at once.
+    pub(super) fn find_each(&self, texts: &[&str], found: &mut Vec<Option<ObjectId>>) {
+        for texts in texts.chunks(SIDE_BY_SIDE) {
+            let hashes: Hashes = texts.iter().map(|text| hash(&self.hasher, text)).collect();
+            // Where the hash leads first; mostly it is the one.
+            let likely = |hash: &u64| self.ids.find(*hash, |_| true).copied();
+            let ids: SmallVec<[Option<u32>; SIDE_BY_SIDE]> = hashes.iter().map(likely).collect();
+            let place = |id: &Option<u32>| {
+                let (page, at) = place((*id)?);
+                let page = self.pages.get(page)?;
+                Some((&page.texts, page.range(at)?))
+            };
+            let places: Places<'_> = ids.iter().map(place).collect();
+            let seen = texts.iter().zip(hashes).zip(ids).zip(places);
+            found.extend(seen.map(|(((text, hash), id), place)| {
+                let (known, range) = place?;
+                if known.get(range) == Some(*text) {
+                    return id.map(ObjectId);
+                }
+                self.find_hashed(NameHash(hash), text)
+            }));
+        }
     }
 
     #[inline]
@@ -113,8 +161,8 @@ impl Names {
     /// The id of this object, a new one if it has none. `None` when two billion are used up.
     pub(super) fn intern(&mut self, text: &str, type_id: TypeId) -> Option<ObjectId> {
         let Self { hasher, ids, pages, count } = self;
-        let hash = hasher.hash_one(text);
-        if let Some(id) = ids.find(hash, |id| text_in(pages, *id) == Some(text)) {
+        let hashed = hash(hasher, text);
+        if let Some(id) = ids.find(hashed, |id| text_in(pages, *id) == Some(text)) {
             return Some(ObjectId(*id));
         }
         let id = Some(*count).filter(|id| *id < OVERLAY_IDS)?;
@@ -127,8 +175,8 @@ impl Names {
         // Only the last page is ever added to; where another base shares it, a copy of it.
         Arc::make_mut(pages.last_mut()?).push(text, type_id)?;
         *count += 1;
-        ids.insert_unique(hash, id, |id| {
-            text_in(pages, *id).map_or(0, |text| hasher.hash_one(text))
+        ids.insert_unique(hashed, id, |id| {
+            text_in(pages, *id).map_or(0, |text| hash(hasher, text))
         });
         Some(ObjectId(id))
     }
@@ -181,6 +229,7 @@ impl NewNames {
         self.first.saturating_add(u32::try_from(self.texts.len()).unwrap_or(u32::MAX))
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.texts.len()
     }
@@ -251,6 +300,14 @@ mod tests {
             assert_eq!(names.find(&text(id)), Some(ObjectId(id)));
             assert_eq!(names.text(ObjectId(id)), Some(text(id).as_str()));
         }
+        // Side by side as one by one, those that nothing names among them.
+        let texts: Vec<String> = (0..many + 300).rev().map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut found = vec![None];
+        names.find_each(&texts, &mut found);
+        assert_eq!(found.len(), texts.len() + 1);
+        assert!(texts.iter().zip(&found[1..]).all(|(text, id)| names.find(text) == *id));
+        assert_eq!(found.iter().flatten().count(), many as usize);
         assert_eq!(names.type_of(ObjectId(many)), Some(TypeId(2)));
         assert_eq!(names.iter().count(), many as usize + 1);
     }

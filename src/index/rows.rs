@@ -25,6 +25,7 @@ pub(super) const FIRST_SET_PACKED: Packed = Packed(1 << 63);
 impl Packed {
     /// Ids that only a request knows stand in no row, so a set of one of those stands after all sets.
     #[must_use]
+    #[inline]
     pub fn of(subject: SubjectKey) -> Self {
         let halves = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Self(match subject {
@@ -45,11 +46,12 @@ impl Packed {
         is_stored.then_some(Self(u64::from(SET | object.0) << 32 | u64::from(name.0)))
     }
 
-    /// One of 64 bits, the same for the same subject.
+    /// A number, the same for the same subject, of which the last bits are good to tell many apart.
     #[must_use]
     #[inline]
-    pub fn bit(self) -> u64 {
-        1 << ((self.0 ^ self.0 >> 32) & 63)
+    pub fn fold(self) -> u32 {
+        let [a, b, c, d, e, f, g, h] = self.0.to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d]) ^ u32::from_ne_bytes([e, f, g, h])
     }
 
     /// The object, if it is a plain one.
@@ -61,6 +63,7 @@ impl Packed {
 
     /// The subject.
     #[must_use]
+    #[inline]
     pub fn subject(self) -> SubjectKey {
         let [a, b, c, d, e, f, g, h] = self.0.to_be_bytes();
         let (high, low) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
@@ -94,7 +97,7 @@ pub struct Entry {
 
 /// A tuple whose subject is no plain object.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Other {
+pub struct Other {
     /// Who: all of a type, or a set.
     pub subject: Packed,
     /// What it stands in.
@@ -121,6 +124,15 @@ impl Entry {
     #[inline]
     pub fn is_bare(&self) -> bool {
         self.extra == NO_EXTRA
+    }
+}
+
+impl Other {
+    /// It carries nothing that could keep it from counting.
+    #[must_use]
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.entry.is_bare()
     }
 }
 

@@ -55,9 +55,7 @@ impl Snapshot {
     #[must_use]
     #[inline]
     pub fn settled(&self) -> Settled<'_> {
-        let is_layered = self.layers().any(|layer| layer.len() > 0);
-        let is_all = !is_layered && self.over().is_none();
-        Settled { snapshot: self, base: self.base(), is_all }
+        Settled { snapshot: self, base: self.base(), is_all: self.is_base_alone() }
     }
 
     #[inline(never)]
@@ -72,11 +70,16 @@ impl Snapshot {
         self.layers().any(|layer| layer.touches_scope(scope)) || lies_over()
     }
 
-    #[inline(never)]
     fn touches_subject(&self, subject: SubjectKey, object: ObjectId) -> bool {
+        self.touches_subjects((subject, subject), object)
+    }
+
+    /// The same of all subjects between these two, which are the object or its sets.
+    #[inline(never)]
+    fn touches_subjects(&self, (low, high): (SubjectKey, SubjectKey), object: ObjectId) -> bool {
         let lies_over = || {
             self.over().is_some_and(|over| {
-                let (low, high) = subject_bounds(subject, subject);
+                let (low, high) = subject_bounds(low, high);
                 !over.by_subject(&low, &high).is_empty()
             })
         };
@@ -94,6 +97,30 @@ impl<'a> Settled<'a> {
             return None;
         }
         self.base.typed_rows(scope)
+    }
+
+    /// All tuples in which a plain object stands, in the order of roles, then of scopes. `None`: not all of them
+    /// stand in the base.
+    #[must_use]
+    #[inline]
+    pub fn entries(self, object: ObjectId) -> Option<&'a [Entry]> {
+        if !self.is_all && self.snapshot.touches_subject(SubjectKey::Object(object), object) {
+            return None;
+        }
+        Some(self.base.entries_at(object))
+    }
+
+    /// All tuples in which some set of an object stands. `None`: not all of them stand in the base.
+    #[must_use]
+    #[inline]
+    pub fn sets_of(self, object: ObjectId) -> Option<&'a [Other]> {
+        if !self.is_all {
+            let any = |name| SubjectKey::Set(object, NameId(name));
+            if self.snapshot.touches_subjects((any(0), any(u32::MAX)), object) {
+                return None;
+            }
+        }
+        Some(self.base.others_at(object))
     }
 
     /// All tuples in which a subject stands. `None`: not all of them stand in the base, or the subject is all
@@ -121,8 +148,8 @@ impl<'a> Settled<'a> {
     #[inline]
     pub fn names_nobody_by_type(self) -> bool {
         let is_layered = || self.snapshot.layers().any(|layer| layer.touches_everyone());
-        let is_over = !self.is_all && (is_layered() || self.snapshot.over().is_some());
-        self.base.everyone().is_empty() && !is_over
+        let is_over = || is_layered() || self.snapshot.over().is_some();
+        self.base.everyone().is_empty() && (self.is_all || !is_over())
     }
 
     /// A row of this scope, seen as any tuple is.

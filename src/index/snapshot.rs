@@ -72,21 +72,17 @@ impl Snapshot {
         self.count == 0
     }
 
-    /// The id of an object that some tuple names or named.
-    #[must_use]
-    pub fn find(&self, text: &str) -> Option<ObjectId> {
-        self.stored_object(text).or_else(|| self.over.as_ref()?.find(text))
-    }
-
-    fn stored_object(&self, text: &str) -> Option<ObjectId> {
-        let names = self.base.names();
-        let hash = names.hash(text);
-        let layered = || self.layers().find_map(|layer| layer.names.find(hash, text));
-        names.find_hashed(hash, text).or_else(layered)
-    }
-
+    #[inline]
     pub(super) fn base(&self) -> &Base {
         &self.base
+    }
+
+    /// Whether nothing lies over the base.
+    #[inline]
+    pub(super) fn is_base_alone(&self) -> bool {
+        let is_empty = |layer: &Layer| layer.len() == 0;
+        let is_frozen = !self.frozen.as_deref().is_none_or(is_empty);
+        self.over.is_none() && is_empty(&self.top) && !is_frozen
     }
 
     pub(super) fn over(&self) -> Option<&Overlay> {
@@ -105,6 +101,7 @@ impl Snapshot {
 
     /// An object's type.
     #[must_use]
+    #[inline]
     pub fn type_of(&self, id: ObjectId) -> Option<TypeId> {
         let above = || self.object_above_base(id).map(|(_, type_id)| type_id);
         self.base.type_of(id).or_else(above)
@@ -380,7 +377,7 @@ impl Snapshot {
         let mut over = Overlay::default();
         for tuple in tuples {
             let key = keyed(&self.model, &mut next.sources, &tuple.key, |object, of| {
-                let stored = self.stored_object(object.as_str());
+                let stored = self.find_stored(object.as_str());
                 stored.or_else(|| over.intern(&object.shared_text(), of))
             });
             let key = key.ok_or(NotIndexable)?;

@@ -43,7 +43,7 @@ pub use grantable::GrantQuestion;
 pub use keys::IdempotencyKey;
 pub use pins::Lease;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
-pub use reading::{Reading, TupleFilter, TupleList};
+pub use reading::{Reading, Series, TupleFilter, TupleList};
 pub use request::{Precondition, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
 

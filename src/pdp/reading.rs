@@ -15,7 +15,7 @@ use crate::model::shape::Shape;
 use crate::model::suggest::nearest;
 use crate::model::tuple::{Time, Tuple, TupleKey};
 use crate::store::ModelSince;
-use crate::telemetry::figures::Outcome;
+use crate::telemetry::figures::{Outcome, Work};
 
 /// A read bound to one revision and one moment: everything asked of it has one answer.
 #[derive(Debug, Clone)]
@@ -166,6 +166,13 @@ impl Reading {
         Some(decided)
     }
 
+    /// Many questions, each decided as [`Reading::check`] would, sooner than one after the other.
+    #[must_use]
+    pub fn series(&self) -> Series<'_> {
+        let asked = engine::Series::new(self.snapshot(), &self.published.plan, self.now);
+        Series { asked, work: &self.published.work }
+    }
+
     /// Decides a delegated question.
     ///
     /// # Errors
@@ -214,6 +221,36 @@ impl Reading {
         let snapshot = self.published.snapshot.clone();
         let part = matcher.part(&snapshot);
         Ok(TupleList { snapshot, part, matcher, now: self.now, position: None })
+    }
+}
+
+/// Questions of one reading.
+#[derive(Debug)]
+pub struct Series<'a> {
+    asked: engine::Series<'a>,
+    work: &'a Work,
+}
+
+impl Series<'_> {
+    /// Decides each question, in their order, without the grant; `told` hears of each with the steps that it took.
+    ///
+    /// # Errors
+    /// That of `told`: no further question is asked.
+    pub fn decide<E>(
+        &mut self,
+        questions: &[Question<'_>],
+        mut told: impl FnMut(Result<Decision, EngineError>, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Counted together: other threads count too, and each count would wait for theirs.
+        let mut outcomes = [0; Outcome::ALL.len()];
+        let ended = self.asked.decide(questions, |decided, steps| {
+            if let Some(count) = outcomes.get_mut(outcome(&decided) as usize) {
+                *count += 1;
+            }
+            told(decided, steps)
+        });
+        self.work.decided_each(outcomes);
+        ended
     }
 }
 

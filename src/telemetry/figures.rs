@@ -180,6 +180,13 @@ impl Work {
         }
     }
 
+    /// Counts so many decisions of each outcome.
+    pub fn decided_each(&self, outcomes: [u64; Outcome::ALL.len()]) {
+        for (count, more) in self.decided.iter().zip(outcomes).filter(|(_, more)| *more > 0) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a group of commits that was made durable.
     pub fn appended(&self, commits: usize, took: Duration) {
         let commits = commits as u64;

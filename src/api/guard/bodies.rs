@@ -446,7 +446,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_to_be_begun_arrived_before() {
-        let meter = Meter { patience: Duration::ZERO, account: Arc::default() };
+        let meter = Meter {
+            patience: Duration::ZERO,
+            account: Arc::default(),
+            calls: CallPlaces::default(),
+        };
         let call = meter.layer(Arrivals).call(Request::new(tonic::body::Body::empty()));
         let waits_since = Instant::now();
         while Instant::now() == waits_since {}

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::model::form::{Expr, Model, NameId, SubjectForm, TypeId};
+use crate::engine::rough::Rough;
+use crate::model::form::{DefKind, Expr, Model, NameId, SubjectForm, TypeId};
 use crate::model::limits::{REACH_ROLES_MAX, REACH_STAGES_MAX};
 
 /// Some names asked at an object of one type, by its place in a [`Map`].
@@ -24,6 +25,8 @@ pub(super) struct Stage {
     pub(super) here: Box<[NameId]>,
     /// Or what stands above: by relation, and by the type that it leads to, what is asked there.
     pub(super) up: Box<[Up]>,
+    /// Those relations: most tuples are of none of them.
+    pub(super) relations: Rough,
 }
 
 /// A relation, and what is asked where it leads.
@@ -45,14 +48,32 @@ impl Up {
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Map {
     stages: Vec<Stage>,
-    first: FxHashMap<(TypeId, NameId), StageId>,
+    first: FxHashMap<(TypeId, NameId), Start>,
+}
+
+/// Where a name of a type starts.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    stage: StageId,
+    is_permission: bool,
 }
 
 impl Map {
     /// Where a name of a type starts. `None`: there is more to it, and it has to be evaluated.
     #[inline]
     pub(in crate::engine) fn start(&self, at: TypeId, name: NameId) -> Option<StageId> {
-        self.first.get(&(at, name)).copied()
+        self.first.get(&(at, name)).map(|start| start.stage)
+    }
+
+    /// The same for a name that is a permission of the type.
+    #[inline]
+    pub(in crate::engine) fn start_of_permission(
+        &self,
+        at: TypeId,
+        name: NameId,
+    ) -> Option<StageId> {
+        let start = self.first.get(&(at, name)).filter(|start| start.is_permission);
+        start.map(|start| start.stage)
     }
 
     #[inline]
@@ -76,7 +97,9 @@ impl Map {
         for (at, name) in names {
             // A stage that was begun and not ended would say no: none is used after that.
             let Some(stage) = making.stages_of(at, name) else { break };
-            making.map.first.insert((at, name), stage);
+            let def = model.def(at, name);
+            let is_permission = def.is_some_and(|def| def.kind == DefKind::Permission);
+            making.map.first.insert((at, name), Start { stage, is_permission });
         }
         making.map
     }
@@ -149,7 +172,8 @@ impl Making<'_> {
             }
             up.push(Up { relation, to: to.into() });
         }
-        Some(Stage { here: asked.here.into_iter().collect(), up: up.into() })
+        let relations = Rough::of(up.iter().map(|up| up.relation));
+        Some(Stage { here: asked.here.into_iter().collect(), up: up.into(), relations })
     }
 }
 
@@ -366,7 +390,7 @@ permissions:
         for stages in 0..20 {
             let map = Map::within(&model, &plain, (stages, 100));
             for (place, id) in &map.first {
-                let mut waiting = vec![(*id, whole.first[place])];
+                let mut waiting = vec![(id.stage, whole.first[place].stage)];
                 let mut seen = BTreeSet::new();
                 while let Some((ours, theirs)) = waiting.pop() {
                     if !seen.insert(ours.0) {

@@ -3,18 +3,21 @@
 //! Where anything is not certain (a condition on a tuple, more than a few things to look at), it says
 //! so, and the name is evaluated. Its yes and no are those of `eval`.
 
+mod ahead;
 mod map;
 
 use smallvec::SmallVec;
 
 use super::plan::Plan;
+use super::rough::Rough;
 use crate::index::{
-    Binding, Entry, ObjectId, Packed, Row, Settled, Snapshot, Standing, SubjectKey, rows_of,
+    Binding, Entry, ObjectId, Other, Packed, Row, Settled, Snapshot, SubjectKey, rows_of,
 };
 use crate::model::form::{NameId, TypeId};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::tuple::Time;
 
+pub(super) use ahead::{WINDOW, read_ahead};
 pub(super) use map::{Map, StageId};
 use map::{Stage, Up};
 
@@ -57,11 +60,21 @@ impl Looks {
         Self { taken: 0, most: most.min(MANY_LOOKS) }
     }
 
+    /// Counts what was looked at before; whether it was too much shows at the next look.
+    pub(super) fn add(&mut self, looks: usize) {
+        self.taken += looks;
+    }
+
     /// Whether so many more may be.
     #[inline]
     fn more(&mut self, looks: usize) -> Option<()> {
         self.taken += looks;
         (self.taken <= self.most).then_some(())
+    }
+
+    /// How much was.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -91,6 +104,11 @@ impl<'a> Ground<'a> {
         binding.condition().is_none().then_some(true)
     }
 
+    /// The snapshot's tuples as they stand in the base.
+    pub(super) fn settled(self) -> Settled<'a> {
+        self.settled
+    }
+
     #[inline]
     fn row_counts(self, scope: ObjectId, row: &Row) -> Option<bool> {
         if row.is_bare() {
@@ -107,25 +125,34 @@ impl<'a> Ground<'a> {
         self.counts(&self.settled.entry(subject, entry))
     }
 
-    /// The tuples in which a subject stands, if they are few and stand in the base.
+    /// The tuples in which a plain object stands, if they are few and stand in the base.
     #[inline]
-    fn few_entries(self, subject: SubjectKey) -> Option<Standing<'a>> {
-        self.settled.standing(subject).filter(|entries| entries.looks() <= FEW_TUPLES)
+    fn few_entries(self, object: ObjectId) -> Option<&'a [Entry]> {
+        self.settled.entries(object).filter(|entries| entries.len() <= FEW_TUPLES)
+    }
+
+    /// The same of all sets of an object.
+    #[inline]
+    fn few_of_sets(self, object: ObjectId) -> Option<&'a [Other]> {
+        self.settled.sets_of(object).filter(|others| others.len() <= FEW_TUPLES)
     }
 }
 
 impl Keys {
-    /// Those of a plain object, found from it upwards. Costs what its groups cost.
+    /// Those of a plain object, found from it upwards. Costs what its groups cost. `None`: its type is asked
+    /// for, and is none.
+    #[inline]
     pub(super) fn of(
         ground: Ground<'_>,
         plan: &Plan,
-        (subject, of): (ObjectId, TypeId),
+        subject: ObjectId,
+        type_of: impl FnOnce() -> Option<TypeId>,
         looks: &mut Looks,
-    ) -> Self {
+    ) -> Option<Self> {
         let mut keys = Self { all: SmallVec::new(), are_all: true };
         keys.all.push(Packed::of(SubjectKey::Object(subject)));
         if !ground.settled.names_nobody_by_type() {
-            keys.all.push(Packed::of(SubjectKey::All(of)));
+            keys.all.push(Packed::of(SubjectKey::All(type_of()?)));
         }
         let (mut at, mut level_end, mut depth) = (0, keys.all.len(), 0);
         while let Some(key) = keys.all.get(at).copied() {
@@ -134,12 +161,12 @@ impl Keys {
             }
             at += 1;
             let is_near = depth < DEPTH_MAX && keys.all.len() <= MANY_SETS;
-            if !is_near || keys.go_up(ground, plan, key.subject(), looks).is_none() {
+            if !is_near || keys.go_up(ground, plan, key, looks).is_none() {
                 keys.are_all = false;
                 break;
             }
         }
-        keys
+        Some(keys)
     }
 
     /// Adds the sets that a subject stands in. `None`: it takes too long.
@@ -148,30 +175,50 @@ impl Keys {
         &mut self,
         ground: Ground<'_>,
         plan: &Plan,
+        key: Packed,
+        looks: &mut Looks,
+    ) -> Option<()> {
+        let subject = key.subject();
+        match subject {
+            SubjectKey::Set(..) if !plan.has_nested_sets() => Some(()),
+            SubjectKey::Set(object, _) if let Some(others) = ground.few_of_sets(object) => {
+                looks.more(others.len())?;
+                for Other { subject: other, entry } in others {
+                    if plan.may_be_plain(entry.role) && *other == key {
+                        self.add_entry(ground, plan, subject, entry);
+                    }
+                }
+                Some(())
+            }
+            SubjectKey::Object(object) if let Some(entries) = ground.few_entries(object) => {
+                looks.more(entries.len())?;
+                for entry in entries {
+                    if plan.may_be_plain(entry.role) {
+                        self.add_entry(ground, plan, subject, entry);
+                    }
+                }
+                Some(())
+            }
+            _ => self.add_all(ground, plan, subject, looks),
+        }
+    }
+
+    /// The same in the general way.
+    fn add_all(
+        &mut self,
+        ground: Ground<'_>,
+        plan: &Plan,
         subject: SubjectKey,
         looks: &mut Looks,
     ) -> Option<()> {
-        let roles = plan.plain_roles();
-        if let SubjectKey::Set(..) = subject
-            && !plan.has_nested_sets()
-        {
-            return Some(());
-        }
-        if let Some(entries) = ground.few_entries(subject) {
-            looks.more(entries.looks())?;
-            for entry in entries {
-                if roles.contains(&entry.role) {
-                    let counts = ground.entry_counts(subject, entry);
-                    self.add(ground, plan, (entry.scope, entry.role), counts);
-                }
-            }
-            return Some(());
-        }
-        for role in roles {
+        for role in plan.plain_roles() {
             for binding in ground.snapshot.scopes_in(subject, *role) {
                 looks.more(1)?;
-                let counts = ground.counts(&binding);
-                self.add(ground, plan, (binding.scope, binding.role), counts);
+                if plan.is_plain_everywhere(*role)
+                    || is_plain_at(ground, plan, binding.scope, *role)
+                {
+                    self.add((binding.scope, *role), ground.counts(&binding));
+                }
                 if self.all.len() > MANY_SETS {
                     return None;
                 }
@@ -180,26 +227,30 @@ impl Keys {
         Some(())
     }
 
-    /// Adds a set that a tuple brings the subject into.
     #[inline]
-    fn add(
-        &mut self,
-        ground: Ground<'_>,
-        plan: &Plan,
-        (object, role): (ObjectId, NameId),
-        counts: Option<bool>,
-    ) {
-        let is_plain = || ground.snapshot.type_of(object).is_some_and(|of| plan.is_plain(of, role));
-        if counts == Some(false) || !(plan.is_plain_everywhere(role) || is_plain()) {
-            return;
-        }
-        match Packed::of_set(object, role).filter(|_| counts.is_some()) {
-            Some(key) if self.all.contains(&key) => {}
-            Some(key) => self.all.push(key),
-            // It depends on a condition, or its object is one that only the request knows.
-            None => self.are_all = false,
+    fn add_entry(&mut self, ground: Ground<'_>, plan: &Plan, subject: SubjectKey, entry: &Entry) {
+        let Entry { role, scope, .. } = *entry;
+        let is_plain = plan.is_plain_everywhere(role)
+            || plan.plain_roles().contains(&role) && is_plain_at(ground, plan, scope, role);
+        if is_plain {
+            self.add((scope, role), ground.entry_counts(subject, entry));
         }
     }
+
+    /// Adds a plain set that a tuple brings the subject into.
+    #[inline]
+    fn add(&mut self, (object, role): (ObjectId, NameId), counts: Option<bool>) {
+        match Packed::of_set(object, role).filter(|_| counts.is_some()) {
+            Some(key) if counts == Some(true) && !self.all.contains(&key) => self.all.push(key),
+            Some(_) => {}
+            // It depends on a condition, or its object is one that only the request knows.
+            None => self.are_all &= counts == Some(false),
+        }
+    }
+}
+
+fn is_plain_at(ground: Ground<'_>, plan: &Plan, object: ObjectId, role: NameId) -> bool {
+    ground.snapshot.type_of(object).is_some_and(|of| plan.is_plain(of, role))
 }
 
 /// Whether some way leads from this stage and scope to a role bound for one of the keys. `None`: that is not
@@ -217,7 +268,13 @@ pub(super) fn reach<'a>(
     let mut at = (scope, ground.settled.rows(scope).map(|(_, rows)| rows));
     // An object that several ways lead to is visited again; the bound ends circles.
     for _ in 0..MANY_OBJECTS {
-        if walk.visit(stage, at)? {
+        let is_bound = match at {
+            (scope, Some(rows)) if rows.len() <= FEW_TUPLES => {
+                walk.look_through(stage, scope, rows)?
+            }
+            at => walk.visit(stage, at)?,
+        };
+        if is_bound {
             return Some(true);
         }
         loop {
@@ -251,7 +308,10 @@ pub(super) fn bound_here(
     let mut walk = Walk::new(ground, keys, looks);
     let is_bound = match ground.settled.rows(scope) {
         Some((_, rows)) if rows.len() <= FEW_TUPLES => {
-            walk.look_through(roles, &[], scope, rows)?
+            walk.looks.more(rows.len())?;
+            let mask = walk.mask;
+            let mut ours = rows.iter().filter(|row| mask.may_have(row.subject));
+            ours.any(|row| walk.is_bound(roles, (scope, row)))
         }
         _ => walk.look_up(roles, scope)?,
     };
@@ -261,8 +321,8 @@ pub(super) fn bound_here(
 struct Walk<'a> {
     ground: Ground<'a>,
     keys: &'a [Packed],
-    /// Of each key a bit: most tuples are nobody's of these, and show it by that.
-    mask: u64,
+    /// The same: most tuples are nobody's of these.
+    mask: Rough,
     looks: &'a mut Looks,
     /// Nothing was met that a condition decides.
     is_certain: bool,
@@ -275,24 +335,18 @@ impl<'a> Walk<'a> {
     #[inline]
     fn new(ground: Ground<'a>, keys: &'a Keys, looks: &'a mut Looks) -> Self {
         let Keys { all, are_all } = keys;
-        let mask = all.iter().fold(0, |mask, key| mask | key.bit());
+        let mask = Rough::of(all.iter().copied());
         let (next, above) = (None, SmallVec::new());
         Self { ground, keys: all, mask, looks, is_certain: *are_all, next, above }
     }
 
     /// Whether some role of the stage is bound here; notes what is above. `None`: it takes too long.
-    #[inline]
     fn visit(
         &mut self,
         stage: &'a Stage,
         (scope, rows): (ObjectId, Option<&[Row]>),
     ) -> Option<bool> {
-        let Stage { here, up } = stage;
-        if let Some(rows) = rows
-            && rows.len() <= FEW_TUPLES
-        {
-            return self.look_through(here, up, scope, rows);
-        }
+        let Stage { here, up, .. } = stage;
         if self.look_up(here, scope)? {
             return Some(true);
         }
@@ -316,32 +370,38 @@ impl<'a> Walk<'a> {
         Some(false)
     }
 
-    /// The same by a look at each of the scope's tuples.
+    /// The same by a look at each of the scope's tuples, which are few.
     #[inline]
-    fn look_through(
-        &mut self,
-        here: &[NameId],
-        up: &'a [Up],
-        scope: ObjectId,
-        rows: &[Row],
-    ) -> Option<bool> {
+    fn look_through(&mut self, stage: &'a Stage, scope: ObjectId, rows: &[Row]) -> Option<bool> {
         self.looks.more(rows.len())?;
         for row in rows {
-            if let Some(up) = up.iter().find(|up| up.relation == row.role) {
-                self.go_up(up, row.subject, self.ground.row_counts(scope, row));
+            if stage.relations.may_have(row.role) {
+                self.follow(&stage.up, (scope, row));
             }
-            if row.subject.bit() & self.mask != 0
-                && self.keys.contains(&row.subject)
-                && has(here, row.role)
-            {
-                match self.ground.row_counts(scope, row) {
-                    Some(true) => return Some(true),
-                    Some(false) => {}
-                    None => self.is_certain = false,
-                }
+            if self.mask.may_have(row.subject) && self.is_bound(&stage.here, (scope, row)) {
+                return Some(true);
             }
         }
         Some(false)
+    }
+
+    /// Notes where a row leads.
+    #[inline]
+    fn follow(&mut self, up: &'a [Up], (scope, row): (ObjectId, &Row)) {
+        if let Some(up) = up.iter().find(|up| up.relation == row.role) {
+            self.go_up(up, row.subject, self.ground.row_counts(scope, row));
+        }
+    }
+
+    /// Whether a row binds one of these roles for one of the keys.
+    #[inline]
+    fn is_bound(&mut self, here: &[NameId], (scope, row): (ObjectId, &Row)) -> bool {
+        if !self.keys.contains(&row.subject) || !has(here, row.role) {
+            return false;
+        }
+        let counts = self.ground.row_counts(scope, row);
+        self.is_certain &= counts.is_some();
+        counts == Some(true)
     }
 
     /// Whether one of these roles is bound here, found from the subject: of the many tuples here it has a few.

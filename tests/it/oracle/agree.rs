@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bailiwick::engine::{self, Plan, Reason};
+use bailiwick::engine::{self, Decision, Plan, Reason};
 use bailiwick::index::{Builder, Snapshot};
 use bailiwick::model::form::Model;
 use bailiwick::model::names::{Object, Subject};
@@ -45,6 +45,7 @@ fn under_test(
         });
         let all = merged(tuples, contextual, None);
         let [thorough, short] = &plans;
+        let first = answers.len();
         answers.extend(batch.iter().map(|q| {
             let answer = ask(model, &seen[0], thorough, q, &all, now);
             for seen in &seen {
@@ -53,8 +54,53 @@ fn under_test(
             }
             answer
         }));
+        for seen in &seen {
+            assert_eq!(in_series(model, seen, short, batch, now), answers[first..], "in a series");
+        }
     }
     answers
+}
+
+/// The answers to the same questions, asked together.
+fn in_series(
+    model: &Model,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    questions: &[Question],
+    now: Time,
+) -> Vec<Value> {
+    let texts: Vec<[String; 2]> = questions
+        .iter()
+        .map(|q| {
+            let target = q.target.as_ref().map(ToString::to_string);
+            [q.subject.to_string(), target.unwrap_or_default()]
+        })
+        .collect();
+    let asked: Vec<engine::Question<'_>> = questions
+        .iter()
+        .zip(&texts)
+        .map(|(q, [subject, target])| {
+            let (permission, scope) = (model.name_of(q.permission), q.scope.as_str());
+            let context = engine::CheckedContext::new(q.context.clone()).unwrap();
+            let question = engine::Question::parse(model, subject, permission, scope, context);
+            question.unwrap().with_target(model, target).unwrap()
+        })
+        .collect();
+    let mut series = engine::Series::new(snapshot, plan, now).always_reading_ahead();
+    let mut values = Vec::new();
+    let told = series.decide(&asked, |decided, steps| {
+        let at = values.len();
+        let alone = engine::check(snapshot, plan, &asked[at], now, false);
+        assert_eq!(decided, alone, "{:?}", questions[at]);
+        // As many steps as it may take are as many as it takes.
+        let mut left = steps;
+        let within = engine::check_within(snapshot, plan, &asked[at], now, false, &mut left);
+        assert_eq!((within, left), (Some(alone), 0), "{:?}", questions[at]);
+        values.push(value(&decided.unwrap()));
+        Ok::<_, std::convert::Infallible>(())
+    });
+    told.unwrap();
+    values
 }
 
 /// The tuples, so many of them in the base and the rest in a layer over it.
@@ -92,6 +138,10 @@ fn ask(
         assert!(decision.is_allow(), "only an allow has a grant");
         assert!(tuples.contains(&grant.tuple) && grant.tuple.is_live(now), "{grant:?}");
     }
+    value(&decision)
+}
+
+fn value(decision: &Decision) -> Value {
     match decision.reason() {
         Reason::Granted => Value::Yes,
         Reason::MissingContext => Value::Unknown,

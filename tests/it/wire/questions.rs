@@ -165,6 +165,84 @@ async fn a_batch_has_one_revision_and_each_error_in_its_place() {
 }
 
 #[tokio::test]
+async fn a_batch_answers_as_so_many_checks_would() {
+    use pb::batch_check_result::Result as Answer;
+    let stored = [
+        "doc:d1#viewer@user:ana",
+        "doc:d1#folder@folder:f1",
+        "doc:d2#folder@folder:f1",
+        "org:acme#admin@user:ana",
+        "org:acme#guest@user:bob",
+    ];
+    let mut wire = Wire::with(&stored).await;
+    let mut random = fastrand::Rng::with_seed(31);
+    let mut one = |of: &[&str]| of[random.usize(..of.len())].to_owned();
+    // Names that follow one another are the same mostly, as a page's are; windows end anywhere.
+    let mut items = vec![item("user:ana doc.view doc:d1")];
+    for at in 1..333 {
+        let mut next = match at % 5 {
+            0 => item(&one(&["user:ana doc.view doc:d1", "user:ana doc.export doc:d1"])),
+            _ => items[at - 1].clone(),
+        };
+        match one(&["subject", "permission", "scope", "target", "context"]).as_str() {
+            "subject" => {
+                next.subject = one(&["user:ana", "user:bob", "user:new", "user:*", "usr:x", "x"]);
+            }
+            "permission" => {
+                next.permission = one(&["doc.view", "doc.export", "org.edit_member", "doc.veiw"]);
+            }
+            "scope" => next.scope = one(&["doc:d1", "doc:d2", "org:acme", "doc:new", "dok:d1", ""]),
+            "target" => next.target = one(&["user:bob", "user:new", "", "bob"]),
+            _ => next.context = context(&one(&[r#"{"network": "office"}"#, r#"{"network": 1}"#])),
+        }
+        items.push(next);
+    }
+    let brought = vec![tuple("doc:d2#viewer@user:new"), tuple("org:acme#admin@user:new")];
+    let mut seen = std::collections::BTreeMap::new();
+    for contextual_tuples in [Vec::new(), brought] {
+        let batch = pb::BatchCheckRequest {
+            items: items.clone(),
+            contextual_tuples: contextual_tuples.clone(),
+            ..Default::default()
+        };
+        let answer = wire.questions.batch_check(batch).await.unwrap().into_inner();
+        assert_eq!(answer.results.len(), items.len());
+        for (item, result) in items.iter().zip(answer.results) {
+            let alone = pb::CheckRequest {
+                subject: item.subject.clone(),
+                permission: item.permission.clone(),
+                scope: item.scope.clone(),
+                context: item.context.clone(),
+                target: item.target.clone(),
+                contextual_tuples: contextual_tuples.clone(),
+                ..Default::default()
+            };
+            let expected = match wire.check(alone).await {
+                Ok(decided) => Answer::Decision(pb::BatchCheckDecision {
+                    decision: decided.decision,
+                    reason: decided.reason,
+                    missing: decided.missing,
+                }),
+                Err(status) => {
+                    let (code, reason, metadata) = refusal(&status);
+                    let (code, message) = (code.into(), status.message().to_owned());
+                    let metadata = metadata.into_iter().collect();
+                    Answer::Error(pb::ItemError { code, reason, message, metadata })
+                }
+            };
+            assert_eq!(result.result.as_ref(), Some(&expected), "{item:?}");
+            let kind = match expected {
+                Answer::Decision(decided) => decided.reason().as_str_name().to_owned(),
+                Answer::Error(error) => error.reason,
+            };
+            *seen.entry(kind).or_insert(0) += 1;
+        }
+    }
+    let often = seen.values().filter(|count| **count > 4).count();
+    assert!(often >= 6, "{seen:?}");
+}
+
+#[tokio::test]
 async fn an_items_own_context_wins_over_the_batchs() {
     use pb::batch_check_result::Result as Answer;
     let mut wire = Wire::with(&["doc:d1#viewer@user:ana"]).await;
