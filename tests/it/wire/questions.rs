@@ -164,17 +164,8 @@ async fn a_batch_has_one_revision_and_each_error_in_its_place() {
     assert_eq!(typo.metadata.get("nearest").map(String::as_str), Some("doc.view"));
 }
 
-#[tokio::test]
-async fn a_batch_answers_as_so_many_checks_would() {
-    use pb::batch_check_result::Result as Answer;
-    let stored = [
-        "doc:d1#viewer@user:ana",
-        "doc:d1#folder@folder:f1",
-        "doc:d2#folder@folder:f1",
-        "org:acme#admin@user:ana",
-        "org:acme#guest@user:bob",
-    ];
-    let mut wire = Wire::with(&stored).await;
+/// Items of which each differs from the one before in a little, some of them wrong.
+fn changing_items() -> Vec<pb::BatchCheckItem> {
     let mut random = fastrand::Rng::with_seed(31);
     let mut one = |of: &[&str]| of[random.usize(..of.len())].to_owned();
     // Names that follow one another are the same mostly, as a page's are; windows end anywhere.
@@ -197,6 +188,21 @@ async fn a_batch_answers_as_so_many_checks_would() {
         }
         items.push(next);
     }
+    items
+}
+
+#[tokio::test]
+async fn a_batch_answers_as_so_many_checks_would() {
+    use pb::batch_check_result::Result as Answer;
+    let stored = [
+        "doc:d1#viewer@user:ana",
+        "doc:d1#folder@folder:f1",
+        "doc:d2#folder@folder:f1",
+        "org:acme#admin@user:ana",
+        "org:acme#guest@user:bob",
+    ];
+    let mut wire = Wire::with(&stored).await;
+    let items = changing_items();
     let brought = vec![tuple("doc:d2#viewer@user:new"), tuple("org:acme#admin@user:new")];
     let mut seen = std::collections::BTreeMap::new();
     for contextual_tuples in [Vec::new(), brought] {
