@@ -2,7 +2,7 @@
 //! came with them. Persistent, so that a clone costs nothing. Knows not what lies beneath it.
 //!
 //! Invariant *touched*: a scope or subject that some change of the layer names is among the touched; so
-//! of all others the layer need not be asked.
+//! of all others the layer need not be asked. Some that no change of this version names may be among them.
 
 use std::hash::RandomState;
 

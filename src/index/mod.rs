@@ -24,6 +24,7 @@ mod snapshot;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod touched;
 mod translate;
 

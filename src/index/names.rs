@@ -10,10 +10,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use imbl::{GenericHashMap, GenericVector, shared_ptr::DefaultSharedPtr};
+use imbl::{GenericHashMap, shared_ptr::DefaultSharedPtr};
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
+use super::texts::Texts;
 use crate::model::form::TypeId;
 
 /// From here on ids name what one request brought along: contextual tuples' objects from here upwards,
@@ -209,7 +210,7 @@ pub(super) struct NewNames {
     hasher: RandomState,
     /// By a text's hash; where two texts have the same one, the later stands at the next number that is free.
     ids: GenericHashMap<u64, ObjectId, FxBuildHasher, DefaultSharedPtr>,
-    texts: GenericVector<(Arc<str>, TypeId), DefaultSharedPtr>,
+    texts: Texts,
 }
 
 impl NewNames {
@@ -262,7 +263,7 @@ impl NewNames {
             at = at.wrapping_add(1);
         }
         self.ids.insert(at, id);
-        self.texts.push_back((Arc::clone(text), type_id));
+        self.texts.push((Arc::clone(text), type_id));
         Some(id)
     }
 
