@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use prost::bytes::Buf as _;
-use prost::encoding::decode_varint;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
@@ -74,14 +74,10 @@ fn has_too_many_fields(message: &[u8]) -> bool {
 /// Each field of a message, up to what is none: what is wrong there, the decoder says.
 fn fields(mut rest: &[u8]) -> impl Iterator<Item = ()> {
     std::iter::from_fn(move || {
-        let payload = match decode_varint(&mut rest).ok()? & 7 {
-            0 => decode_varint(&mut rest).ok().map(|_| 0)?,
-            1 => 8,
-            2 => usize::try_from(decode_varint(&mut rest).ok()?).ok()?,
-            5 => 4,
-            _ => return None,
-        };
-        rest = rest.get(payload..)?;
-        Some(())
+        if rest.is_empty() {
+            return None;
+        }
+        let (tag, kind) = decode_key(&mut rest).ok()?;
+        skip_field(kind, tag, &mut rest, DecodeContext::default()).ok()
     })
 }

@@ -167,6 +167,13 @@ async fn a_message_of_nothing_but_empty_items_is_refused_before_it_is_read() {
         ("/bailiwick.v1.AuthorizationService/BatchCheck", "BATCH_TOO_LARGE"),
         ("/bailiwick.v1.TupleService/WriteTuples", "COMMIT_TOO_LARGE"),
     ] {
+        // Behind a field that nobody knows, of each kind: a group is one too.
+        let unknown = [&[0x78, 1][..], &[0x7a, 1, 0], &[0x7b, 0x7c], &[0x7d, 0, 0, 0, 0]];
+        for unknown in unknown {
+            let message = [unknown, &empty.repeat(MESSAGE_FIELDS_MAX)].concat();
+            let status = connection.ask(path, &message).await.status;
+            assert_refused(&status, Code::ResourceExhausted, "REQUEST_TOO_LARGE", "");
+        }
         let so_many = async |count: usize| connection.ask(path, &empty.repeat(count)).await.status;
         let status = so_many(MESSAGE_FIELDS_MAX).await;
         assert_refused(&status, Code::InvalidArgument, reason, "");
