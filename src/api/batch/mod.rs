@@ -138,6 +138,10 @@ impl Batch {
                     Ok(question) => questions.push(question),
                     Err(error) => refused.push((at, error)),
                 }
+                // The batch's values are copied for it: one such copy is held at a time.
+                if has_values {
+                    break;
+                }
             }
             self.answer(&mut series, &questions, refused.drain(..), &mut answers)?;
         }
