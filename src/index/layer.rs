@@ -62,6 +62,12 @@ impl Layer {
         Self { names: self.names.above_these(), ..Self::default() }
     }
 
+    /// From now on its changes are tried only, and mark nothing for other versions.
+    pub(super) fn try_out(&mut self) {
+        self.scopes.try_out();
+        self.subjects.try_out();
+    }
+
     /// How many changes and names it holds.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -433,3 +433,26 @@ fn a_hub_is_searched_and_not_gone_through() {
         assert_eq!(snapshot.sets_bound_count(hub, viewer), 1);
     }
 }
+
+#[test]
+fn what_is_only_tried_leaves_other_versions_as_they_were() {
+    let model = load(&[("model.yaml", MODEL)].into_iter().collect(), &BTreeMap::new()).unwrap();
+    let mut builder = Builder::new(Arc::new(model));
+    let put = |text: &str| Change::Put(Tuple::plain(TupleKey::parse(text).unwrap()));
+    for text in ["org:a#viewer@user:ana", "org:b#viewer@user:ana"] {
+        builder.apply(&put(text)).unwrap();
+    }
+    let mut stored = builder.build().unwrap();
+    stored.apply(&put("org:b#admin@user:ana")).unwrap();
+    let [a, b] = ["org:a", "org:b"].map(|text| stored.find(text).unwrap());
+    let in_base = |snapshot: &Snapshot, scope| snapshot.settled().rows(scope).is_some();
+    assert!(in_base(&stored, a) && !in_base(&stored, b));
+    let mut trial = stored.to_try();
+    trial.apply(&put("org:a#admin@user:ben")).unwrap();
+    let mut again = trial.clone();
+    again.apply(&put("org:a#admin@user:cid")).unwrap();
+    assert!(!in_base(&trial, a) && !in_base(&again, a));
+    assert_eq!((stored.len(), trial.len(), again.len()), (3, 4, 5));
+    assert!(in_base(&stored, a), "a Check of the scope costs what it did");
+    assert_eq!(stored.find("user:ben"), None);
+}

@@ -3,10 +3,13 @@
 //!
 //! All versions of a layer share one set. So an older one may say of an object that it is touched where only
 //! a later commit, or one that was refused, touched it: then the layer is asked, and knows. Copies for each
-//! commit cost more than all that a commit puts into the layer.
+//! commit cost more than all that a commit puts into the layer. What is only tried, and never published, has marks
+//! of its own beside them: a question would leave its marks for as long as the layer lives.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use rustc_hash::FxHashSet;
 
 use super::names::ObjectId;
 
@@ -19,16 +22,18 @@ const BOOKS: usize = 1_024;
 type Page = [AtomicU64; WORDS];
 type Book = [OnceLock<Box<Page>>; PAGES];
 
-/// Objects of a layer. A clone is the same set. Takes 16 KB, another 16 for each four million numbers that some
-/// object is among, and a bit an object.
+/// Objects of a layer. A clone is the same set, but for what is marked on trial. Takes 16 KB, another 16 for each
+/// four million numbers that some object is among, and a bit an object.
 #[derive(Debug, Clone)]
 pub(super) struct Touched {
     books: Arc<[OnceLock<Box<Book>>; BOOKS]>,
+    /// On trial: what was marked since.
+    on_trial: Option<Box<FxHashSet<ObjectId>>>,
 }
 
 impl Default for Touched {
     fn default() -> Self {
-        Self { books: Arc::new([const { OnceLock::new() }; BOOKS]) }
+        Self { books: Arc::new([const { OnceLock::new() }; BOOKS]), on_trial: None }
     }
 }
 
@@ -46,9 +51,19 @@ impl Touched {
         let found = || self.books.get(book)?.get()?.get(page)?.get()?.get(word);
         // Whoever reads a snapshot sees what was done before it was published.
         found().is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+            || self.on_trial.as_ref().is_some_and(|marked| marked.contains(&object))
     }
 
-    pub(super) fn insert(&self, object: ObjectId) {
+    /// From now on marks stay with this one and its clones.
+    pub(super) fn try_out(&mut self) {
+        self.on_trial.get_or_insert_default();
+    }
+
+    pub(super) fn insert(&mut self, object: ObjectId) {
+        if let Some(marked) = &mut self.on_trial {
+            marked.insert(object);
+            return;
+        }
         let (book, page, word, bit) = place(object);
         let new_book = || Box::new([const { OnceLock::new() }; PAGES]);
         let new_page = || Box::new([const { AtomicU64::new(0) }; WORDS]);
@@ -75,7 +90,7 @@ mod tests {
         assert!(!touched.contains(ObjectId(0)));
         for (at, object) in objects.iter().enumerate() {
             assert_eq!(touched.contains(ObjectId(*object)), objects[..at].contains(object));
-            let clone = touched.clone();
+            let mut clone = touched.clone();
             clone.insert(ObjectId(*object));
             assert!(touched.contains(ObjectId(*object)));
         }
@@ -83,5 +98,21 @@ mod tests {
             assert_eq!(touched.contains(ObjectId(object)), objects.contains(&object));
         }
         assert!(!Touched::default().contains(ObjectId(0)), "another layer's set is its own");
+    }
+
+    #[test]
+    fn what_is_marked_on_trial_is_known_to_the_trial_alone() {
+        let mut touched = Touched::default();
+        touched.insert(ObjectId(1));
+        let mut trial = touched.clone();
+        trial.try_out();
+        trial.insert(ObjectId(2));
+        let mut later = trial.clone();
+        later.insert(ObjectId(3));
+        touched.insert(ObjectId(4));
+        let marked = |of: &Touched| (1..=5).map(|id| of.contains(ObjectId(id))).collect::<Vec<_>>();
+        assert_eq!(marked(&touched), [true, false, false, true, false]);
+        assert_eq!(marked(&trial), [true, true, false, true, false]);
+        assert_eq!(marked(&later), [true, true, true, true, false]);
     }
 }

@@ -99,7 +99,7 @@ impl Reading {
     }
 
     fn pending(&self) -> Pending {
-        Pending::new(self.published(), self.now())
+        Pending::to_try(self.published(), self.now())
     }
 }
 

@@ -73,6 +73,12 @@ impl Pending {
         }
     }
 
+    /// The same to ask what a request would come to, and to drop it then.
+    pub(super) fn to_try(published: &Published, time: Time) -> Self {
+        let pending = Self::new(published, time);
+        Self { snapshot: pending.snapshot.to_try(), ..pending }
+    }
+
     /// Judges one request against what is pending, and adds its commit; refused, nothing changes.
     pub(super) fn judge(&mut self, job: &Job, durable: &KeyedCommits) -> Judged {
         let after = self.commits.len();
@@ -90,7 +96,12 @@ impl Pending {
         let (snapshot, changes) = match request {
             Asked::Write(request) => {
                 precondition::check(&request.preconditions, &self.snapshot, self.time)?;
-                self.apply(&request.changes, request.keep_one)?
+                let start = if request.validate_only {
+                    self.snapshot.to_try()
+                } else {
+                    self.snapshot.clone()
+                };
+                self.apply(start, &request.changes, request.keep_one)?
             }
             Asked::Delegated(request) => self.delegate(request)?,
         };
@@ -150,7 +161,7 @@ impl Pending {
         let changes = self.judge_of_delegation().changes(request)?;
         let (changes, fields): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
         let field = |change: usize| fields.get(change).copied().unwrap_or("role");
-        self.apply(&changes, KeepOne::Obeyed).map_err(|error| match error {
+        self.apply(self.snapshot.clone(), &changes, KeepOne::Obeyed).map_err(|error| match error {
             WriteError::Constraint { change, error } => {
                 DelegationError::Constraint { field: field(change), error }.into()
             }
@@ -164,13 +175,13 @@ impl Pending {
         Judge { snapshot: &self.snapshot, plan: &self.plan, now: self.time }
     }
 
-    /// The state with these changes, and what the log will hold of them.
+    /// The state with these changes, and what the log will hold of them. `next` is the state as it is.
     fn apply(
         &self,
+        mut next: Snapshot,
         changes: &[WriteChange],
         keep_one: KeepOne,
     ) -> Result<(Snapshot, Vec<Change>), WriteError> {
-        let mut next = self.snapshot.clone();
         let mut seen = Seen::default();
         let (mut resolved, mut placed) = (Vec::with_capacity(changes.len()), Vec::new());
         let mut put = Vec::new();

@@ -46,6 +46,14 @@ impl Spot {
 }
 
 impl Snapshot {
+    /// A copy to try changes on that will never be published: other versions are not slower for them.
+    #[must_use]
+    pub fn to_try(&self) -> Self {
+        let mut copy = self.clone();
+        copy.top.try_out();
+        copy
+    }
+
     /// Where the tuple with this identity stands. `None`: no tuple ever named all of it, so none is there.
     #[must_use]
     pub fn spot(&self, key: &TupleKey) -> Option<Spot> {

@@ -199,7 +199,7 @@ impl Judge<'_> {
         }
         edge.grantor = request.actor.to_string();
         edge.granted_at = Some(self.now);
-        let mut with_edge = self.snapshot.clone();
+        let mut with_edge = self.snapshot.to_try();
         with_edge.apply(&Change::Put(edge.clone())).map_err(|_| DelegationError::IndexFull)?;
         check_parents(&with_edge, [&edge.key], self.now)
             .map_err(|(_, error)| DelegationError::Hierarchy(error))?;
