@@ -269,7 +269,7 @@ pub const WAITING_COMMITS_MAX: usize = 1_024;
 /// Most commits that are made durable together, by one sync.
 pub const GROUP_COMMITS_MAX: usize = 256;
 /// After so many changes and new names, or more if the store is large, the index makes its next base.
-pub const MERGE_CHANGES_MIN: usize = 8_192;
+pub const MERGE_CHANGES_MIN: usize = 256;
 /// They are more than one in so many of the tuples and names that its base has.
 pub const MERGE_SHARE: usize = 32;
 /// After this many changes since the last checkpoint a new one is written.
