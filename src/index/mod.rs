@@ -33,6 +33,7 @@ pub use builder::{Builder, PlainTuple};
 pub use constraint::{
     ConstraintError, Constraints, KeepOne, check_constraints, check_placed_constraints,
 };
+pub use find::READ_AHEAD_TUPLES;
 pub use hierarchy::{HierarchyError, check_parents, check_parents_within, check_placed_parents};
 pub use merge::{BaseUse, Merge, MergeError, Merged};
 pub use names::ObjectId;

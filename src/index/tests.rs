@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Builder, Merge, Merged, Part, Position, Snapshot, SubjectKey};
+use super::{Builder, Merge, Merged, Part, Position, READ_AHEAD_TUPLES, Snapshot, SubjectKey};
 use crate::model::form::{Model, NameId};
 use crate::model::names::{Name, Object, Subject};
 use crate::model::tuple::{Change, Time, Tuple, TupleCondition, TupleKey};
@@ -455,4 +455,25 @@ fn what_is_only_tried_leaves_other_versions_as_they_were() {
     assert_eq!((stored.len(), trial.len(), again.len()), (3, 4, 5));
     assert!(in_base(&stored, a), "a Check of the scope costs what it did");
     assert_eq!(stored.find("user:ben"), None);
+}
+
+#[test]
+fn to_read_ahead_for_tuples_known_and_unknown_changes_nothing() {
+    let model = load(&[("model.yaml", MODEL)].into_iter().collect(), &BTreeMap::new()).unwrap();
+    let mut builder = Builder::new(Arc::new(model));
+    let key = |text: &str| TupleKey::parse(text).unwrap();
+    let stored = key("org:a#viewer@user:ana");
+    builder.apply(&Change::Put(Tuple::plain(stored.clone()))).unwrap();
+    let mut snapshot = builder.build().unwrap();
+    let over = key("org:b#viewer@user:ben");
+    snapshot.apply(&Change::Put(Tuple::plain(over.clone()))).unwrap();
+    let mut keys = vec![stored, over];
+    keys.extend(["org:new#viewer@user:*", "org:a#viewer@org:new#viewer"].map(key));
+    let many = keys.iter().cycle().take(3 * READ_AHEAD_TUPLES);
+    let spots = |snapshot: &Snapshot| keys.iter().map(|key| snapshot.spot(key).is_some()).collect();
+    let before: Vec<bool> = spots(&snapshot);
+    snapshot.read_ahead(many);
+    assert_eq!((before, snapshot.len()), (spots(&snapshot), 2));
+    assert_eq!(spots(&snapshot), [true, true, false, false]);
+    assert!(!snapshot.is_worth_reading_ahead());
 }

@@ -15,7 +15,8 @@ use super::request::{Asked, Job, Reply, WriteChange};
 use super::{Published, WriteError, precondition};
 use crate::engine::Plan;
 use crate::index::{
-    KeepOne, NotIndexable, Position, Snapshot, Spot, check_placed_constraints, check_placed_parents,
+    KeepOne, NotIndexable, Position, READ_AHEAD_TUPLES, Snapshot, Spot, check_placed_constraints,
+    check_placed_parents,
 };
 use crate::model::admission::admit;
 use crate::model::limits::{CONSTRAINT_TUPLES_MAX, HIERARCHY_WALK_TUPLES_MAX};
@@ -185,7 +186,12 @@ impl Pending {
         let mut seen = Seen::default();
         let (mut resolved, mut placed) = (Vec::with_capacity(changes.len()), Vec::new());
         let mut put = Vec::new();
+        let reads_ahead = next.is_worth_reading_ahead() && changes.len() > 1;
         for (at, change) in changes.iter().enumerate() {
+            if reads_ahead && at.is_multiple_of(READ_AHEAD_TUPLES) {
+                let soon = changes.iter().skip(at).take(READ_AHEAD_TUPLES);
+                next.read_ahead(soon.map(WriteChange::key));
+            }
             self.admit(at, change)?;
             let key = change.key();
             let spot = self.spot(change, &mut next);
