@@ -13,10 +13,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("bailiwick_descriptor.bin"), descriptors.encode_to_vec())?;
-    let as_generated = tonic_prost_build::configure().codec_path(CODEC);
+    let as_generated = tonic_prost_build::configure().codec_path(CODEC).extern_path(STRUCT, VALUES);
     as_generated.compile_fds(descriptors.clone())?;
     served(descriptors, &out.join("served"))
 }
+
+/// Values stay in the bytes that they came in.
+const STRUCT: &str = ".google.protobuf.Struct";
+const VALUES: &str = "crate::api::values::Values";
 
 /// The codec of every method.
 const CODEC: &str = "crate::api::codec::WireCodec";

@@ -3,7 +3,6 @@
 use std::mem::take;
 
 use http::Extensions;
-use prost_types::Struct;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Adapter;
@@ -20,6 +19,7 @@ use super::pb::served::authorization_service_server::AuthorizationService;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use super::stream::{Responses, produce};
+use super::values::Values;
 use crate::engine::{BoundRole, CheckedContext, Decision, EngineError, Question, RolesQuestion};
 use crate::model::limits::{CONNECTION_STEPS_MAX, INLINE_STEPS_MAX};
 use crate::pdp::{CursorError, Listing, Pdp, Place, Reading, Token};
@@ -83,6 +83,7 @@ impl AuthorizationService for Adapter {
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
         let (_, extensions, mut request) = request.into_parts();
         let cursor = take(&mut request.cursor);
+        request.context = request.context.map(Values::in_order);
         let fingerprint = fingerprint("ListSubjects", &request);
         let context = checked("context", request.context.take())?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
@@ -108,6 +109,7 @@ impl AuthorizationService for Adapter {
     ) -> Result<Response<Self::ListRolesStream>, Status> {
         let (_, extensions, mut request) = request.into_parts();
         let cursor = take(&mut request.cursor);
+        request.context = request.context.map(Values::in_order);
         let fingerprint = fingerprint("ListRoles", &request);
         let context = checked("context", request.context.take())?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
@@ -229,7 +231,7 @@ fn response_to_wire(reading: &Reading, decision: &Decision) -> pb::CheckResponse
     }
 }
 
-pub(super) fn checked(field: &str, context: Option<Struct>) -> Result<CheckedContext, ApiError> {
+pub(super) fn checked(field: &str, context: Option<Values>) -> Result<CheckedContext, ApiError> {
     Ok(CheckedContext::new(context_from_wire(field, context)?)?)
 }
 

@@ -3,15 +3,18 @@
 
 use std::fmt::{self, Display};
 
+use prost::{DecodeError, Message as _};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde_json::Value as Json;
 
 use super::pb::v1 as pb;
 use super::status::{ApiError, Refusal};
+use super::values::Values;
 use crate::engine::{ContextualError, Decision, Grant, Reason};
 use crate::model::limits::{
-    CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, CONTEXTUAL_TUPLES_MAX,
+    CARRIED_BYTES_MAX, CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, CONTEXT_WIRE_BYTES_MAX,
+    CONTEXTUAL_TUPLES_MAX,
 };
 use crate::model::names::{Name, Object, Subject, quoted};
 use crate::model::tuple::{Context, Time, Tuple, TupleCondition, TupleKey};
@@ -23,8 +26,20 @@ use crate::pdp::{
 /// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: the range of a protobuf timestamp.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// A request's values for conditions.
-pub(super) fn context_from_wire(field: &str, wire: Option<Struct>) -> Result<Context, ApiError> {
+pub(super) fn context_from_wire(field: &str, wire: Option<Values>) -> Result<Context, ApiError> {
     let Some(wire) = wire else { return Ok(Context::new()) };
+    let bytes = wire.encoded_len();
+    if bytes > CONTEXT_WIRE_BYTES_MAX {
+        let what = format!(
+            "it takes {bytes} bytes on the wire, the limit is {CONTEXT_WIRE_BYTES_MAX}, and \
+             {CONTEXT_BYTES_MAX} as JSON"
+        );
+        let error = ApiError::field(Refusal::ContextTooLarge, field, what);
+        return Err(error.with("limit_bytes", &CONTEXT_BYTES_MAX));
+    }
+    let malformed =
+        |error: DecodeError| ApiError::new(Refusal::MalformedRequest, format!("{field}: {error}"));
+    let wire = wire.read().map_err(malformed)?;
     let context = object_from_wire(field, wire, 1)?;
     if context.is_empty() {
         return Ok(context);
@@ -92,9 +107,9 @@ fn number_from_wire(field: &str, value: f64) -> Result<Json, ApiError> {
 
 /// Values for conditions as the wire carries them.
 #[must_use]
-pub fn context_to_wire(context: &Context) -> Struct {
+pub fn context_to_wire(context: &Context) -> Values {
     let fields = context.iter().map(|(key, value)| (key.clone(), value_to_wire(value)));
-    Struct { fields: fields.collect() }
+    Struct { fields: fields.collect() }.into()
 }
 
 fn value_to_wire(value: &Json) -> Value {

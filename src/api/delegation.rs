@@ -1,6 +1,6 @@
 //! `DelegationService` on the wire: Grant, Revoke, Replace, CanGrant, ListGrantableRoles.
 
-use prost_types::{Struct, Timestamp};
+use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::Adapter;
@@ -11,6 +11,7 @@ use super::freshness::Fresh;
 use super::guard::{Deadline, deadline_exceeded};
 use super::pb::v1 as pb;
 use super::status::ApiError;
+use super::values::Values;
 use crate::engine::{CheckedContext, Reason};
 use crate::index::ConstraintError;
 use crate::model::names::{Name, Object, Subject};
@@ -109,7 +110,7 @@ impl Adapter {
         &self,
         (actor, target, scope): (&str, &str, &str),
         change: DelegatedChange,
-        context: Option<Struct>,
+        context: Option<Values>,
         key: &str,
     ) -> Result<Written, ApiError> {
         let request = DelegatedRequest {
@@ -130,7 +131,7 @@ fn parts(written: &Written) -> (u64, String, u64) {
 
 fn question(
     (actor, target, scope): (&str, &str, &str),
-    context: Option<Struct>,
+    context: Option<Values>,
 ) -> Result<GrantQuestion, ApiError> {
     Ok(GrantQuestion {
         actor: object("actor", actor)?,
@@ -239,7 +240,7 @@ fn name(field: &str, text: &str) -> Result<Name, ApiError> {
     Name::parse(text).map_err(|error| ApiError::syntax(field, &error))
 }
 
-fn checked(context: Option<Struct>) -> Result<CheckedContext, ApiError> {
+fn checked(context: Option<Values>) -> Result<CheckedContext, ApiError> {
     Ok(CheckedContext::new(context_from_wire("context", context)?)?)
 }
 

@@ -31,7 +31,7 @@ impl<'a> Fresh<'a> {
 
 /// What tells a list's request from others. Its cursor must have been taken out.
 pub(super) fn fingerprint(method: &str, request: &impl Message) -> Fingerprint {
-    // One request has one encoding: the only maps in it are those of a Struct, which are ordered.
+    // One request has one encoding: the only maps in it are those of its values, which the caller has put in order.
     Fingerprint::of(method, &request.encode_to_vec())
 }
 

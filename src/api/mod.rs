@@ -18,6 +18,7 @@ mod refused;
 pub mod status;
 mod stream;
 mod tuples;
+pub mod values;
 
 use std::sync::{Arc, OnceLock};
 

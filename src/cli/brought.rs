@@ -1,11 +1,10 @@
 //! The flags by which a command brings along what its question is asked with: values for conditions, and
 //! tuples that count for it alone.
 
-use prost_types::Struct;
-
 use super::CliError;
 use super::tuple_text::{parse_context, parse_tuples};
 use crate::api::pb::v1 as pb;
+use crate::api::values::Values;
 
 /// Values for conditions.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,7 +16,7 @@ pub(super) struct ContextArgs {
 
 impl ContextArgs {
     /// The request's field.
-    pub(super) fn to_wire(&self) -> Result<Option<Struct>, CliError> {
+    pub(super) fn to_wire(&self) -> Result<Option<Values>, CliError> {
         parse_context(&self.context)
     }
 }

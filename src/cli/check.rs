@@ -67,9 +67,10 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
     let answer = answer.into_inner();
     if args.client.is_json() {
         let grant = answer.grant.as_ref().map(|grant| {
-            let tuple = grant.tuple.as_ref().map(render::tuple_json);
-            json!({ "role": grant.role, "tuple": tuple })
+            let tuple = grant.tuple.as_ref().map(render::tuple_json).transpose()?;
+            Ok::<_, CliError>(json!({ "role": grant.role, "tuple": tuple }))
         });
+        let grant = grant.transpose()?;
         let value = json!({
             "decision": render::decision(answer.decision),
             "reason": render::reason(answer.reason),
@@ -87,7 +88,8 @@ pub(super) fn run(args: Args, out: &mut Stream<'_>) -> Result<Exit, CliError> {
             writeln!(out, "missing: {}", answer.missing.join(", "))?;
         }
         if let Some(grant) = &answer.grant {
-            let tuple = grant.tuple.as_ref().map(render::tuple_line).unwrap_or_default();
+            let tuple =
+                grant.tuple.as_ref().map(render::tuple_line).transpose()?.unwrap_or_default();
             writeln!(out, "granted by the role {}: {tuple}", grant.role)?;
         }
     }

@@ -3,7 +3,6 @@
 
 use std::io::Write;
 
-use prost_types::Struct;
 use serde_json::json;
 
 use super::brought::ContextArgs;
@@ -11,6 +10,7 @@ use super::client::ClientArgs;
 use super::tuple_text::parse_tuple;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
+use crate::api::values::Values;
 
 /// Who does it, to which tuple.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ impl DelegatedArgs {
         parse_tuple(&self.tuple)
     }
 
-    pub(super) fn context(&self) -> Result<Option<Struct>, CliError> {
+    pub(super) fn context(&self) -> Result<Option<Values>, CliError> {
         self.context.to_wire()
     }
 

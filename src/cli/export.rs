@@ -187,9 +187,10 @@ impl<'w> Printer<'w> {
 
     fn print(&mut self, tuple: &pb::Tuple) -> Result<(), CliError> {
         match self {
-            Self::Jsonl(to) => writeln!(to, "{}", render::tuple_json(tuple))?,
+            Self::Jsonl(to) => writeln!(to, "{}", render::tuple_json(tuple)?)?,
             Self::Csv(writer) => {
-                writer.write_record(tuple_form::csv_fields(tuple)).map_err(render::csv_failed)?;
+                let fields = tuple_form::csv_fields(tuple)?;
+                writer.write_record(fields).map_err(render::csv_failed)?;
             }
         }
         Ok(())

@@ -33,9 +33,9 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<Exit, CliError> {
     let mut tuples = Vec::new();
     let End { revision, token } = args.list.read(request, |tuple| {
         if is_json {
-            tuples.push(render::tuple_json(&tuple));
+            tuples.push(render::tuple_json(&tuple)?);
         } else {
-            writeln!(out, "{}", render::tuple_line(&tuple))?;
+            writeln!(out, "{}", render::tuple_line(&tuple)?)?;
         }
         Ok(())
     })?;

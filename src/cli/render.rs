@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::CliError;
 use crate::api::pb::v1 as pb;
+use crate::api::values::Values;
 use crate::model::values::exact_integer;
 
 /// `ALLOW` or `DENY`.
@@ -28,7 +29,10 @@ pub(super) fn tuple(tuple: &pb::Tuple) -> String {
 }
 
 /// A tuple on one line, with all that it carries.
-pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
+///
+/// # Errors
+/// It carries values that are none.
+pub(super) fn tuple_line(wire: &pb::Tuple) -> Result<String, CliError> {
     let mut line = tuple(wire);
     let mut add = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -40,7 +44,7 @@ pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
         add("expires_at", &end.to_string());
     }
     if let Some(condition) = &wire.condition {
-        let context = condition.context.as_ref().map(context_json).unwrap_or_default();
+        let context = condition.context.as_ref().map(context_json).transpose()?.unwrap_or_default();
         let context = if context.is_empty() { String::new() } else { json!(context).to_string() };
         add("condition", &format!("{}{context}", condition.name));
     }
@@ -51,11 +55,14 @@ pub(super) fn tuple_line(wire: &pb::Tuple) -> String {
     if let Some(at) = &wire.granted_at {
         add("granted_at", &at.to_string());
     }
-    line
+    Ok(line)
 }
 
 /// A tuple for programs; what is not set is left out.
-pub(super) fn tuple_json(wire: &pb::Tuple) -> Json {
+///
+/// # Errors
+/// It carries values that are none.
+pub(super) fn tuple_json(wire: &pb::Tuple) -> Result<Json, CliError> {
     let mut map = Map::new();
     map.insert("scope".into(), json!(wire.scope));
     map.insert("role".into(), json!(wire.role));
@@ -73,13 +80,22 @@ pub(super) fn tuple_json(wire: &pb::Tuple) -> Json {
         }
     }
     if let Some(condition) = &wire.condition {
-        let context = condition.context.as_ref().map(context_json).unwrap_or_default();
+        let context = condition.context.as_ref().map(context_json).transpose()?.unwrap_or_default();
         map.insert("condition".into(), json!({ "name": condition.name, "context": context }));
     }
-    Json::Object(map)
+    Ok(Json::Object(map))
 }
 
-pub(super) fn context_json(wire: &Struct) -> Map<String, Json> {
+/// Values as a JSON object.
+///
+/// # Errors
+/// They are none: nothing that is shown may lack what is there.
+pub(super) fn context_json(wire: &Values) -> Result<Map<String, Json>, CliError> {
+    let failed = |error| CliError::failed(format!("the values of a condition: {error}"));
+    Ok(fields_json(&wire.read().map_err(failed)?))
+}
+
+fn fields_json(wire: &Struct) -> Map<String, Json> {
     wire.fields.iter().map(|(key, value)| (key.clone(), value_json(value))).collect()
 }
 
@@ -90,7 +106,7 @@ fn value_json(wire: &Value) -> Json {
         Some(Kind::NumberValue(value)) => number_json(*value),
         Some(Kind::StringValue(value)) => json!(value),
         Some(Kind::ListValue(list)) => list.values.iter().map(value_json).collect(),
-        Some(Kind::StructValue(value)) => Json::Object(context_json(value)),
+        Some(Kind::StructValue(value)) => Json::Object(fields_json(value)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use prost_types::Timestamp;
 use serde_json::{Map, Value as Json};
 
+use super::CliError;
 use super::input::csv::Row;
 use super::input::{Form, object, only_known, text_of};
 use super::render;
@@ -162,24 +163,26 @@ fn tuple(
 }
 
 /// The fields of the CSV form.
-pub(super) fn csv_fields(tuple: &pb::Tuple) -> [String; 10] {
+///
+/// # Errors
+/// It carries values that are none.
+pub(super) fn csv_fields(tuple: &pb::Tuple) -> Result<[String; 10], CliError> {
     let condition = tuple.condition.as_ref();
     let context = condition.and_then(|condition| condition.context.as_ref());
-    let context = context.filter(|context| !context.fields.is_empty());
-    [
+    let context = context.map(render::context_json).transpose()?;
+    let context = context.filter(|context| !context.is_empty());
+    Ok([
         tuple.scope.clone(),
         tuple.role.clone(),
         tuple.subject.clone(),
         tuple.source.clone(),
         tuple.expires_at.as_ref().map(ToString::to_string).unwrap_or_default(),
         condition.map(|condition| condition.name.clone()).unwrap_or_default(),
-        context
-            .map(|context| Json::Object(render::context_json(context)).to_string())
-            .unwrap_or_default(),
+        context.map(|context| Json::Object(context).to_string()).unwrap_or_default(),
         tuple.grantor.clone(),
         tuple.reason.clone(),
         tuple.granted_at.as_ref().map(ToString::to_string).unwrap_or_default(),
-    ]
+    ])
 }
 
 #[cfg(test)]
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn the_json_form_is_read_back() {
         for tuple in some() {
-            let line = render::tuple_json(&tuple).to_string();
+            let line = render::tuple_json(&tuple).unwrap().to_string();
             let read = FileTuple::from_json(object(&line).unwrap());
             assert_eq!(read, Ok(FileTuple(tuple)), "{line}");
         }
@@ -229,12 +232,12 @@ mod tests {
 
     #[test]
     fn every_field_has_a_column_and_a_key() {
-        let json = render::tuple_json(&full());
+        let json = render::tuple_json(&full()).unwrap();
         for key in KEYS {
             assert!(!json[key].is_null(), "{key}");
         }
         assert_eq!(json.as_object().unwrap().len(), KEYS.len());
-        assert!(csv_fields(&full()).iter().all(|field| !field.is_empty()));
+        assert!(csv_fields(&full()).unwrap().iter().all(|field| !field.is_empty()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::CliError;
 use super::input::object;
 use crate::api::convert::context_to_wire;
 use crate::api::pb::v1 as pb;
+use crate::api::values::Values;
 use crate::model::suggest::did_you_mean;
 use crate::model::tuple::{Context, TupleKey};
 
@@ -65,7 +66,7 @@ pub(super) fn parse_filter(text: &str) -> Result<pb::TupleFilter, CliError> {
 
 /// Reads the `--context` arguments: JSON objects, and `name=value` where the value is JSON, or else a
 /// string. Later ones win.
-pub(super) fn parse_context(texts: &[String]) -> Result<Option<prost_types::Struct>, CliError> {
+pub(super) fn parse_context(texts: &[String]) -> Result<Option<Values>, CliError> {
     let mut context = Context::new();
     for text in texts {
         if text.trim_start().starts_with('{') {

@@ -51,6 +51,8 @@ pub const SIDE_REQUEST_BYTES_MAX: usize = 4 << 10;
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Largest condition context of a request or a tuple, in bytes of its JSON text.
 pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
+/// The same as it is sent: a number of one figure is two bytes of JSON with its comma, and eleven on the wire.
+pub const CONTEXT_WIRE_BYTES_MAX: usize = 6 * CONTEXT_BYTES_MAX;
 /// Deepest nesting of objects and lists in a condition context, in levels.
 pub const CONTEXT_DEPTH_MAX: usize = 16;
 /// Deepest nesting of a condition context that the store takes, in levels; no request gets so far. The

@@ -8,14 +8,13 @@ use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prost_types::Struct;
-
 pub(crate) use self::answers::Answers;
 pub(crate) use self::questions::Questions;
 use super::authorization::checked;
 use super::convert::context_from_wire;
 use super::guard::{Deadline, deadline_exceeded};
 use super::status::{ApiError, Refusal};
+use super::values::Values;
 use crate::engine::{self, CheckedContext, SERIES_WINDOW};
 use crate::model::limits::{BATCH_ITEMS_MAX, CONNECTION_STEPS_MAX};
 use crate::pdp::Reading;
@@ -190,7 +189,7 @@ impl Batch {
     }
 }
 
-fn merged(shared: &CheckedContext, own: Option<&Struct>) -> Result<CheckedContext, ApiError> {
+fn merged(shared: &CheckedContext, own: Option<&Values>) -> Result<CheckedContext, ApiError> {
     if own.is_none() {
         return Ok(shared.clone());
     }

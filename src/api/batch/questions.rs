@@ -7,9 +7,9 @@ use std::ops::Range;
 use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, decode_varint, skip_field};
 use prost::{DecodeError, Message};
-use prost_types::Struct;
 
 use crate::api::pb::v1 as pb;
+use crate::api::values::Values;
 use crate::model::limits::BATCH_ITEMS_MAX;
 
 /// The request.
@@ -27,7 +27,7 @@ pub(in crate::api) struct Question<'q> {
     pub(in crate::api) subject: &'q str,
     pub(in crate::api) permission: &'q str,
     pub(in crate::api) scope: &'q str,
-    pub(in crate::api) context: Option<&'q Struct>,
+    pub(in crate::api) context: Option<&'q Values>,
     pub(in crate::api) target: &'q str,
 }
 
@@ -38,7 +38,7 @@ struct Item {
     permission: Span,
     scope: Span,
     target: Span,
-    context: Option<Box<Struct>>,
+    context: Option<Box<Values>>,
 }
 
 /// A message has at most 4 GiB: its length is of 32 bits on the wire.
@@ -297,7 +297,7 @@ mod tests {
         let context = |random: &mut fastrand::Rng| {
             let kind = Some(prost_types::value::Kind::StringValue(text(random)));
             let fields = [(text(random), prost_types::Value { kind })].into();
-            (random.u8(..4) == 0).then_some(Struct { fields })
+            (random.u8(..4) == 0).then(|| prost_types::Struct { fields }.into())
         };
         let items = (0..random.usize(..6)).map(|_| pb::BatchCheckItem {
             subject: text(random),

@@ -24,6 +24,7 @@ use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
 use crate::api::status::Refusal;
+use crate::api::values::Values;
 use crate::model::limits::{
     BATCH_ANSWER_BYTES_MAX, BATCH_CHUNK_BYTES_MAX, BATCH_ITEMS_MAX, CLIENT_RETRIES_DEFAULT,
 };
@@ -207,16 +208,13 @@ impl Cutter {
 struct Asker<'a> {
     args: &'a Args,
     client: AuthorizationServiceClient<Channel>,
-    context: Option<prost_types::Struct>,
+    context: Option<Values>,
     token: Option<String>,
     revision: Option<u64>,
 }
 
 impl<'a> Asker<'a> {
-    async fn connect(
-        args: &'a Args,
-        context: Option<prost_types::Struct>,
-    ) -> Result<Self, CliError> {
+    async fn connect(args: &'a Args, context: Option<Values>) -> Result<Self, CliError> {
         let channel = args.service.connect().await?;
         let client = AuthorizationServiceClient::new(channel)
             .max_decoding_message_size(BATCH_ANSWER_BYTES_MAX);

@@ -176,9 +176,8 @@ fn commit_bytes(tuple: &pb::Tuple) -> usize {
     /// The keys and lengths around a tuple.
     const FRAME_BYTES: usize = 16;
     let context = tuple.condition.as_ref().and_then(|condition| condition.context.as_ref());
-    let json = context.map_or(0, |context| {
-        serde_json::Value::Object(render::context_json(context)).to_string().len()
-    });
+    let context = context.and_then(|context| render::context_json(context).ok());
+    let json = context.map_or(0, |context| serde_json::Value::Object(context).to_string().len());
     tuple.encoded_len() + json + FRAME_BYTES
 }
 

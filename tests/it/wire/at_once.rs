@@ -87,7 +87,7 @@ async fn a_check_is_answered_the_same_whichever_way_it_takes() {
         pb::CheckRequest { with_grant: true, ..plain() },
         pb::CheckRequest { target: "user:bob".into(), ..plain() },
         pb::CheckRequest { target: "user bob".into(), ..plain() },
-        pb::CheckRequest { context: Some(prost_types::Struct::default()), ..plain() },
+        pb::CheckRequest { context: Some(prost_types::Struct::default().into()), ..plain() },
         pb::CheckRequest { consistency: consistency(Requirement::Latest(true)), ..plain() },
         pb::CheckRequest { consistency: consistency(Requirement::Latest(false)), ..plain() },
         pb::CheckRequest { consistency: consistency(Requirement::AtLeast(token)), ..plain() },

@@ -102,7 +102,7 @@ async fn each_question_is_answered_as_check_answers_it() {
         pb::CheckRequest { with_grant: true, ..plain() },
         pb::CheckRequest { target: "user:bob".into(), ..plain() },
         pb::CheckRequest { target: "user bob".into(), ..plain() },
-        pb::CheckRequest { context: Some(prost_types::Struct::default()), ..plain() },
+        pb::CheckRequest { context: Some(prost_types::Struct::default().into()), ..plain() },
         fresh(Requirement::Latest(true)),
         fresh(Requirement::Latest(false)),
         fresh(at_least(&token)),

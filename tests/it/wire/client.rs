@@ -2,6 +2,7 @@
 
 use bailiwick::api::convert::context_to_wire;
 use bailiwick::api::pb::v1 as pb;
+use bailiwick::api::values::Values;
 use bailiwick::model::tuple::Context;
 use pb::authorization_service_client::AuthorizationServiceClient;
 use pb::tuple_service_client::TupleServiceClient;
@@ -176,7 +177,7 @@ pub(super) fn item(question: &str) -> pb::BatchCheckItem {
     pb::BatchCheckItem { subject, permission, scope, ..Default::default() }
 }
 
-pub(super) fn context(json: &str) -> Option<prost_types::Struct> {
+pub(super) fn context(json: &str) -> Option<Values> {
     let context: Context = serde_json::from_str(json).unwrap();
     Some(context_to_wire(&context))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bailiwick::api::Patience;
 use bailiwick::api::pb::v1 as pb;
+use bailiwick::api::values::Values;
 use bailiwick::model::limits::{
     COMPLETED_CHANGES_MAX, CURSOR_BYTES_MAX, CURSOR_SECONDS, HISTORY_REVISIONS_MAX, ID_BYTES_MAX,
     PINNED_REVISIONS_MAX,
@@ -14,6 +15,7 @@ use bailiwick::pdp::WriteChange;
 use bailiwick::store::Store;
 use bailiwick::store::memory::MemoryStore;
 use pb::consistency::Requirement;
+use prost::Message as _;
 use tonic::{Code, Status};
 
 use super::asked::Asked;
@@ -280,7 +282,7 @@ async fn a_cursor_goes_on_with_its_own_request_only() {
     }
 
     let listing = pb::ListSubjectsRequest {
-        context: context(r#"{"hour": 9}"#),
+        context: context(r#"{"hour": 9, "zone": 1}"#),
         consistency: latest(Requirement::Exactly(token)),
         ..viewers("doc:d1")
     };
@@ -291,7 +293,10 @@ async fn a_cursor_goes_on_with_its_own_request_only() {
         pb::ListSubjectsRequest { scope: "doc:d2".into(), ..listing.clone() },
         pb::ListSubjectsRequest { subject_type: "group".into(), ..listing.clone() },
         pb::ListSubjectsRequest { context: None, ..listing.clone() },
-        pb::ListSubjectsRequest { context: context(r#"{"hour": 10}"#), ..listing.clone() },
+        pb::ListSubjectsRequest {
+            context: context(r#"{"hour": 10, "zone": 1}"#),
+            ..listing.clone()
+        },
         pb::ListSubjectsRequest { consistency: None, ..listing.clone() },
     ];
     for request in others {
@@ -305,6 +310,13 @@ async fn a_cursor_goes_on_with_its_own_request_only() {
     let request = pb::ListSubjectsRequest::default();
     refused(listed.go_on_listing(&request, &entries[0].cursor).await.unwrap_err());
     assert!(listed.go_on_listing(&listing, &cursor).await.is_ok());
+    // Some clients send the same values in another order each time.
+    let reversed = [r#"{"zone": 1}"#, r#"{"hour": 9}"#].into_iter().flat_map(context);
+    let reversed: Vec<u8> = reversed.flat_map(|values| values.encode_to_vec()).collect();
+    let reversed = Some(Values::decode(reversed.as_slice()).unwrap());
+    assert_ne!(reversed, listing.context);
+    let request = pb::ListSubjectsRequest { context: reversed, ..listing };
+    assert!(listed.go_on_listing(&request, &cursor).await.is_ok());
 }
 
 #[track_caller]

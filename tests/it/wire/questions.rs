@@ -86,7 +86,7 @@ async fn check_refuses_contexts_that_are_no_values() {
     let number = |value| {
         let kind = Some(prost_types::value::Kind::NumberValue(value));
         let fields = [("hour".to_owned(), prost_types::Value { kind })].into();
-        pb::CheckRequest { context: Some(prost_types::Struct { fields }), ..good() }
+        pb::CheckRequest { context: Some(prost_types::Struct { fields }.into()), ..good() }
     };
     let json = |text: &str| pb::CheckRequest { context: context(text), ..good() };
     let deep = format!(r#"{{"a": {}1{}}}"#, "[".repeat(17), "]".repeat(17));
