@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -42,6 +42,30 @@ pub(super) struct Writer {
     keyed: KeyedCommits,
     checkpointer: Checkpointer,
     merger: Merger,
+    refusals: Refusals,
+}
+
+/// How often the log speaks of groups that the store could not take.
+const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Groups that the store could not take: the first is told of at once, the next ones together.
+#[derive(Debug, Default)]
+struct Refusals {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Refusals {
+    /// Counts one; how many to speak of, if it is time to.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        self.unsaid = self.unsaid.saturating_add(1);
+        let is_recent = |said: Instant| now.saturating_duration_since(said) < REFUSALS_SAID_EVERY;
+        if self.said.is_some_and(is_recent) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
 }
 
 /// Why nothing is written any more.
@@ -76,7 +100,8 @@ impl Writer {
         checkpointer: Checkpointer,
         merger: Merger,
     ) -> Self {
-        Self { store, shared, tasks, latched: None, keyed, checkpointer, merger }
+        let refusals = Refusals::default();
+        Self { store, shared, tasks, latched: None, keyed, checkpointer, merger, refusals }
     }
 
     /// Serves commits until every sender is gone.
@@ -215,6 +240,7 @@ impl Writer {
                 let is_passing = matches!(error, StoreError::Unwritten { .. });
                 let refusal = ProposalError::from(error);
                 if is_passing {
+                    published.work.refused();
                     tracing::error!(error = %refusal, "the store could not take a model");
                 } else if refusal.is_of_the_store() {
                     tracing::error!(error = %refusal, "the store failed; nothing more is written");
@@ -239,7 +265,10 @@ impl Writer {
         let is_unwritten =
             is_passing || matches!(error, StoreError::Conflict { .. } | StoreError::Latched { .. });
         if is_passing {
-            tracing::error!(error = %cause, "the store could not take a group of commits");
+            self.shared.published.load().work.refused();
+            if let Some(groups) = self.refusals.note(Instant::now()) {
+                tracing::error!(error = %cause, groups, "the store could not take commits");
+            }
         } else if !is_refused_alone {
             tracing::error!(error = %cause, "the store failed; nothing more is written");
             let failed = group.iter().zip(&judged).filter(|(_, judged)| judged.is_commit());
@@ -257,5 +286,21 @@ impl Writer {
             };
             let _gone = job.reply.send(judged.failed(base, failed, &cause));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_refused_group_is_told_of_at_once_and_the_next_ones_together() {
+        let mut refusals = Refusals::default();
+        let first = Instant::now();
+        assert_eq!(refusals.note(first), Some(1));
+        let soon = first + REFUSALS_SAID_EVERY - Duration::from_nanos(1);
+        assert_eq!((refusals.note(first), refusals.note(soon)), (None, None));
+        assert_eq!(refusals.note(first + REFUSALS_SAID_EVERY), Some(3));
+        assert_eq!(refusals.note(first + REFUSALS_SAID_EVERY), None);
     }
 }

@@ -226,6 +226,7 @@ impl View {
         page.counter(&names::COMMITS, work.commits())?;
         page.histogram(&names::COMMIT_GROUP, &work.groups())?;
         page.histogram(&names::APPEND_DURATION, &work.appends())?;
+        page.counter(&names::GROUPS_REFUSED, work.groups_refused())?;
         page.gauge(&names::WRITER_LATCHED, u64::from(work.is_latched()))
     }
 }

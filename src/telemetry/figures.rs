@@ -157,6 +157,7 @@ pub struct Work {
     commits: AtomicU64,
     group: Histogram,
     append: Histogram,
+    refused: AtomicU64,
     latched: AtomicBool,
 }
 
@@ -167,6 +168,7 @@ impl Default for Work {
             commits: AtomicU64::new(0),
             group: Histogram::of_counts(GROUP_COMMITS),
             append: Histogram::of_durations(),
+            refused: AtomicU64::new(0),
             latched: AtomicBool::new(false),
         }
     }
@@ -193,6 +195,11 @@ impl Work {
         self.commits.fetch_add(commits, Ordering::Relaxed);
         self.group.add(commits);
         self.append.add_duration(took);
+    }
+
+    /// Counts a group of commits that the store could not take, with nothing written.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that nothing more will be written.
@@ -222,6 +229,12 @@ impl Work {
     #[must_use]
     pub fn appends(&self) -> Read {
         self.append.read()
+    }
+
+    /// How many groups of commits the store could not take, with nothing written.
+    #[must_use]
+    pub fn groups_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether nothing more is written.

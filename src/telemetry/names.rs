@@ -118,6 +118,8 @@ metrics! {
         "Commits that were made durable together, by one sync.",
     APPEND_DURATION = Histogram "bailiwick_append_duration" in Seconds []
         "Time to make a group of commits durable, its sync included.",
+    GROUPS_REFUSED = Counter "bailiwick_commit_groups_refused" []
+        "Groups of commits that the store could not take, with nothing written; it is asked again with the next.",
     WRITER_LATCHED = Gauge "bailiwick_writer_latched" []
         "1 after a failed sync: nothing more is written until a restart.",
     BUILD = Info "bailiwick_build" ["version"]

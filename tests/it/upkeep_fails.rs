@@ -82,6 +82,7 @@ fn a_store_that_could_not_begin_to_write_is_asked_again() {
         assert!(matches!(&error, WriteError::Unavailable(what) if what.contains("no room")));
         assert_eq!((pdp.read().tuple_count(), pdp.work().is_latched()), (1, false));
     }
+    assert_eq!(pdp.work().groups_refused(), 2);
     is_full.store(false, Ordering::SeqCst);
     assert_eq!(write("bob").unwrap().token.revision, before.next());
     assert_eq!(pdp.read().tuple_count(), 2);

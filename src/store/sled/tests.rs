@@ -147,6 +147,8 @@ impl Failing {
         let mut store = open().or_else(|_| open()).unwrap();
         if self.is_volumed {
             store.log.full_at = 0;
+            // What could not be done is asked for again at once.
+            store.log.pause = Duration::ZERO;
         }
         self.store.insert(store)
     }

@@ -16,6 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Syncer};
 use super::files::{self, io_error, sync_dir};
@@ -126,13 +127,20 @@ pub(super) struct Volumes {
     open: Mutex<Open>,
     /// A file of so many bytes is full.
     pub(super) full_at: u64,
+    /// So long after one that could not be begun none is.
+    pub(super) pause: Duration,
 }
+
+/// A full disk is full a moment later too, and each attempt makes and removes files.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Open {
     all: VecDeque<Arc<Volume>>,
     /// That of the last.
     newest: Arc<Engine>,
+    /// When one could not be begun, and why, if none was since.
+    failed: Option<(Instant, StoreError)>,
 }
 
 impl Volumes {
@@ -147,8 +155,9 @@ impl Volumes {
         if let Some(last) = all.back() {
             last.note(&newest);
         }
-        let open = Mutex::new(Open { all, newest });
-        Self { dir: dir.to_owned(), sync: sync.clone(), open, full_at: LOG_VOLUME_BYTES_MAX }
+        let open = Mutex::new(Open { all, newest, failed: None });
+        let (dir, sync, full_at) = (dir.to_owned(), sync.clone(), LOG_VOLUME_BYTES_MAX);
+        Self { dir, sync, open, full_at, pause: PAUSE }
     }
 
     /// The one that is written to.
@@ -166,11 +175,19 @@ impl Volumes {
     /// names it nothing may be written to it.
     ///
     /// # Errors
-    /// `Unwritten`: it has not come to its name, and may be begun again. Any other: whether its name is on the
-    /// disk is not known.
+    /// `Unwritten`: it has not come to its name, and may be begun again; at once after one that could not be, for
+    /// the same reason. Any other: whether its name is on the disk is not known.
     pub(super) fn begin(&self, start: Revision) -> Result<Arc<Engine>, StoreError> {
+        let failed = locked(&self.open).failed.clone();
+        if let Some((at, why)) = failed
+            && at.elapsed() < self.pause
+        {
+            return Err(StoreError::unwritten(why));
+        }
         let path = self.dir.join(name(start));
-        let engine = self.make(&path).map_err(StoreError::unwritten)?;
+        let made = self.make(&path);
+        locked(&self.open).failed = made.as_ref().err().map(|why| (Instant::now(), why.clone()));
+        let engine = made.map_err(StoreError::unwritten)?;
         sync_dir(&self.dir)?;
         let engine = Arc::new(engine.moved_to(path.clone()));
         let (sync, engine_of) = (self.sync.clone(), Mutex::default());
@@ -188,7 +205,11 @@ impl Volumes {
         // A leftover of an attempt that was cut off.
         files::remove_dir(&new)?;
         let engine = Engine::create(&new, &self.sync)?;
-        fs::rename(&new, path).map_err(|e| io_error("rename", &new, e))?;
+        if let Err(e) = fs::rename(&new, path) {
+            // Nothing may write into its directory while the next attempt removes it.
+            engine.close();
+            return Err(io_error("rename", &new, e));
+        }
         Ok(engine)
     }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::engine::{Engine, Syncer};
 use super::super::head_file::{CheckpointMark, HeadFile};
@@ -352,7 +353,8 @@ fn what_only_begins_like_a_part_of_the_store_is_somebody_s() {
 #[test]
 fn a_volume_that_cannot_be_begun_refuses_the_group_and_no_later_one() {
     let dir = tempfile::tempdir().unwrap();
-    let store = volumed(dir.path(), 1);
+    let mut store = volumed(dir.path(), 1);
+    store.log.pause = Duration::ZERO;
     // Nobody can make a directory of this name.
     let in_the_way = dir.path().join(volumes::NAME_NEW);
     fs::write(&in_the_way, "").unwrap();
@@ -369,6 +371,50 @@ fn a_volume_that_cannot_be_begun_refuses_the_group_and_no_later_one() {
     drop(store);
     let all: Vec<_> = (1..=4).map(commit).collect();
     assert_eq!(read_from(&SledStore::open(dir.path()).unwrap(), 1), all);
+}
+
+#[test]
+fn after_a_volume_that_cannot_be_begun_none_is_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = volumed(dir.path(), 1);
+    assert_eq!(store.log.pause, Duration::from_secs(1));
+    store.log.pause = Duration::MAX;
+    let in_the_way = dir.path().join(volumes::NAME_NEW);
+    fs::write(&in_the_way, "").unwrap();
+    let first = store.append(Revision(2), &[commit(3)]).unwrap_err();
+    fs::remove_file(&in_the_way).unwrap();
+    for _ in 0..2 {
+        let error = store.append(Revision(2), &[commit(3)]).unwrap_err();
+        assert!(matches!(error, StoreError::Unwritten { .. }), "{error}");
+        assert_eq!(error.to_string(), first.to_string(), "as it was, without another look");
+        assert_eq!(names(dir.path()), ["log"]);
+    }
+    store.log.pause = Duration::ZERO;
+    store.append(Revision(2), &[commit(3)]).unwrap();
+    store.log.pause = Duration::MAX;
+    store.append(Revision(3), &[commit(4)]).unwrap();
+    assert_eq!(names(dir.path()), ["log", "log-3", "log-4"], "what was made ends the pause");
+}
+
+#[test]
+fn a_volume_that_does_not_come_to_its_name_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = volumed(dir.path(), 1);
+    store.log.pause = Duration::ZERO;
+    // No directory takes the name of one that holds something.
+    let in_the_way = dir.path().join("log-3");
+    fs::create_dir(&in_the_way).unwrap();
+    fs::write(in_the_way.join("theirs"), "").unwrap();
+    for _ in 0..5 {
+        let error = store.append(Revision(2), &[commit(3)]).unwrap_err();
+        assert!(matches!(error, StoreError::Unwritten { .. }), "{error}");
+        // sled holds its lock until nothing of it is left.
+        let left = fs::File::open(dir.path().join(volumes::NAME_NEW).join("db")).unwrap();
+        left.try_lock().unwrap();
+    }
+    fs::remove_dir_all(&in_the_way).unwrap();
+    store.append(Revision(2), &[commit(3)]).unwrap();
+    assert_eq!(names(dir.path()), ["log", "log-3"]);
 }
 
 #[test]
