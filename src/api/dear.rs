@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::Shared;
 use super::status::ApiError;
+use crate::pdp::give_way;
 
 /// Runs a job on a thread of its own, once one of so many is free. A caller that goes away before leaves
 /// the queue; a job that has begun goes on to its end, or to where it looks whether anybody waits.
@@ -20,6 +23,28 @@ pub(super) async fn elsewhere<T: Send + 'static>(
     done.await.map_err(|error| ApiError::internal(&error))
 }
 
+/// The same on a thread that gives way to those who answer. It is begun for the job, as it can never go back.
+pub(super) async fn giving_way<T: Send + 'static>(
+    shared: &Shared,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let place = Arc::clone(&shared.dear).acquire_owned().await;
+    let place = place.map_err(|error| ApiError::internal(&error))?;
+    let (done, outcome) = oneshot::channel();
+    let run = move || {
+        let made = {
+            let _place = place;
+            give_way();
+            job()
+        };
+        // Whoever does not wait any more needs no answer.
+        let _gone = done.send(made);
+    };
+    let begun = std::thread::Builder::new().name("bailiwick-bulk".into()).spawn(run);
+    begun.map_err(|error| ApiError::internal(&error))?;
+    outcome.await.map_err(|error| ApiError::internal(&error))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -27,6 +52,17 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::model::limits::DEAR_REQUESTS_MAX;
+
+    #[tokio::test]
+    async fn a_job_that_gives_way_is_answered_and_one_that_panics_is_an_error() {
+        let shared = Shared::new(Settings::default());
+        let here = std::thread::current().id();
+        let job = move || std::thread::current().id() != here;
+        assert_eq!(giving_way(&shared, job).await, Ok(true));
+        let failed: Result<(), _> = giving_way(&shared, || panic!("as a bug would")).await;
+        assert!(failed.is_err());
+        assert_eq!(shared.dear.available_permits(), DEAR_REQUESTS_MAX);
+    }
 
     #[tokio::test]
     async fn so_many_jobs_run_at_once_and_one_more_waits_its_turn() {

@@ -2,7 +2,6 @@
 
 use tonic::{Request, Response, Status};
 
-use super::Adapter;
 use super::convert::{
     change_from_wire, filter_from_wire, key_of_request, precondition_from_wire, tuple_to_wire,
 };
@@ -11,10 +10,12 @@ use super::guard::Deadline;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use super::stream::{Responses, produce};
+use super::{Adapter, dear};
 use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
 use crate::pdp::{
-    CursorError, KeepOne, Listing, Place, Token, TupleFilter, WriteError, WriteRequest,
+    BULK_CHANGES, CursorError, KeepOne, Listing, Place, Token, TupleFilter, WriteError,
+    WriteRequest,
 };
 
 #[tonic::async_trait]
@@ -35,18 +36,10 @@ impl pb::tuple_service_server::TupleService for Adapter {
             let error = WriteError::TooManyPreconditions { count, limit: PRECONDITIONS_MAX };
             return Err(ApiError::from(error).into());
         }
-        let changes = request.changes.into_iter().enumerate();
-        let preconditions = request.preconditions.into_iter().enumerate();
-        let request = WriteRequest {
-            key: key_of_request(&request.idempotency_key)?,
-            preconditions: preconditions
-                .map(|(position, wire)| precondition_from_wire(position, wire))
-                .collect::<Result<_, _>>()?,
-            changes: changes
-                .map(|(position, wire)| change_from_wire(position, wire))
-                .collect::<Result<_, _>>()?,
-            keep_one: if request.waive_keep_one { KeepOne::Waived } else { KeepOne::Obeyed },
-            validate_only: request.validate_only,
+        let request = if request.changes.len() < BULK_CHANGES {
+            write_from_wire(request)?
+        } else {
+            dear::giving_way(&self.shared, move || write_from_wire(request)).await??
         };
         let written = self.shared.pdp()?.commit(request).await.map_err(ApiError::from)?;
         Ok(Response::new(pb::WriteTuplesResponse {
@@ -76,6 +69,22 @@ impl pb::tuple_service_server::TupleService for Adapter {
         let stream = produce(&self.shared, deadline, lease, open, Ok, finish);
         Ok(Response::new(stream.await?))
     }
+}
+
+fn write_from_wire(wire: pb::WriteTuplesRequest) -> Result<WriteRequest, ApiError> {
+    let changes = wire.changes.into_iter().enumerate();
+    let preconditions = wire.preconditions.into_iter().enumerate();
+    Ok(WriteRequest {
+        key: key_of_request(&wire.idempotency_key)?,
+        preconditions: preconditions
+            .map(|(position, wire)| precondition_from_wire(position, wire))
+            .collect::<Result<_, _>>()?,
+        changes: changes
+            .map(|(position, wire)| change_from_wire(position, wire))
+            .collect::<Result<_, _>>()?,
+        keep_one: if wire.waive_keep_one { KeepOne::Waived } else { KeepOne::Obeyed },
+        validate_only: wire.validate_only,
+    })
 }
 
 /// The list from where it begins, each entry with the cursor that stands after it.

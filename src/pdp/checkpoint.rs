@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use imbl::Vector;
 
 use super::Published;
+use super::background::give_way;
 use crate::index::Part;
 use crate::model::limits::{
     CHECKPOINT_CHANGES, CHECKPOINT_SHARE, LOG_KEPT_CHANGES, LOG_KEPT_COMMITS,
@@ -152,6 +153,7 @@ impl Checkpointer {
         let most = self.upkeep.log_kept_commits;
         let kept = self.weights.kept().map_or(most, |kept| kept.min(most));
         let write = move || {
+            give_way();
             let written = write_checkpoint(store.as_ref(), &published, keyed);
             let behind = Revision(published.head.revision.0.saturating_sub(kept));
             written

@@ -2,6 +2,7 @@
 //! one writer. Knows nothing of protobuf, sockets or settings.
 
 mod activate;
+mod background;
 mod base64;
 mod checkpoint;
 mod consistency;
@@ -31,6 +32,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activate::Activated;
+pub(crate) use background::{BULK_CHANGES, give_way};
 pub use checkpoint::Upkeep;
 pub use consistency::{Consistency, Difference, ReadError};
 pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};

@@ -74,6 +74,16 @@ pub(super) enum Asked {
     Delegated(Box<DelegatedRequest>),
 }
 
+impl Asked {
+    /// How many changes of tuples it asks for.
+    pub(super) fn changes(&self) -> usize {
+        match self {
+            Self::Write(request) => request.changes.len(),
+            Self::Delegated(_) => 1,
+        }
+    }
+}
+
 /// A commit that waits for the writer.
 #[derive(Debug)]
 pub(super) struct Job {

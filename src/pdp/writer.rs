@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::activate::{Activation, NextModel};
+use super::background::{BULK_CHANGES, give_way};
 use super::checkpoint::Checkpointer;
 use super::keys::KeyedCommits;
 use super::merger::Merger;
@@ -114,8 +115,10 @@ impl Writer {
                 next =
                     if group.len() < GROUP_COMMITS_MAX { self.tasks.try_recv().ok() } else { None };
             }
-            if !group.is_empty() {
+            if group.iter().map(|job| job.request.changes()).sum::<usize>() < BULK_CHANGES {
                 self.serve(group);
+            } else {
+                self.serve_giving_way(group);
             }
             if let Some(Task::Activate(activation)) = next {
                 self.activate(*activation);
@@ -143,7 +146,32 @@ impl Writer {
         }
     }
 
+    /// Serves a group that takes long, on a thread that gives way to those who read. So does the merge that this
+    /// makes due: a thread has the priority of the one that begins it.
+    fn serve_giving_way(&mut self, group: Vec<Job>) {
+        let mut group = Some(group);
+        std::thread::scope(|scope| {
+            let serve = || {
+                give_way();
+                if let Some(group) = group.take() {
+                    self.serve(group);
+                    self.keep_compact();
+                }
+            };
+            let thread = std::thread::Builder::new().name("bailiwick-bulk".into());
+            if let Err(error) = thread.spawn_scoped(scope, serve) {
+                tracing::warn!(%error, "no thread for a large commit; it is made at once");
+            }
+        });
+        if let Some(group) = group {
+            self.serve(group);
+        }
+    }
+
     fn serve(&mut self, group: Vec<Job>) {
+        if group.is_empty() {
+            return;
+        }
         let published = self.shared.published.load_full();
         if let Some(latch) = &self.latched {
             let now = self.shared.now(published.time);

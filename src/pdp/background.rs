@@ -1,0 +1,53 @@
+//! Threads that give way: what they do is done in any case, and whoever waits for the answer to a question comes
+//! first. Knows no work.
+//!
+//! On a machine with as many busy threads as processors a thread that answers is held up for the system's whole
+//! turn, milliseconds, by one that computes; unless that one counts for less. A thread can lower its priority and
+//! never raise it again, so what is done seldom and takes long gets a thread of its own.
+
+/// From so many changes on, a commit, or a group of them, is taken in by a thread that gives way: it takes
+/// milliseconds, and to begin a thread some ten microseconds.
+pub(crate) const BULK_CHANGES: usize = 1_000;
+
+/// The calling thread counts for less than the process' others from now on. Where that cannot be, it goes on as it is.
+#[cfg(target_os = "linux")]
+pub(crate) fn give_way() {
+    use rustix::process::{getpid, getpriority_process, setpriority_process};
+
+    /// A tenth of the processor where another thread wants all of it.
+    const STEPS: i32 = 10;
+    const LOWEST: i32 = 19;
+    // That of the first thread, which never gives way: who begins a thread that gives way may have done so too.
+    let lowered = getpriority_process(Some(getpid()))
+        .and_then(|process| setpriority_process(None, (process + STEPS).min(LOWEST)));
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "a thread could not be made to give way");
+    }
+}
+
+/// Elsewhere a priority is the whole process' own.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn give_way() {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_gives_way_alone_and_once() {
+        let before = getpriority_process(None).unwrap();
+        let given = std::thread::spawn(|| {
+            give_way();
+            give_way();
+            let own = getpriority_process(None).unwrap();
+            let begun = std::thread::spawn(|| getpriority_process(None).unwrap());
+            (own, begun.join().unwrap())
+        });
+        let (own, begun) = given.join().unwrap();
+        assert_eq!(own, (before + 10).min(19));
+        assert_eq!(begun, own, "what it begins gives way too");
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+}
