@@ -62,7 +62,7 @@ use activate::Models;
 use checkpoint::{Checkpointer, LogInUse};
 use cursor::SealKey;
 pub use history::Bound;
-use history::History;
+use history::{History, State};
 use merger::Merger;
 use pins::Pins;
 use recover::Recovered;
@@ -178,14 +178,13 @@ impl Shared {
         Reading::new(published, now)
     }
 
-    /// Publishes the states after each commit of a group, in order; readers go from the one before the
-    /// group to the last, and the others can be asked for exactly.
-    fn publish(&self, group: &[Arc<Published>]) {
-        let Some(newest) = group.last() else { return };
+    /// Publishes the state after the last commit of a group; those between it and the one before the group can be
+    /// asked for exactly.
+    fn publish(&self, between: Vec<State>, newest: &Arc<Published>) {
         let now = self.now(newest.time);
         // First the past, then the newest, then those who wait for it: whoever sees a revision
         // published finds every earlier one.
-        self.history.supersede(&self.published.load(), group, now);
+        self.history.supersede(&self.published.load(), between, newest, now);
         self.published.store(Arc::clone(newest));
         self.waiting.wake(newest.head.revision);
         self.pins.sweep(newest, now);

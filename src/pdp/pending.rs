@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use super::delegation::{DelegatedRequest, DelegationError, Judge};
 use super::keys::KeyedCommits;
-use super::request::{Asked, Job, Reply, WriteChange};
+use super::request::{Asked, Job, Reply, WriteChange, WriteRequest};
 use super::{Published, WriteError, precondition};
 use crate::engine::Plan;
 use crate::index::{
@@ -19,6 +19,7 @@ use crate::index::{
     check_placed_parents,
 };
 use crate::model::admission::admit;
+use crate::model::form::Model;
 use crate::model::limits::{CONSTRAINT_TUPLES_MAX, HIERARCHY_WALK_TUPLES_MAX};
 use crate::model::tuple::{Change, Revision, Time, Tuple, TupleKey};
 use crate::store::{Commit, Fingerprint, Head, KeyedRequest, StoreError, check_storable};
@@ -29,8 +30,8 @@ pub(super) struct Pending {
     plan: Arc<Plan>,
     pub(super) time: Time,
     pub(super) commits: Vec<Commit>,
-    /// The tuples after each of the commits.
-    pub(super) snapshots: Vec<Snapshot>,
+    /// The tuples after each of the commits; `None`: what it makes of those before it.
+    pub(super) snapshots: Vec<Option<Snapshot>>,
     /// The head that they follow.
     base: Head,
     /// Of each key in the group, its commit.
@@ -97,14 +98,23 @@ impl Pending {
         let (snapshot, changes) = match request {
             Asked::Write(request) => {
                 precondition::check(&request.preconditions, &self.snapshot, self.time)?;
-                let start = if request.validate_only {
-                    self.snapshot.to_try()
-                } else {
-                    self.snapshot.clone()
-                };
-                self.apply(start, &request.changes, request.keep_one)?
+                match only_change(request, self.snapshot.model()) {
+                    Some(change) => (None, self.apply_in_place(change)?),
+                    None => {
+                        let start = if request.validate_only {
+                            self.snapshot.to_try()
+                        } else {
+                            self.snapshot.clone()
+                        };
+                        let applied = self.apply(start, &request.changes, request.keep_one)?;
+                        (Some(applied.0), applied.1)
+                    }
+                }
             }
-            Asked::Delegated(request) => self.delegate(request)?,
+            Asked::Delegated(request) => {
+                let applied = self.delegate(request)?;
+                (Some(applied.0), applied.1)
+            }
         };
         let changed = changes.len();
         let keyed = keyed.map(|(key, body)| {
@@ -124,7 +134,9 @@ impl Pending {
         if let Some(KeyedRequest { key, .. }) = keyed {
             self.keys.insert(key, place);
         }
-        self.snapshot = snapshot.clone();
+        if let Some(snapshot) = &snapshot {
+            self.snapshot = snapshot.clone();
+        }
         self.snapshots.push(snapshot);
         self.commits.push(commit);
         Ok(Accepted { answer: Answer::Commit(place), changed })
@@ -176,6 +188,28 @@ impl Pending {
         Judge { snapshot: &self.snapshot, plan: &self.plan, now: self.time }
     }
 
+    /// Makes the one change of a request that [`only_change`] has passed, and says what the log will hold of it. A
+    /// copy of the state for each commit costs more than all else that a small one does: the next change pays for
+    /// whatever it shares with this one.
+    fn apply_in_place(&mut self, change: &WriteChange) -> Result<Vec<Change>, WriteError> {
+        self.admit(0, change)?;
+        // No name is new where something is there that could be in the way.
+        let spot = spot(change, self.time, &mut self.snapshot);
+        let spot = spot.map_err(|NotIndexable| WriteError::IndexFull { change: 0 })?;
+        let Some(spot) = spot else { return Ok(Vec::new()) };
+        let Some(change) = self.resolve(0, change, &spot, &self.snapshot)? else {
+            return Ok(Vec::new());
+        };
+        match &change {
+            Change::Put(tuple) => {
+                let indexed = self.snapshot.put(&spot, tuple);
+                indexed.map_err(|NotIndexable| WriteError::IndexFull { change: 0 })?;
+            }
+            Change::Delete(_) => self.snapshot.delete(&spot),
+        }
+        Ok(vec![change])
+    }
+
     /// The state with these changes, and what the log will hold of them. `next` is the state as it is.
     fn apply(
         &self,
@@ -194,7 +228,7 @@ impl Pending {
             }
             self.admit(at, change)?;
             let key = change.key();
-            let spot = self.spot(change, &mut next);
+            let spot = spot(change, self.time, &mut next);
             let spot = spot.map_err(|NotIndexable| WriteError::IndexFull { change: at })?;
             if !seen.is_new(key, spot.as_ref().map(Spot::position)) {
                 return Err(WriteError::Repeated { change: at, tuple: key.into() });
@@ -220,20 +254,6 @@ impl Pending {
         check_placed_constraints(states, placed, self.time, keep_one, CONSTRAINT_TUPLES_MAX)
             .map_err(|(change, error)| WriteError::Constraint { change, error })?;
         Ok((next, resolved))
-    }
-
-    /// Where the tuple of a change stands, if it is there or will be.
-    fn spot(
-        &self,
-        change: &WriteChange,
-        next: &mut Snapshot,
-    ) -> Result<Option<Spot>, NotIndexable> {
-        match change {
-            WriteChange::Create(tuple) | WriteChange::Touch(tuple) if tuple.is_live(self.time) => {
-                next.spot_for(&tuple.key).map(Some)
-            }
-            _ => Ok(next.spot(change.key())),
-        }
     }
 
     /// What the log will hold for one change; nothing for a delete of what is not there, or a touch of what
@@ -274,6 +294,35 @@ impl Pending {
         };
         admitted.map_err(|error| WriteError::NotAdmitted { change: at, error: Box::new(error) })
     }
+}
+
+/// Where the tuple of a change stands, if it is there or will be.
+fn spot(
+    change: &WriteChange,
+    now: Time,
+    next: &mut Snapshot,
+) -> Result<Option<Spot>, NotIndexable> {
+    match change {
+        WriteChange::Create(tuple) | WriteChange::Touch(tuple) if tuple.is_live(now) => {
+            next.spot_for(&tuple.key).map(Some)
+        }
+        _ => Ok(next.spot(change.key())),
+    }
+}
+
+/// The change of a request that has one alone, if nothing can refuse that once it is made: neither a constraint nor
+/// the hierarchy, and no condition that the model lacks.
+fn only_change<'a>(request: &'a WriteRequest, model: &Model) -> Option<&'a WriteChange> {
+    let [change] = request.changes.as_slice() else { return None };
+    let TupleKey { scope, role, .. } = change.key();
+    let edge =
+        || model.type_def(model.type_id(scope.type_name())?)?.edge(model.name_id(role.as_str())?);
+    let is_plain = match change {
+        WriteChange::Create(tuple) | WriteChange::Touch(tuple) => tuple.condition.is_none(),
+        WriteChange::Delete(_) => true,
+    };
+    let is_only = is_plain && !request.validate_only && model.constraints.is_empty();
+    (is_only && edge().is_none()).then_some(change)
 }
 
 /// The identities of a commit so far, by their places where they have one.

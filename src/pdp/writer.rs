@@ -2,7 +2,7 @@
 //! publish, answer. Commits that arrive together are made durable by one sync.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::activate::{Activation, NextModel};
 use super::background::{BULK_CHANGES, give_way};
 use super::checkpoint::Checkpointer;
+use super::history::State;
 use super::keys::KeyedCommits;
 use super::merger::Merger;
 use super::pending::{Judged, Pending, changed_by, refused_by_store};
@@ -205,7 +206,7 @@ impl Writer {
     /// Appends and publishes; the heads after each commit of the group.
     fn make_durable(
         &mut self,
-        published: &Published,
+        published: &Arc<Published>,
         pending: Pending,
     ) -> Result<Vec<Head>, StoreError> {
         if pending.commits.is_empty() {
@@ -214,27 +215,12 @@ impl Writer {
         let began = Instant::now();
         let heads = self.store.append(published.head.revision, &pending.commits)?;
         published.work.appended(pending.commits.len(), began.elapsed());
-        let mut changes = published.changes;
-        let mut group = Vec::with_capacity(heads.len());
-        let commits = pending.commits.iter().zip(pending.snapshots);
-        for (head, (commit, snapshot)) in heads.iter().zip(commits) {
+        for (head, commit) in heads.iter().zip(&pending.commits) {
             self.keyed.note(*head, commit);
-            changes += commit.changes.len() as u64;
-            group.push(Arc::new(Published {
-                snapshot,
-                plan: Arc::clone(&published.plan),
-                files: Arc::clone(&published.files),
-                model_since: published.model_since,
-                head: *head,
-                time: pending.time,
-                changes,
-                work: Arc::clone(&published.work),
-                identity: Arc::clone(&published.identity),
-                named: OnceLock::new(),
-            }));
         }
         self.checkpointer.count(&pending.commits);
-        self.shared.publish(&group);
+        let (between, newest) = states(published, pending, &heads);
+        self.shared.publish(between, &newest);
         Ok(heads)
     }
 
@@ -261,7 +247,8 @@ impl Writer {
                     self.keyed.note(head, commit);
                 }
                 self.checkpointer.count(&group);
-                self.shared.publish(&[Arc::new(next.published(head, time, &published))]);
+                let newest = Arc::new(next.published(head, time, &published));
+                self.shared.publish(Vec::new(), &newest);
                 Ok(head)
             }
             Err(error) => {
@@ -315,6 +302,35 @@ impl Writer {
             let _gone = job.reply.send(judged.failed(base, failed, &cause));
         }
     }
+}
+
+/// The states after each commit of a group, the last apart.
+fn states(
+    published: &Arc<Published>,
+    pending: Pending,
+    heads: &[Head],
+) -> (Vec<State>, Arc<Published>) {
+    let Pending { snapshot: last, snapshots, commits, time, .. } = pending;
+    let whole = |snapshot, head, changes| {
+        Arc::new(Published { head, time, changes, ..published.on(snapshot) })
+    };
+    let (mut before, mut between) = (Arc::clone(published), Vec::with_capacity(heads.len()));
+    let (mut steps, mut changes) = (Vec::new(), published.changes);
+    let end = heads.last().copied().unwrap_or(published.head);
+    for ((head, commit), snapshot) in heads.iter().zip(commits).zip(snapshots) {
+        changes += commit.changes.len() as u64;
+        match snapshot {
+            _ if *head == end => break,
+            Some(snapshot) => {
+                between.extend(State::after(&before, std::mem::take(&mut steps)));
+                before = whole(snapshot, *head, changes);
+                between.push(State::Whole(Arc::clone(&before)));
+            }
+            None => steps.push((*head, changes, commit)),
+        }
+    }
+    between.extend(State::after(&before, steps));
+    (between, whole(last, end, changes))
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use bailiwick::api::Patience;
 use bailiwick::model::limits::{HISTORY_CHANGES_MAX, HISTORY_REVISIONS_MAX, HISTORY_SECONDS};
 use bailiwick::model::tuple::{Revision, Time, Tuple};
-use bailiwick::pdp::{Consistency, Difference, ReadError, Token, TupleFilter, WriteChange};
+use bailiwick::pdp::{
+    Consistency, Difference, ReadError, Token, TupleFilter, WriteChange, WriteError,
+};
 use bailiwick::store::memory::MemoryStore;
 use tokio::time::{Duration, Instant};
 use tonic::{Code, Status};
@@ -17,7 +19,7 @@ use super::asked::{Asked, QUESTION, at_least, exactly};
 use super::client::Wire;
 use crate::support::service::{Service, assert_refused, pdp, refusal};
 use crate::support::store::HookedStore;
-use crate::support::{SetClock, delete, touch, tuple};
+use crate::support::{SetClock, create, delete, touch, tuple};
 
 const SECOND: i64 = 1_000_000;
 
@@ -84,24 +86,43 @@ async fn a_revision_within_a_group_of_commits_can_be_read_exactly() {
     let wire = Wire::to(Service::serve(&pdp, Patience::default()).await).await;
     let mut asked = Asked { wire, pdp, clock: Arc::new(SetClock::default()) };
     // On this thread the writes are all sent before the first is answered.
-    let writes: Vec<_> = (0..50)
-        .map(|i| {
-            let pdp = asked.pdp.clone();
-            let changes = vec![touch(&format!("doc:d1#viewer@user:u{i}"))];
-            tokio::spawn(async move { pdp.write(changes).await.unwrap().token })
-        })
-        .collect();
-    let mut tokens = Vec::new();
-    for write in writes {
-        tokens.push(write.await.unwrap());
+    let viewer = |at: u64, user: u64| format!("doc:d{at}#viewer@user:u{user}");
+    let changes = |i: u64| match i % 5 {
+        1 => vec![touch(&viewer(1, i)), touch(&viewer(2, i))],
+        2 => vec![delete(&viewer(1, i - 1))],
+        // It is there already.
+        3 => vec![create(&viewer(1, i - 3))],
+        _ => vec![touch(&viewer(1, i))],
+    };
+    let write = |changes: Vec<WriteChange>| {
+        let pdp = asked.pdp.clone();
+        tokio::spawn(async move { pdp.write(changes).await })
+    };
+    let writes: Vec<_> = (0..50).map(|i| write(changes(i))).collect();
+    let (mut states, mut stored) = (Vec::new(), BTreeSet::new());
+    for (i, write) in (0..).zip(writes) {
+        let outcome = write.await.unwrap();
+        if i % 5 == 3 {
+            assert!(matches!(outcome, Err(WriteError::AlreadyExists { .. })), "{outcome:?}");
+            continue;
+        }
+        for change in changes(i) {
+            match change {
+                WriteChange::Delete(key) => assert!(stored.remove(&key.to_string())),
+                WriteChange::Create(tuple) | WriteChange::Touch(tuple) => {
+                    assert!(stored.insert(tuple.key.to_string()));
+                }
+            }
+        }
+        states.push((outcome.unwrap().token, stored.clone()));
     }
     let appends = appends.load(Ordering::SeqCst);
-    assert!(appends < 50, "no two of 50 commits were made durable together");
-    let mut stored = BTreeSet::new();
-    for (i, token) in tokens.iter().enumerate() {
-        assert_eq!(token.revision, Revision(2 + i as u64));
-        stored.insert(format!("doc:d1#viewer@user:u{i}"));
-        assert_eq!(asked.tuples(token).await.unwrap(), stored);
+    assert!(appends < states.len(), "no two of 40 commits were made durable together");
+    // Each twice: what is made when it is first asked for stays.
+    let all = states.iter().enumerate();
+    for (at, (token, stored)) in all.clone().rev().chain(all) {
+        assert_eq!(token.revision, Revision(2 + at as u64));
+        assert_eq!(asked.tuples(token).await.unwrap(), *stored, "{at}");
     }
 }
 
