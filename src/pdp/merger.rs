@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use tokio::sync::mpsc::WeakSender;
 
+use super::background::give_way;
 use super::writer::Task;
 use crate::index::{BaseUse, Merge, MergeError, Merged, Snapshot};
 use crate::model::limits::{MERGE_CHANGES_MIN, MERGE_SHARE};
@@ -94,7 +95,10 @@ impl Merger {
     fn begin(&mut self, merge: Merge) {
         let (done, under_way) = sync_channel(1);
         let writer = self.writer.clone();
-        let run = move || run(merge, &done, &writer);
+        let run = move || {
+            give_way();
+            run(merge, &done, &writer);
+        };
         match std::thread::Builder::new().name("bailiwick-merge".into()).spawn(run) {
             Ok(_detached) => self.under_way = Some(under_way),
             Err(error) => {
