@@ -65,7 +65,7 @@ fn decide(
 
 /// The short way from a stage, for a plain subject at a scope.
 #[inline]
-fn walked(
+pub(super) fn walked(
     view: &View<'_>,
     plan: &Plan,
     now: Time,
@@ -102,7 +102,7 @@ impl Asking<'_> {
             // Resolved against another model: nothing of it is known here.
             return Ok(denied(Reason::NotApplicable, Vec::new()));
         };
-        let target = question.target.map(|target| view.asked_subject(target));
+        let target = question.target.as_deref().map(|target| view.asked_subject(*target));
         if target == Some(None) {
             return Ok(denied(Reason::NotApplicable, Vec::new()));
         }

@@ -18,7 +18,8 @@ pub struct Question<'q> {
     pub(super) scope: ObjectRef<'q>,
     pub(super) scope_type: TypeId,
     pub(super) context: CheckedContext,
-    pub(super) target: Option<SubjectRef<'q>>,
+    /// Seldom named, and large.
+    pub(super) target: Option<Box<SubjectRef<'q>>>,
 }
 
 /// Why a question cannot be asked. `field` is the request's field, as the API names it.
@@ -115,8 +116,8 @@ impl<'q> Question<'q> {
         if target.is_empty() {
             return Ok(self);
         }
-        let target = Some(read_subject(model, "target", target)?);
-        Ok(Self { target, ..self })
+        let target = read_subject(model, "target", target)?;
+        Ok(Self { target: Some(Box::new(target)), ..self })
     }
 }
 

@@ -1,23 +1,21 @@
-//! Many questions about one snapshot at one moment. They are taken a few at a time: their names are looked up side
-//! by side and what they will look at is read ahead, and whoever asks twice in a row is known the second time.
-//! Each decision is that of the question alone.
+//! Many questions about one snapshot at one moment. They are taken a few at a time: their names are looked up and their
+//! short ways taken side by side, and whoever asks twice in a row is known the second time. Each decision is that
+//! of the question alone.
 
 use smallvec::SmallVec;
 
-use super::check::Asking;
+use super::check::{Asking, walked};
 use super::plan::Plan;
-use super::reach::{Ground, Keys, Looks, StageId, WINDOW, reach, read_ahead};
+use super::reach::{Ground, Known, Looks, WINDOW, Way, go_each, know_each};
 use super::steps::Steps;
 use super::view::View;
-use super::{Decision, EngineError, Question};
+use super::{Decision, EngineError, Question, Reason};
 use crate::index::{ObjectId, Snapshot, SubjectKey};
 use crate::model::names::SubjectRef;
 use crate::model::tuple::Time;
 
 /// So many questions of a [`Series`] are best asked at a time.
 pub const SERIES_WINDOW: usize = WINDOW;
-/// In a store of fewer tuples and names, what a question looks at is near the processor as it is.
-const READ_AHEAD_FROM: usize = 50_000;
 
 /// Questions about one snapshot at one moment.
 #[derive(Debug)]
@@ -25,39 +23,27 @@ pub struct Series<'a> {
     snapshot: &'a Snapshot,
     plan: &'a Plan,
     now: Time,
-    /// The last plain subject asked about that some tuple names, and what tuples may name to mean it.
-    last: Option<Last>,
+    /// The plain subjects of the window that some tuple names, as they follow one another, and the last before them.
+    known: Vec<Known>,
     found: Vec<Option<ObjectId>>,
-    reads_ahead: bool,
-}
-
-#[derive(Debug)]
-struct Last {
-    subject: ObjectId,
-    keys: Keys,
-    /// How much was looked at to find them.
-    looks: usize,
 }
 
 /// Where the names of a question stand among those of its window.
+#[derive(Clone, Copy)]
 struct Places {
     /// `None`: it asks for all of a type.
     subject: Option<usize>,
     scope: usize,
 }
 
+/// Where the short way to an answer ended, `None` where that is not certain, and how much was looked at.
+type Ended = (Option<bool>, usize);
+
 impl<'a> Series<'a> {
     /// None asked yet.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, plan: &'a Plan, now: Time) -> Self {
-        let reads_ahead = snapshot.merged() >= READ_AHEAD_FROM;
-        Self { snapshot, plan, now, last: None, found: Vec::new(), reads_ahead }
-    }
-
-    /// The same, reading ahead however small the store is. No decision is another.
-    #[must_use]
-    pub fn always_reading_ahead(self) -> Self {
-        Self { reads_ahead: true, ..self }
+        Self { snapshot, plan, now, known: Vec::new(), found: Vec::new() }
     }
 
     /// Decides each question, in their order, as [`check`](super::check) would, without the grant; `told` hears of each
@@ -72,12 +58,10 @@ impl<'a> Series<'a> {
     ) -> Result<(), E> {
         for window in questions.chunks(WINDOW) {
             let places = self.find(window);
-            if self.reads_ahead {
-                self.read_ahead(window, &places);
-            }
-            for (question, places) in window.iter().zip(places) {
+            let ended = self.go(window, &places);
+            for ((question, places), ended) in window.iter().zip(places).zip(ended) {
                 let mut steps = Steps::default();
-                let decided = self.one(question, &places, &mut steps);
+                let decided = self.one(question, places, ended, &mut steps);
                 told(decided, steps.taken())?;
             }
         }
@@ -90,21 +74,13 @@ impl<'a> Series<'a> {
         let mut places: SmallVec<[Places; WINDOW]> = SmallVec::new();
         let (mut subject, mut scope) = (None, None);
         for question in window {
-            let mut place = |last: &mut Option<usize>, text| {
-                let same = last.filter(|at| texts.get(*at) == Some(&text));
-                let at = same.unwrap_or(texts.len());
-                if same.is_none() {
-                    texts.push(text);
-                }
-                *last = Some(at);
-                at
-            };
             let named = match question.subject {
                 SubjectRef::Object(object) | SubjectRef::Set(object, _) => Some(object.as_str()),
                 SubjectRef::All(_) => None,
             };
-            let subject = named.map(|text| place(&mut subject, text));
-            places.push(Places { subject, scope: place(&mut scope, question.scope.as_str()) });
+            let subject = named.map(|text| place(&mut texts, &mut subject, text));
+            let scope = place(&mut texts, &mut scope, question.scope.as_str());
+            places.push(Places { subject, scope });
         }
         self.found.clear();
         self.snapshot.find_each(&texts, &mut self.found);
@@ -115,31 +91,59 @@ impl<'a> Series<'a> {
         self.found.get(at).copied().flatten()
     }
 
-    fn read_ahead(&self, window: &[Question<'_>], places: &[Places]) {
-        let map = self.plan.map();
-        let (mut subjects, mut scopes) = (SmallVec::new(), SmallVec::new());
-        let (mut last_subject, mut last_scope) = (None, None);
-        for (question, Places { subject, scope }) in window.iter().zip(places) {
-            if *subject != last_subject {
-                subjects.extend(subject.and_then(|at| self.found(at)));
-            }
-            if Some(*scope) != last_scope {
-                let stage = map.start_of_permission(question.scope_type, question.permission);
-                scopes.extend(stage.zip(self.found(*scope)));
-            }
-            (last_subject, last_scope) = (*subject, Some(*scope));
+    /// Takes the short ways of a window side by side: those that begin at a stage, for a plain subject at a scope that
+    /// tuples name. A name that no tuple has is given an id for its question alone: another may have it in the next.
+    fn go(&mut self, window: &[Question<'_>], places: &[Places]) -> [Option<Ended>; WINDOW] {
+        let mut ends = [None; WINDOW];
+        if !self.plan.has_short_ways() {
+            return ends;
         }
-        let (subjects, scopes): (SmallVec<[ObjectId; WINDOW]>, SmallVec<[_; WINDOW]>) =
-            (subjects, scopes);
-        read_ahead(Ground::new(self.snapshot, self.now), self.plan, &subjects, &scopes);
+        let (ground, map) = (Ground::new(self.snapshot, self.now), self.plan.map());
+        let last = self.known.pop();
+        self.known.clear();
+        self.known.extend(last);
+        let (kept, mut last) = (self.known.len(), self.known.last().map(|known| known.subject));
+        let mut subjects: SmallVec<[ObjectId; WINDOW]> = SmallVec::new();
+        let mut ways: SmallVec<[Way; WINDOW]> = SmallVec::new();
+        for (asked, (question, places)) in window.iter().zip(places).enumerate() {
+            let (SubjectRef::Object(_), None) = (question.subject, &question.target) else {
+                continue;
+            };
+            let scope_type = question.scope_type;
+            let subject = places.subject.and_then(|at| self.found(at));
+            let stage = map.start_of_permission(scope_type, question.permission);
+            if let (Some(subject), Some(scope), Some(stage)) =
+                (subject, self.found(places.scope), stage)
+            {
+                if last.replace(subject) != Some(subject) {
+                    subjects.push(subject);
+                }
+                let known = (kept + subjects.len()).saturating_sub(1);
+                ways.push(Way { asked, known, stage, scope, scope_type });
+            }
+        }
+        let looks = Looks::within(Steps::default().left());
+        know_each(ground, self.plan, &subjects, looks, &mut self.known);
+        go_each(ground, map, (&self.known, &ways), looks, |asked, end, looks| {
+            if let Some(ended) = ends.get_mut(asked) {
+                *ended = Some((end, looks));
+            }
+        });
+        ends
     }
 
     fn one(
-        &mut self,
+        &self,
         question: &Question<'_>,
-        places: &Places,
+        places: Places,
+        ended: Option<Ended>,
         steps: &mut Steps,
     ) -> Result<Decision, EngineError> {
+        if let Some((Some(is_reached), looks)) = ended {
+            steps.add(u64::try_from(looks).unwrap_or(u64::MAX));
+            let reason = if is_reached { Reason::Granted } else { Reason::NotGranted };
+            return Ok(Decision { reason, missing: Vec::new(), grant: None });
+        }
         let mut view = View::new(self.snapshot);
         let scope = self.found(places.scope).or_else(|| view.asked_object(question.scope));
         let known = places.subject.and_then(|at| self.found(at));
@@ -147,40 +151,34 @@ impl<'a> Series<'a> {
             (SubjectRef::Object(_), Some(object)) => Some(SubjectKey::Object(object)),
             _ => view.asked_subject(question.subject),
         };
-        let Self { plan, now, last, .. } = self;
-        // A name that no tuple has is given an id for its question alone: another may have it in the next.
-        let (plan, now, mut unknown) = (*plan, *now, None);
-        let last = if known.is_some() { last } else { &mut unknown };
+        let (plan, now) = (self.plan, self.now);
         let asking = Asking { plan, question, now, with_grant: false };
-        asking.decide(view, (scope, subject), steps, |view, stage, asked, looks| {
-            walked(view, plan, now, (stage, asked), last, looks)
+        asking.decide(view, (scope, subject), steps, |view, stage, asked, looks| match ended {
+            Some((end, taken)) => {
+                looks.add(taken);
+                end
+            }
+            None => walked(view, plan, now, (stage, asked), looks),
         })
     }
 }
 
-/// The short way from a stage, for a plain subject at a scope.
-#[inline]
-fn walked(
-    view: &View<'_>,
-    plan: &Plan,
-    now: Time,
-    (stage, (subject, scope)): (StageId, (ObjectId, ObjectId)),
-    last: &mut Option<Last>,
-    looks: &mut Looks,
-) -> Option<bool> {
-    let ground = Ground::new(view.snapshot, now);
-    let Last { keys, .. } = match last {
-        // Found within the same bounds: it took as much then as it would now.
-        Some(last) if last.subject == subject => {
-            looks.add(last.looks);
-            last
-        }
-        last => {
-            let keys = Keys::of(ground, plan, subject, || view.type_of(subject), looks)?;
-            last.insert(Last { subject, keys, looks: looks.taken() })
-        }
+/// The place of a text: that of the last of its kind, if it is the same.
+fn place<'t>(
+    texts: &mut SmallVec<[&'t str; 2 * WINDOW]>,
+    last: &mut Option<usize>,
+    text: &'t str,
+) -> usize {
+    // Most names that differ do so at their end.
+    let is_same = |at: &usize| {
+        let known = texts.get(*at).copied().unwrap_or_default();
+        known.as_bytes().last() == text.as_bytes().last() && known == text
     };
-    reach(ground, plan.map(), (stage, scope), keys, looks)
+    if let Some(at) = last.filter(is_same) {
+        return at;
+    }
+    texts.push(text);
+    *last.insert(texts.len() - 1)
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@
 //! costs nothing.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::ops::Range;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use imbl::{GenericHashMap, shared_ptr::DefaultSharedPtr};
 use rustc_hash::FxBuildHasher;
-use smallvec::SmallVec;
 
 use super::texts::Texts;
 use crate::model::form::TypeId;
@@ -27,10 +26,14 @@ const PAGE_NAMES: u32 = 1 << 16;
 /// So many texts are looked up side by side: more than the processor reads at once, few enough to stay near it.
 const SIDE_BY_SIDE: usize = 64;
 
-type Hashes = SmallVec<[u64; SIDE_BY_SIDE]>;
-
-/// Where a text may stand: in a page's texts.
-type Places<'a> = SmallVec<[Option<(&'a String, Range<usize>)>; SIDE_BY_SIDE]>;
+/// What is known of a text that is looked up: its hash, the id that this leads to, and where the text of that stands in
+/// its page.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    hash: u64,
+    id: Option<u32>,
+    span: Option<(u32, u32)>,
+}
 
 /// An object of a snapshot. Ids of the upper half of the range name what one request brought along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,15 +58,16 @@ struct Page {
 
 impl Page {
     fn text(&self, at: usize) -> Option<&str> {
-        self.texts.get(self.range(at)?)
+        let (start, end) = self.span(at)?;
+        self.texts.get(start as usize..end as usize)
     }
 
-    /// Where a text stands.
+    /// Where a text stands: its start and its end.
     #[inline]
-    fn range(&self, at: usize) -> Option<Range<usize>> {
-        let end = *self.ends.get(at)? as usize;
+    fn span(&self, at: usize) -> Option<(u32, u32)> {
+        let end = *self.ends.get(at)?;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        Some(start.unwrap_or(0) as usize..end)
+        Some((start.unwrap_or(0), end))
     }
 
     fn push(&mut self, text: &str, type_id: TypeId) -> Option<()> {
@@ -123,25 +127,41 @@ impl Names {
     /// step of each after the other: what a step reads from memory is read for many of them at once.
     pub(super) fn find_each(&self, texts: &[&str], found: &mut Vec<Option<ObjectId>>) {
         for texts in texts.chunks(SIDE_BY_SIDE) {
-            let hashes: Hashes = texts.iter().map(|text| hash(&self.hasher, text)).collect();
-            // Where the hash leads first; mostly it is the one.
-            let likely = |hash: &u64| self.ids.find(*hash, |_| true).copied();
-            let ids: SmallVec<[Option<u32>; SIDE_BY_SIDE]> = hashes.iter().map(likely).collect();
-            let place = |id: &Option<u32>| {
-                let (page, at) = place((*id)?);
-                let page = self.pages.get(page)?;
-                Some((&page.texts, page.range(at)?))
-            };
-            let places: Places<'_> = ids.iter().map(place).collect();
-            let seen = texts.iter().zip(hashes).zip(ids).zip(places);
-            found.extend(seen.map(|(((text, hash), id), place)| {
-                let (known, range) = place?;
-                if known.get(range) == Some(*text) {
-                    return id.map(ObjectId);
+            let mut all = [Seen::default(); SIDE_BY_SIDE];
+            let Some(seen) = all.get_mut(..texts.len()) else { return };
+            for (seen, text) in seen.iter_mut().zip(texts) {
+                seen.hash = hash(&self.hasher, text);
+            }
+            for seen in seen.iter_mut() {
+                // Where the hash leads first; mostly it is the one.
+                seen.id = self.ids.find(seen.hash, |_| true).copied();
+            }
+            for seen in seen.iter_mut() {
+                seen.span = self.page(seen.id).and_then(|(page, at)| page.span(at));
+            }
+            let first = |seen: &&Seen| self.known(seen).and_then(<[u8]>::first) == Some(&0);
+            black_box(seen.iter().filter(first).count());
+            found.extend(texts.iter().zip(&*seen).map(|(text, seen)| {
+                if self.known(seen)? == text.as_bytes() {
+                    return seen.id.map(ObjectId);
                 }
-                self.find_hashed(NameHash(hash), text)
+                self.find_hashed(NameHash(seen.hash), text)
             }));
         }
+    }
+
+    #[inline]
+    fn page(&self, id: Option<u32>) -> Option<(&Page, usize)> {
+        let (page, at) = place(id?);
+        Some((self.pages.get(page)?, at))
+    }
+
+    /// The text that was found for another.
+    #[inline]
+    fn known(&self, seen: &Seen) -> Option<&[u8]> {
+        let (page, _) = self.page(seen.id)?;
+        let (start, end) = seen.span?;
+        page.texts.as_bytes().get(start as usize..end as usize)
     }
 
     #[inline]

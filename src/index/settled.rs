@@ -219,8 +219,10 @@ const FEW_ROWS: usize = 16;
 /// Those of one role among the rows of a scope.
 #[must_use]
 pub fn rows_of(rows: &[Row], role: NameId) -> &[Row] {
-    let from = match rows.len() {
-        0..=FEW_ROWS => rows.iter().take_while(|row| row.role < role).count(),
+    let from = match rows {
+        // Relations have their names before roles have: mostly the first row is of the relation asked for.
+        [first, ..] if first.role >= role => 0,
+        _ if rows.len() <= FEW_ROWS => rows.iter().take_while(|row| row.role < role).count(),
         _ => rows.partition_point(|row| row.role < role),
     };
     let rows = rows.get(from..).unwrap_or_default();

@@ -185,6 +185,9 @@ impl Batch {
         let questions::Question { subject, permission, scope, context, target } = asked;
         let context = merged(&self.context, context)?;
         let question = self.reading.question(subject, permission, scope, context)?;
+        if target.is_empty() {
+            return Ok(question);
+        }
         Ok(question.with_target(self.reading.model(), target)?)
     }
 }

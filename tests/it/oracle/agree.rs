@@ -86,7 +86,7 @@ fn in_series(
             question.unwrap().with_target(model, target).unwrap()
         })
         .collect();
-    let mut series = engine::Series::new(snapshot, plan, now).always_reading_ahead();
+    let mut series = engine::Series::new(snapshot, plan, now);
     let mut values = Vec::new();
     let told = series.decide(&asked, |decided, steps| {
         let at = values.len();
