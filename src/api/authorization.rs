@@ -10,7 +10,7 @@ use super::batch::{self, Batch, Caller, Questions, check_batch};
 use super::check_stream::Answers;
 use super::convert::{
     context_from_wire, contextual_from_wire, decision_to_wire, few_contextual, grant_to_wire,
-    reason_to_wire,
+    reason_to_wire, values_in_order,
 };
 use super::dear::elsewhere;
 use super::freshness::{Fresh, fingerprint};
@@ -83,7 +83,7 @@ impl AuthorizationService for Adapter {
     ) -> Result<Response<Self::ListSubjectsStream>, Status> {
         let (_, extensions, mut request) = request.into_parts();
         let cursor = take(&mut request.cursor);
-        request.context = request.context.map(Values::in_order);
+        values_in_order(&mut request.context, &mut request.contextual_tuples);
         let fingerprint = fingerprint("ListSubjects", &request);
         let context = checked("context", request.context.take())?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);
@@ -109,7 +109,7 @@ impl AuthorizationService for Adapter {
     ) -> Result<Response<Self::ListRolesStream>, Status> {
         let (_, extensions, mut request) = request.into_parts();
         let cursor = take(&mut request.cursor);
-        request.context = request.context.map(Values::in_order);
+        values_in_order(&mut request.context, &mut request.contextual_tuples);
         let fingerprint = fingerprint("ListRoles", &request);
         let context = checked("context", request.context.take())?;
         let fresh = Fresh::new(request.consistency.as_ref(), &extensions);

@@ -225,6 +225,18 @@ pub fn tuple_from_wire(path: impl Display, wire: pb::Tuple) -> Result<Tuple, Api
     })
 }
 
+/// Puts a request's values in order, so that the same request is always the same bytes. Values that are too large stay
+/// as they are, unread: whoever reads them refuses them.
+pub(super) fn values_in_order(context: &mut Option<Values>, tuples: &mut [pb::Tuple]) {
+    let conditions = tuples.iter_mut().filter_map(|tuple| tuple.condition.as_mut());
+    let of_tuples = conditions.filter_map(|condition| condition.context.as_mut());
+    for values in context.iter_mut().chain(of_tuples) {
+        if values.encoded_len() <= CONTEXT_WIRE_BYTES_MAX {
+            *values = std::mem::take(values).in_order();
+        }
+    }
+}
+
 /// That a request brings no more tuples along than it may.
 ///
 /// # Errors
@@ -370,4 +382,49 @@ pub fn reason_to_wire(reason: Reason) -> pb::Reason {
 
 pub(super) fn grant_to_wire(grant: &Grant) -> pb::Grant {
     pb::Grant { role: grant.role.clone(), tuple: Some(tuple_to_wire(&grant.tuple)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(entries: &[(&str, Kind)]) -> Values {
+        let one = |(name, kind): &(&str, Kind)| {
+            let fields = [((*name).to_owned(), Value { kind: Some(kind.clone()) })].into();
+            Struct { fields }.encode_to_vec()
+        };
+        let bytes: Vec<u8> = entries.iter().flat_map(one).collect();
+        Values::decode(bytes.as_slice()).unwrap()
+    }
+
+    fn tuple(context: Values) -> pb::Tuple {
+        let condition = pb::TupleCondition { name: "office".into(), context: Some(context) };
+        pb::Tuple { condition: Some(condition), ..Default::default() }
+    }
+
+    #[test]
+    fn values_are_put_in_order_in_the_request_and_in_its_tuples() {
+        let [a, b] = [("a", Kind::BoolValue(true)), ("b", Kind::NumberValue(1.0))];
+        let (ab, ba) = (values(&[a.clone(), b.clone()]), values(&[b, a]));
+        assert_ne!(ab, ba);
+        let ordered = |of: &Values| {
+            let (mut context, mut tuples) = (Some(of.clone()), [tuple(of.clone())]);
+            values_in_order(&mut context, &mut tuples);
+            (context, tuples)
+        };
+        assert_eq!(ordered(&ab), ordered(&ba));
+    }
+
+    #[test]
+    fn values_that_are_too_large_are_not_read_to_put_them_in_order() {
+        let many = ListValue { values: vec![Value::default(); CONTEXT_WIRE_BYTES_MAX] };
+        let many = values(&[("many", Kind::ListValue(many))]);
+        let (mut context, mut tuples) = (Some(many.clone()), [tuple(many.clone())]);
+        let taken = allocation_counter::measure(|| values_in_order(&mut context, &mut tuples));
+        assert_eq!((taken.count_total, &context), (0, &Some(many)));
+        assert_eq!(
+            context_from_wire("context", context).unwrap_err().refusal(),
+            Refusal::ContextTooLarge
+        );
+    }
 }

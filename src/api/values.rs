@@ -31,7 +31,7 @@ impl Values {
     }
 
     /// The same in the order of their names, at all levels: a client may send the same values in any. As they are, if
-    /// they cannot be read.
+    /// they cannot be read. Costs what [`read`](Self::read) does: the caller has bounded them.
     #[must_use]
     pub fn in_order(self) -> Self {
         self.read().map_or(self, Self::from)

@@ -5,7 +5,7 @@
 //! turn, milliseconds, by one that computes; unless that one counts for less. A thread can lower its priority and
 //! never raise it again, so what is done seldom and takes long gets a thread of its own.
 
-/// From so many changes on, a commit, or a group of them, is taken in by a thread that gives way: it takes
+/// From so many changes on, a commit, and the group that it is in, is taken in by a thread that gives way: it takes
 /// milliseconds, and to begin a thread some ten microseconds.
 pub(crate) const BULK_CHANGES: usize = 1_000;
 

@@ -180,7 +180,10 @@ impl History {
         let mut replaced = Vec::with_capacity(made.len());
         let mut past = self.past();
         for published in &made {
-            if let Some(recent) = past.recent_at(published.head.revision) {
+            // Two reads may have made it; the first one's stays.
+            if let Some(recent) = past.recent_at(published.head.revision)
+                && matches!(recent.state, State::Step(..))
+            {
                 let whole = State::Whole(Arc::clone(published));
                 replaced.push(std::mem::replace(&mut recent.state, whole));
             }

@@ -116,10 +116,11 @@ impl Writer {
                 next =
                     if group.len() < GROUP_COMMITS_MAX { self.tasks.try_recv().ok() } else { None };
             }
-            if group.iter().map(|job| job.request.changes()).sum::<usize>() < BULK_CHANGES {
-                self.serve(group);
-            } else {
+            // However many small ones wait: a queue of those must not be what makes it slow.
+            if group.iter().any(|job| job.request.changes() >= BULK_CHANGES) {
                 self.serve_giving_way(group);
+            } else {
+                self.serve(group);
             }
             if let Some(Task::Activate(activation)) = next {
                 self.activate(*activation);

@@ -37,6 +37,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ("ERROR_VALUE_BYTES_MAX", &[TRAILERS]),
     ("BATCH_ITEMS_MAX", &["wire/questions.rs a_batch_is_bounded_in_items"]),
     ("CONTEXT_BYTES_MAX", &[CONTEXTS]),
+    ("CONTEXT_WIRE_BYTES_MAX", &[CONTEXTS]),
     ("CONTEXT_DEPTH_MAX", &[CONTEXTS]),
     (
         "STORED_CONTEXT_DEPTH_MAX",
