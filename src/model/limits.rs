@@ -270,6 +270,8 @@ pub const LIST_RESUMES_MAX: usize = 8;
 pub const WAITING_COMMITS_MAX: usize = 1_024;
 /// Most commits that are made durable together, by one sync.
 pub const GROUP_COMMITS_MAX: usize = 256;
+/// Most changes that those make.
+pub const GROUP_CHANGES_MAX: usize = COMMIT_CHANGES_MAX;
 /// After so many changes and new names, or more if the store is large, the index makes its next base.
 pub const MERGE_CHANGES_MIN: usize = 256;
 /// They are more than one in so many of the tuples and names that its base has.

@@ -81,8 +81,10 @@ impl Pending {
         Self { snapshot: pending.snapshot.to_try(), ..pending }
     }
 
-    /// Judges one request against what is pending, and adds its commit; refused, nothing changes.
-    pub(super) fn judge(&mut self, job: &Job, durable: &KeyedCommits) -> Judged {
+    /// Judges one request at this moment, which runs not back, against what is pending, and adds its commit; refused,
+    /// nothing changes.
+    pub(super) fn judge(&mut self, job: &Job, durable: &KeyedCommits, now: Time) -> Judged {
+        self.time = now;
         let after = self.commits.len();
         Judged { after, outcome: self.accept(job, durable) }
     }

@@ -17,7 +17,7 @@ use super::pending::{Judged, Pending, changed_by, refused_by_store};
 use super::proposal::ProposalError;
 use super::request::{Job, Reply};
 use super::{Published, Shared, WriteError};
-use crate::model::limits::GROUP_COMMITS_MAX;
+use crate::model::limits::{GROUP_CHANGES_MAX, GROUP_COMMITS_MAX};
 use crate::model::tuple::Time;
 use crate::store::{Fingerprint, Head, KeyedCommit, Store, StoreError};
 
@@ -93,6 +93,45 @@ impl Latch {
     }
 }
 
+/// What a group still takes.
+#[derive(Debug)]
+struct Room {
+    commits: usize,
+    changes: usize,
+    /// Nobody waits long for the others of the group.
+    is_bulk: bool,
+}
+
+impl Room {
+    /// A commit, and others.
+    fn beside(first: &Job) -> Self {
+        Self { commits: GROUP_COMMITS_MAX, changes: GROUP_CHANGES_MAX, is_bulk: is_bulk(first) }
+    }
+
+    /// A commit, and nothing else.
+    fn alone(job: &Job) -> Self {
+        Self { commits: 1, ..Self::beside(job) }
+    }
+
+    /// Whether there is room for this; it is less by that, then. Small commits never wait for a large one that
+    /// comes after them.
+    fn takes(&mut self, task: &Task) -> bool {
+        let Task::Write(job) = task else { return false };
+        let changes = self.changes.checked_sub(job.request.changes());
+        match (self.commits.checked_sub(1), changes) {
+            (Some(commits), Some(changes)) if self.is_bulk || !is_bulk(job) => {
+                (self.commits, self.changes) = (commits, changes);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_bulk(job: &Job) -> bool {
+    job.request.changes() >= BULK_CHANGES
+}
+
 impl Writer {
     pub(super) fn new(
         store: Arc<dyn Store>,
@@ -108,23 +147,17 @@ impl Writer {
 
     /// Serves commits until every sender is gone.
     pub(super) fn run(mut self) {
-        while let Some(first) = self.tasks.blocking_recv() {
-            let mut group = Vec::new();
-            let mut next = Some(first);
-            while let Some(Task::Write(job)) = next {
-                group.push(job);
-                next =
-                    if group.len() < GROUP_COMMITS_MAX { self.tasks.try_recv().ok() } else { None };
-            }
-            // However many small ones wait: a queue of those must not be what makes it slow.
-            if group.iter().any(|job| job.request.changes() >= BULK_CHANGES) {
-                self.serve_giving_way(group);
-            } else {
-                self.serve(group);
-            }
-            if let Some(Task::Activate(activation)) = next {
-                self.activate(*activation);
-            }
+        let mut next = None;
+        while let Some(task) = next.take().or_else(|| self.tasks.blocking_recv()) {
+            next = match task {
+                Task::Write(job) if is_bulk(&job) => self.serve_giving_way(job),
+                Task::Write(job) => self.serve(Room::beside(&job), job),
+                Task::Activate(activation) => {
+                    self.activate(*activation);
+                    None
+                }
+                Task::Merged => None,
+            };
             self.keep_compact();
             let published = self.shared.published.load_full();
             if self.checkpointer.is_due(published.snapshot.len()) && self.latched.is_none() {
@@ -150,13 +183,13 @@ impl Writer {
 
     /// Serves a group that takes long, on a thread that gives way to those who read. So does the merge that this
     /// makes due: a thread has the priority of the one that begins it.
-    fn serve_giving_way(&mut self, group: Vec<Job>) {
-        let mut group = Some(group);
+    fn serve_giving_way(&mut self, first: Job) -> Option<Task> {
+        let (mut first, mut next) = (Some(first), None);
         std::thread::scope(|scope| {
             let serve = || {
                 give_way();
-                if let Some(group) = group.take() {
-                    self.serve(group);
+                if let Some(first) = first.take() {
+                    next = self.serve(Room::beside(&first), first);
                     self.keep_compact();
                 }
             };
@@ -165,28 +198,46 @@ impl Writer {
                 tracing::warn!(%error, "no thread for a large commit; it is made at once");
             }
         });
-        if let Some(group) = group {
-            self.serve(group);
+        match first {
+            Some(first) => self.serve(Room::beside(&first), first),
+            None => next,
         }
     }
 
-    fn serve(&mut self, group: Vec<Job>) {
-        if group.is_empty() {
-            return;
-        }
+    /// Serves a commit, and in one group with it whatever comes, as far as there is room, before the last of them
+    /// is judged: whoever is answered with a group is soon back, and then needs not wait for a whole one more.
+    /// What has come and is none of the group's is to be done next.
+    fn serve(&mut self, mut room: Room, first: Job) -> Option<Task> {
         let published = self.shared.published.load_full();
         if let Some(latch) = &self.latched {
-            let now = self.shared.now(published.time);
-            for job in group {
-                let answer = latch.answer(&job, &self.keyed, now);
-                // Whoever does not wait any more needs no answer.
-                let _gone = job.reply.send(answer);
-            }
-            return;
+            let answer = latch.answer(&first, &self.keyed, self.shared.now(published.time));
+            // Whoever does not wait any more needs no answer.
+            let _gone = first.reply.send(answer);
+            return None;
         }
-        let mut pending = Pending::new(&published, self.shared.now(published.time));
-        let judged: Vec<Judged> = group.iter().map(|job| pending.judge(job, &self.keyed)).collect();
-        match self.make_durable(&published, pending) {
+        let mut pending = Pending::new(&published, published.time);
+        let (mut group, mut judged) = (Vec::new(), Vec::new());
+        let mut next = Some(Task::Write(first));
+        while let Some(Task::Write(job)) = next.take_if(|task| room.takes(task)) {
+            // Of its own moment: what its caller has seen to have ended has ended for it.
+            let now = self.shared.now(pending.time);
+            judged.push(pending.judge(&job, &self.keyed, now));
+            group.push(job);
+            next = self.tasks.try_recv().ok();
+        }
+        self.settle(&published, pending, group, judged);
+        next
+    }
+
+    /// Makes a judged group durable, and answers it.
+    fn settle(
+        &mut self,
+        published: &Arc<Published>,
+        pending: Pending,
+        group: Vec<Job>,
+        judged: Vec<Judged>,
+    ) {
+        match self.make_durable(published, pending) {
             Ok(heads) => {
                 for (job, judged) in group.into_iter().zip(judged) {
                     let _gone = job.reply.send(judged.settled(published.head, &heads));
@@ -197,7 +248,8 @@ impl Writer {
                 if group.len() > 1 =>
             {
                 for job in group {
-                    self.serve(vec![job]);
+                    // It takes nothing else.
+                    let _none = self.serve(Room::alone(&job), job);
                 }
             }
             Err(error) => self.refuse(group, judged, published.head, &error),
@@ -311,10 +363,11 @@ fn states(
     pending: Pending,
     heads: &[Head],
 ) -> (Vec<State>, Arc<Published>) {
-    let Pending { snapshot: last, snapshots, commits, time, .. } = pending;
-    let whole = |snapshot, head, changes| {
+    let Pending { snapshot: last, snapshots, commits, .. } = pending;
+    let whole = |snapshot, head, time, changes| {
         Arc::new(Published { head, time, changes, ..published.on(snapshot) })
     };
+    let newest = commits.last().map_or(published.time, |commit| commit.time);
     let (mut before, mut between) = (Arc::clone(published), Vec::with_capacity(heads.len()));
     let (mut steps, mut changes) = (Vec::new(), published.changes);
     let end = heads.last().copied().unwrap_or(published.head);
@@ -324,14 +377,14 @@ fn states(
             _ if *head == end => break,
             Some(snapshot) => {
                 between.extend(State::after(&before, std::mem::take(&mut steps)));
-                before = whole(snapshot, *head, changes);
+                before = whole(snapshot, *head, commit.time, changes);
                 between.push(State::Whole(Arc::clone(&before)));
             }
             None => steps.push((*head, changes, commit)),
         }
     }
     between.extend(State::after(&before, steps));
-    (between, whole(last, end, changes))
+    (between, whole(last, end, newest, changes))
 }
 
 #[cfg(test)]

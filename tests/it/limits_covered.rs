@@ -117,6 +117,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ("ASKED_OF_ANOTHER_NESTING", &["linked.rs a_chain_of_links_ends_at_the_bound_with_an_error"]),
     ("WAITING_COMMITS_MAX", &[WRITER]),
     ("GROUP_COMMITS_MAX", &[WRITER]),
+    ("GROUP_CHANGES_MAX", &[WRITER]),
     (
         "MERGE_CHANGES_MIN",
         &["src/pdp/merger.rs a_merge_is_due_after_so_many_changes_and_wakes_the_writer"],

@@ -1,21 +1,22 @@
 //! The writer's bounds: how many commits wait, how many share a sync, how many the log keeps.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
+use bailiwick::engine::CheckedContext;
 use bailiwick::model::limits::{
-    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, COMMIT_CHANGES_MAX, GROUP_COMMITS_MAX, LOG_KEPT_CHANGES,
-    LOG_KEPT_COMMITS, WAITING_COMMITS_MAX,
+    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, COMMIT_CHANGES_MAX, GROUP_CHANGES_MAX, GROUP_COMMITS_MAX,
+    LOG_KEPT_CHANGES, LOG_KEPT_COMMITS, WAITING_COMMITS_MAX,
 };
-use bailiwick::model::tuple::Revision;
-use bailiwick::pdp::{Pdp, Upkeep, WriteError};
+use bailiwick::model::tuple::{Revision, Time, Tuple};
+use bailiwick::pdp::{Clock, Pdp, Upkeep, WriteChange, WriteError, Written};
 use bailiwick::store::memory::MemoryStore;
 use bailiwick::store::{Store, StoreError};
 
 use crate::support::store::HookedStore;
-use crate::support::{SetClock, World, files_of, model, touch};
+use crate::support::{SetClock, World, create, files_of, model, proposal, touch, tuple};
 
 const MODEL: &str = "
 model: writer
@@ -24,57 +25,139 @@ roles: [ { at: [org], names: [admin], bound_by: [user] } ]
 permissions: { act: { at: [org], is: admin } }
 ";
 
+/// A service whose first commit is held up in the store, so that others gather behind it; and how often it appended
+/// since then.
+struct Held {
+    world: World,
+    appends: Arc<AtomicUsize>,
+    release: mpsc::SyncSender<()>,
+    first: Commit,
+}
+
+/// A commit that has been asked for.
+type Commit = Pin<Box<dyn Future<Output = Result<Written, WriteError>>>>;
+
+impl Held {
+    fn new() -> Self {
+        let appends = Arc::new(AtomicUsize::new(0));
+        let (entered, when_entered) = mpsc::sync_channel::<()>(1);
+        let (release, released) = mpsc::sync_channel::<()>(1);
+        let (counted, released) = (Arc::clone(&appends), Mutex::new(released));
+        let store = HookedStore::new(move || {
+            // The first append is the model's, the second the one that the others wait behind.
+            if counted.fetch_add(1, Ordering::SeqCst) == 1 {
+                entered.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+            }
+            Ok(())
+        });
+        let world = World::on(Arc::new(store), MODEL);
+        let (first, begun) = begin(&world.pdp, 0, 1);
+        assert!(begun.is_pending());
+        when_entered.recv().unwrap();
+        Self { world, appends, release, first }
+    }
+
+    /// Lets it go on; how many groups the waiting commits made.
+    fn groups_of(&self, waiting: impl IntoIterator<Item = Commit>) -> usize {
+        self.release.send(()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for commit in waiting {
+            runtime.block_on(commit).unwrap();
+        }
+        self.appends.load(Ordering::SeqCst) - 2
+    }
+}
+
+/// Asks for a commit of so many tuples, which no other has, and does not wait for it.
+fn begin(pdp: &Pdp, name: usize, tuples: usize) -> (Commit, Poll<Result<Written, WriteError>>) {
+    let tuple = |i: usize| touch(&format!("org:o{name}-{i}#admin@user:ana"));
+    let (pdp, changes) = (pdp.clone(), (0..tuples).map(tuple).collect());
+    let mut commit: Commit = Box::pin(async move { pdp.write(changes).await });
+    let begun = commit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    (commit, begun)
+}
+
 #[test]
 fn so_many_commits_wait_and_one_more_is_refused_and_a_group_is_bounded() {
-    let appends = Arc::new(AtomicUsize::new(0));
-    let (entered, when_entered) = mpsc::sync_channel::<()>(1);
-    let (release, released) = mpsc::sync_channel::<()>(1);
-    let (counted, released) = (Arc::clone(&appends), Mutex::new(released));
-    let store = HookedStore::new(move || {
-        // The first append is the model's, the second the one that the others wait behind.
-        if counted.fetch_add(1, Ordering::SeqCst) == 1 {
-            entered.send(()).unwrap();
-            released.lock().unwrap().recv().unwrap();
-        }
-        Ok(())
-    });
-    let world = World::on(Arc::new(store), MODEL);
-    let pdp = world.pdp.clone();
-    let write = |i: usize| {
-        let pdp = pdp.clone();
-        let changes = vec![touch(&format!("org:o{i}#admin@user:ana"))];
-        Box::pin(async move { pdp.write(changes).await })
-    };
-    let mut context = Context::from_waker(Waker::noop());
-    let mut begin = |i| {
-        let mut commit = write(i);
-        let begun = Pin::new(&mut commit).poll(&mut context);
-        (commit, begun)
-    };
-    let (first, begun) = begin(0);
-    assert!(begun.is_pending());
-    when_entered.recv().unwrap();
-    let mut waiting = vec![first];
+    let mut held = Held::new();
+    let mut waiting = Vec::new();
     for i in 1..=WAITING_COMMITS_MAX {
-        let (commit, begun) = begin(i);
+        let (commit, begun) = begin(&held.world.pdp, i, 1);
         assert!(begun.is_pending(), "commit {i} does not wait: {begun:?}");
         waiting.push(commit);
     }
-    let (_, one_more) = begin(WAITING_COMMITS_MAX + 1);
+    let (_, one_more) = begin(&held.world.pdp, WAITING_COMMITS_MAX + 1, 1);
     let Poll::Ready(Err(WriteError::Overloaded { limit })) = one_more else {
         panic!("{one_more:?}");
     };
     assert_eq!(limit, WAITING_COMMITS_MAX);
-    release.send(()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        for commit in waiting {
-            commit.await.unwrap();
-        }
-    });
-    assert_eq!(world.pdp.read().tuple_count(), WAITING_COMMITS_MAX + 1, "what was refused is not");
-    let groups = appends.load(Ordering::SeqCst) - 2;
+    let groups = held.groups_of(waiting);
     assert_eq!(groups, WAITING_COMMITS_MAX.div_ceil(GROUP_COMMITS_MAX));
+    assert!(held.first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    let count = held.world.pdp.read().tuple_count();
+    assert_eq!(count, WAITING_COMMITS_MAX + 1, "what was refused is not");
+}
+
+#[test]
+fn a_group_makes_so_many_changes_and_no_small_commit_waits_for_a_large_one_behind_it() {
+    let held = Held::new();
+    let half = GROUP_CHANGES_MAX / 2;
+    // One; then as many as a group takes; one, as the next is large; and the rest.
+    let sizes = [1, half, 1, half - 1, 1, half, half - 1];
+    let waiting = (1..).zip(sizes).map(|(name, tuples)| begin(&held.world.pdp, name, tuples).0);
+    let waiting: Vec<_> = waiting.collect();
+    assert_eq!(held.groups_of(waiting), 4);
+}
+
+/// Stands at 10 until the writer has looked, who then finds one more commit; and at 20 from then on.
+#[derive(Debug, Default)]
+struct Busy {
+    now: AtomicI64,
+    more: Mutex<Option<Pdp>>,
+}
+
+impl Clock for Busy {
+    fn now(&self) -> Time {
+        let is_writer = std::thread::current().name() == Some("bailiwick-writer");
+        let now = Time(self.now.load(Ordering::SeqCst));
+        if is_writer && let Some(pdp) = self.more.lock().unwrap().take() {
+            // Nobody waits for it.
+            let _gone = poll_once(pdp.write(vec![create("org:b#admin@user:ana")]));
+            self.now.store(20, Ordering::SeqCst);
+        }
+        now
+    }
+}
+
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn what_comes_while_a_group_is_judged_is_of_it_and_judged_at_a_moment_of_its_own() {
+    let appends = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&appends);
+    let store = HookedStore::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    });
+    let clock = Arc::new(Busy::default());
+    clock.now.store(10, Ordering::SeqCst);
+    let clock_too: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+    let pdp = Pdp::start_strictly(Arc::new(store), proposal(MODEL), clock_too).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let until_15 = Tuple { expires_at: Some(Time(15)), ..tuple("org:b#admin@user:ana") };
+    runtime.block_on(pdp.write(vec![WriteChange::Touch(until_15)])).unwrap();
+    let before = appends.load(Ordering::SeqCst);
+    *clock.more.lock().unwrap() = Some(pdp.clone());
+    let first = runtime.block_on(pdp.write(vec![create("org:a#admin@user:ana")])).unwrap();
+    assert_eq!(appends.load(Ordering::SeqCst) - before, 1, "they are no group");
+    let newest = pdp.read();
+    assert_eq!(newest.token().revision.0, first.token.revision.0 + 1);
+    assert_eq!(newest.tuple_count(), 2);
+    let question = newest.question("user:ana", "act", "org:b", CheckedContext::default()).unwrap();
+    assert!(newest.check(&question, true).unwrap().is_allow(), "it was not there anew");
 }
 
 /// Writes so many commits of 10,000 changes, then so many of one.
