@@ -13,6 +13,7 @@ mod hierarchy;
 mod layer;
 mod layered;
 mod merge;
+mod name_table;
 mod names;
 mod overlay;
 mod part;

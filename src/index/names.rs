@@ -2,17 +2,17 @@
 //! within a process, and a question's unknown names are never interned.
 //!
 //! [`Names`] are those of a base: texts end to end in pages, which the next base shares, and one table
-//! from a text's hash to its id. [`NewNames`] are those that a layer adds: persistent, so that a clone
-//! costs nothing.
+//! from a text's hash to its id. [`NewNames`] are those that a layer adds: its versions share them, so that a
+//! clone costs nothing once they are settled.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use imbl::{GenericHashMap, shared_ptr::DefaultSharedPtr};
-use rustc_hash::FxBuildHasher;
+use rustc_hash::FxHashMap;
 
+use super::name_table::NameTable;
 use super::texts::Texts;
 use crate::model::form::TypeId;
 
@@ -223,14 +223,19 @@ impl Names {
 pub(super) struct NameHash(u64);
 
 /// The names that a layer adds to those beneath it.
+///
+/// Invariant *settled or fresh*: each is found in the table that the layer's versions share, or among the fresh ones.
+/// What others put into the table is no name of this version unless its text stands here.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NewNames {
     /// How many there are beneath: the id of the first of these.
     first: u32,
     hasher: RandomState,
-    /// By a text's hash; where two texts have the same one, the later stands at the next number that is free.
-    ids: GenericHashMap<u64, ObjectId, FxBuildHasher, DefaultSharedPtr>,
     texts: Texts,
+    table: Arc<NameTable>,
+    /// Those of this version alone, by their texts' hashes; where two have the same one, the later stands at the next
+    /// number that is free.
+    fresh: FxHashMap<u64, ObjectId>,
 }
 
 impl NewNames {
@@ -255,14 +260,30 @@ impl NewNames {
         self.texts.len()
     }
 
-    pub(super) fn find(&self, NameHash(hash): NameHash, text: &str) -> Option<ObjectId> {
+    pub(super) fn find(&self, hash: NameHash, text: &str) -> Option<ObjectId> {
         if self.texts.is_empty() {
+            return None;
+        }
+        let is_it = |id: ObjectId| self.get(id).is_some_and(|(found, _)| found == text);
+        let settled = || {
+            let id = |place: u32| ObjectId(self.first.saturating_add(place));
+            self.table.find(hash.0, |place| is_it(id(place))).map(id)
+        };
+        self.find_fresh(hash, is_it).or_else(settled)
+    }
+
+    fn find_fresh(
+        &self,
+        NameHash(hash): NameHash,
+        is_it: impl Fn(ObjectId) -> bool,
+    ) -> Option<ObjectId> {
+        if self.fresh.is_empty() {
             return None;
         }
         let mut at = hash;
         loop {
-            let id = *self.ids.get(&at)?;
-            if self.get(id).is_some_and(|(found, _)| found == text) {
+            let id = *self.fresh.get(&at)?;
+            if is_it(id) {
                 return Some(id);
             }
             at = at.wrapping_add(1);
@@ -279,12 +300,35 @@ impl NewNames {
         let id = ObjectId(Some(self.end()).filter(|id| *id < OVERLAY_IDS)?);
         let mut at = hash;
         // Nothing is ever removed, so a search passes by here too.
-        while self.ids.contains_key(&at) {
+        while self.fresh.contains_key(&at) {
             at = at.wrapping_add(1);
         }
-        self.ids.insert(at, id);
+        self.fresh.insert(at, id);
         self.texts.push((Arc::clone(text), type_id));
         Some(id)
+    }
+
+    /// Puts the fresh ones into the table that the versions share, of which this one is to be the next: its clones
+    /// need not copy them then.
+    pub(super) fn settle(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let Self { first, hasher, texts, table, fresh } = self;
+        let hashed = |(text, _): &(Arc<str>, TypeId)| hash(hasher, text);
+        if table.has_room_for(fresh.len()) {
+            for id in fresh.values() {
+                let place = id.0.saturating_sub(*first);
+                if let Some(text) = texts.get(place as usize) {
+                    table.insert(hashed(text), place);
+                }
+            }
+        } else {
+            let larger = NameTable::for_names(texts.len());
+            (0..).zip(texts.iter()).for_each(|(place, text)| larger.insert(hashed(text), place));
+            *table = Arc::new(larger);
+        }
+        *fresh = FxHashMap::default();
     }
 
     /// `None`: beneath these or above.
@@ -348,18 +392,63 @@ mod tests {
     }
 
     #[test]
-    fn new_names_with_one_hash_are_told_apart() {
-        let mut names = NewNames::above(0, Names::default().hasher());
+    fn new_names_with_one_hash_are_told_apart_fresh_and_settled() {
         // The last text's own place is taken by one that gave way.
         let all = [(u64::MAX, "a"), (u64::MAX, "b"), (u64::MAX, "c"), (1, "d"), (0, "e")];
-        for (at, (hash, text)) in (0..).zip(all) {
-            assert_eq!(names.find(NameHash(hash), text), None);
-            let id = names.add(NameHash(hash), &text.into(), TypeId(1));
-            assert_eq!(id, Some(ObjectId(at)));
+        for settles_after in 0..all.len() {
+            let mut names = NewNames::above(0, Names::default().hasher());
+            // Settled, they are found by the hash that they have.
+            let hash = |at, (made_up, text): (u64, &str)| {
+                NameHash(if at < settles_after { hash(&names.hasher, text) } else { made_up })
+            };
+            let all = all.iter().enumerate().map(|(at, name)| (at, hash(at, *name), name.1));
+            for ((at, hash, text), next) in all.collect::<Vec<_>>().into_iter().zip(0..) {
+                if at == settles_after {
+                    names.settle();
+                }
+                assert_eq!(names.find(hash, text), None);
+                let id = names.add(hash, &text.into(), TypeId(1));
+                assert_eq!(id, Some(ObjectId(next)));
+                assert_eq!(names.find(hash, text), id);
+            }
+            assert_eq!(names.find(NameHash(u64::MAX), "f"), None);
         }
-        for (at, (hash, text)) in (0..).zip(all) {
-            assert_eq!(names.find(NameHash(hash), text), Some(ObjectId(at)));
+    }
+
+    /// Versions that go apart, settle or do not, and go on: each knows its own names and no other's.
+    #[test]
+    fn each_version_knows_its_own_names_whoever_settled_before() {
+        let mut random = fastrand::Rng::with_seed(17);
+        let beneath = Names::default();
+        let mut versions: Vec<(NewNames, Vec<String>)> =
+            vec![(NewNames::above(9, beneath.hasher()), Vec::new())];
+        for step in 0..600 {
+            let (mut names, mut texts) = versions[random.usize(..versions.len())].clone();
+            for _ in 0..random.usize(1..20) {
+                // Few names, so that versions give the same name other ids, and other names the same id.
+                let text = format!("user:{}", random.u32(..2_000));
+                let hash = beneath.hash(&text);
+                let known = texts.iter().position(|known| *known == text);
+                let id = |at| ObjectId(9 + u32::try_from(at).unwrap());
+                assert_eq!(names.find(hash, &text), known.map(id), "{step}: {text}");
+                if known.is_none() {
+                    let added = names.add(hash, &text.as_str().into(), TypeId(1));
+                    assert_eq!(added, Some(id(texts.len())));
+                    texts.push(text);
+                }
+            }
+            if random.bool() {
+                names.settle();
+            }
+            versions.push((names, texts));
+            if versions.len() > 12 {
+                versions.swap_remove(random.usize(..versions.len()));
+            }
+            for (names, texts) in &versions {
+                for (at, text) in (9..).zip(texts) {
+                    assert_eq!(names.find(beneath.hash(text), text), Some(ObjectId(at)));
+                }
+            }
         }
-        assert_eq!(names.find(NameHash(u64::MAX), "f"), None);
     }
 }

@@ -136,9 +136,13 @@ impl Pending {
         if let Some(KeyedRequest { key, .. }) = keyed {
             self.keys.insert(key, place);
         }
-        if let Some(snapshot) = &snapshot {
+        let snapshot = snapshot.map(|mut snapshot| {
+            snapshot.settle();
             self.snapshot = snapshot.clone();
-        }
+            snapshot
+        });
+        // That of a change made in place.
+        self.snapshot.settle();
         self.snapshots.push(snapshot);
         self.commits.push(commit);
         Ok(Accepted { answer: Answer::Commit(place), changed })

@@ -54,6 +54,12 @@ impl Snapshot {
         copy
     }
 
+    /// Says that later versions will be made from this one: what it added to the names is shared with them from now
+    /// on. Without it a clone is a copy of that. The tuples stay the same.
+    pub fn settle(&mut self) {
+        self.top.names.settle();
+    }
+
     /// Where the tuple with this identity stands. `None`: no tuple ever named all of it, so none is there.
     #[must_use]
     pub fn spot(&self, key: &TupleKey) -> Option<Spot> {
