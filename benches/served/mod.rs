@@ -53,16 +53,22 @@ pub(crate) async fn tcp(pdp: Pdp) -> String {
 pub(crate) async fn connect(url: &str, many: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..many {
-        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL").tcp_nodelay(true);
-        let channel = endpoint.connect().await.expect("connects");
-        let mut client = Client::new(channel).max_decoding_message_size(64 << 20);
-        // The service may still be opening its store.
-        while client.check(question(0)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-        clients.push(client);
+        let channel = channel(url).await;
+        clients.push(Client::new(channel).max_decoding_message_size(64 << 20));
     }
     clients
+}
+
+/// One connection to it, once it answers.
+pub(crate) async fn channel(url: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL").tcp_nodelay(true);
+    let channel = endpoint.connect().await.expect("connects");
+    let mut client = Client::new(channel.clone());
+    // The service may still be opening its store.
+    while client.check(question(0)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    channel
 }
 
 /// How many tuples the questions are asked of.
