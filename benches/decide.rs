@@ -201,15 +201,19 @@ impl Bench<'_> {
             ratios.push(engine / floor);
         }
         let chain = Chain::over(256 << 20);
+        let (engine, floor) = (median(engines), median(floors));
         println!(
-            "  with names, mean: {:.0} ns; median of the least that can read them: {:.0} ns; one \
-             read from memory after the other: {:.0} ns",
+            "  with names: {engine:.0} ns, mean {:.0}; the least that can read them: {floor:.0} ns; \
+             one read from memory after the other: {:.0} ns",
             median(means),
-            median(floors),
             chain.nanoseconds()
         );
+        // Of a small world there is nothing to read from memory, and no target.
+        if self.count < 1_000_000 {
+            return;
+        }
         let most = if self.count > 1_000_000 { 600.0 } else { 200.0 };
-        verdict(&self.what("with names, median"), median(engines), "ns", ..=most);
+        verdict(&self.what("with names, median"), engine, "ns", ..=most);
         let what = self.what("with names, beside the least that can read them");
         verdict(&what, median(ratios), "x", ..=1.2);
     }

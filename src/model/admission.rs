@@ -178,20 +178,20 @@ pub fn form_of(model: &Model, subject: &Subject) -> Result<SubjectForm, NotAdmit
 fn subject(model: &Model, found: Bindable<'_>, tuple: &Tuple) -> Result<(), NotAdmitted> {
     let subject = &tuple.key.subject;
     let form = form_of(model, subject)?;
-    let (admitted, expected) = match found {
-        Bindable::Role(role) => {
-            let forms = role.bound_by.iter().map(|form| form_text(model, *form)).collect();
-            (role.bound_by.contains(&form), listed(forms))
-        }
-        Bindable::Edge(edge) => {
-            let names = edge.targets.iter().map(|id| model.type_name(*id).to_owned()).collect();
-            let fits = matches!(form, SubjectForm::Object(id) if edge.targets.contains(&id));
-            (fits, listed(names))
-        }
+    let is_admitted = match (found, form) {
+        (Bindable::Role(role), form) => role.bound_by.contains(&form),
+        (Bindable::Edge(edge), SubjectForm::Object(id)) => edge.targets.contains(&id),
+        (Bindable::Edge(_), _) => false,
     };
-    if admitted {
+    if is_admitted {
         return Ok(());
     }
+    let expected = listed(match found {
+        Bindable::Role(role) => role.bound_by.iter().map(|form| form_text(model, *form)).collect(),
+        Bindable::Edge(edge) => {
+            edge.targets.iter().map(|id| model.type_name(*id).to_owned()).collect()
+        }
+    });
     let (role, scope) = (&tuple.key.role, tuple.key.scope.type_name());
     let (text, subject) = (subject.to_string(), quoted(&subject.to_string()));
     let message = format!("`{subject}` cannot be bound to `{role}` on `{scope}`: {expected}");

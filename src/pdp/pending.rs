@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::delegation::{DelegatedRequest, DelegationError, Judge};
 use super::keys::KeyedCommits;
@@ -223,9 +223,10 @@ impl Pending {
         changes: &[WriteChange],
         keep_one: KeepOne,
     ) -> Result<(Snapshot, Vec<Change>), WriteError> {
-        let mut seen = Seen::default();
-        let (mut resolved, mut placed) = (Vec::with_capacity(changes.len()), Vec::new());
-        let mut put = Vec::new();
+        let count = changes.len();
+        let mut seen = Seen::of(count);
+        let (mut resolved, mut placed) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut put = Vec::with_capacity(count);
         let reads_ahead = next.is_worth_reading_ahead() && changes.len() > 1;
         for (at, change) in changes.iter().enumerate() {
             if reads_ahead && at.is_multiple_of(READ_AHEAD_TUPLES) {
@@ -332,7 +333,6 @@ fn only_change<'a>(request: &'a WriteRequest, model: &Model) -> Option<&'a Write
 }
 
 /// The identities of a commit so far, by their places where they have one.
-#[derive(Default)]
 struct Seen<'a> {
     placed: FxHashSet<Position>,
     /// Those whose names were not all known when they came.
@@ -340,6 +340,12 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
+    /// None, of so many.
+    fn of(count: usize) -> Self {
+        let placed = FxHashSet::with_capacity_and_hasher(count, FxBuildHasher);
+        Self { placed, unplaced: HashSet::new() }
+    }
+
     fn is_new(&mut self, key: &'a TupleKey, position: Option<Position>) -> bool {
         match position {
             Some(position) => {
