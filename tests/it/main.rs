@@ -16,6 +16,7 @@ mod cli_delegation;
 mod cli_examples;
 mod cli_export;
 mod cli_import;
+mod cli_import_in_flight;
 mod cli_import_served;
 mod cli_paper;
 mod cli_reads;

@@ -27,9 +27,27 @@ pub(super) struct Chunk {
     ends: Vec<(u64, Timestamp)>,
     /// How much of the input was read when it was cut, in bytes.
     pub(super) read: u64,
+    /// Whether it has no tuple that the chunk before it has too.
+    is_apart: bool,
 }
 
 impl Chunk {
+    /// Whether it may be judged before the chunk before it, and both be what they are in order, but for a
+    /// refusal of this one.
+    ///
+    /// No tuple may be in both, or the earlier line could win. Nor may `before` be refused because this one is
+    /// in already, though it would not have been. The hierarchy and the constraints refuse by what is there
+    /// after a commit, and then both are in; so they would refuse this one, judged second. Only a commit that
+    /// takes something away may leave broken what it makes better, and what it makes better may be nothing
+    /// any more if this one puts it back by another source. Where tuples are put, those that have ended take
+    /// away; where they are deleted, nothing puts any back. The last holder of a role that a constraint keeps
+    /// is a tuple of one identity: what `before` takes of them, this one has not put.
+    ///
+    /// What is left are the bounds on the tuples that are looked at for one commit: this one may add its own.
+    pub(super) fn may_go_beside(&self, before: &Self) -> bool {
+        self.is_apart && before.ends.is_empty()
+    }
+
     pub(super) fn first(&self) -> u64 {
         self.lines.first().copied().unwrap_or_default()
     }
@@ -93,15 +111,31 @@ pub(super) struct Cutter {
     ends: Vec<(u64, Timestamp)>,
     bytes: usize,
     /// The identities of the chunk's tuples, as they are, each by a hash of 64 bits that is the same in every
-    /// run. Two with the same one begin a new chunk as well, which is seldom and does no harm.
+    /// run. Two with the same one begin a new chunk as well, or keep two from being under way together: seldom, and no
+    /// harm.
     seen: HashSet<u64, FxBuildHasher>,
+    /// Those of the chunk before, and whether none of them has come again.
+    before: HashSet<u64, FxBuildHasher>,
+    is_apart: bool,
 }
 
 impl Cutter {
     pub(super) fn new(operation: pb::Operation, changes_max: usize, goes_on: bool) -> Self {
         let (changes, lines, ends) = (Changes::default(), Vec::new(), Vec::new());
-        let seen = HashSet::default();
-        Self { operation, changes_max, goes_on, changes, lines, ends, bytes: 0, seen }
+        let (seen, before) = (HashSet::default(), HashSet::default());
+        let (bytes, is_apart) = (0, true);
+        Self {
+            operation,
+            changes_max,
+            goes_on,
+            changes,
+            lines,
+            ends,
+            bytes,
+            seen,
+            before,
+            is_apart,
+        }
     }
 
     /// Reads to the end; stops early if nobody takes the steps any more.
@@ -153,6 +187,7 @@ impl Cutter {
             || self.seen.contains(&identity);
         let chunk = full.then(|| self.cut(read));
         self.seen.insert(identity);
+        self.is_apart &= !self.before.contains(&identity);
         self.bytes += bytes;
         self.lines.push(line);
         let change = pb::TupleChange { operation: self.operation.into(), tuple: Some(tuple) };
@@ -162,11 +197,13 @@ impl Cutter {
     }
 
     fn cut(&mut self, read: u64) -> Chunk {
+        std::mem::swap(&mut self.before, &mut self.seen);
         self.seen.clear();
         self.bytes = 0;
+        let is_apart = std::mem::replace(&mut self.is_apart, true);
         let Self { changes, lines, ends, .. } = self;
         let (changes, lines) = (std::mem::take(changes), std::mem::take(lines));
-        Chunk { changes, lines, ends: std::mem::take(ends), read }
+        Chunk { changes, lines, ends: std::mem::take(ends), read, is_apart }
     }
 }
 
@@ -260,6 +297,23 @@ mod tests {
         created.changes = Changes::default();
         changes.iter().for_each(|change| created.changes.push(change));
         assert_ne!(created.key(b""), first[1].key(b""));
+    }
+
+    #[test]
+    fn a_chunk_may_go_beside_the_one_before_it_if_they_share_no_tuple_and_nothing_of_that_ends() {
+        let line = |user: &str| format!("org:a#r@user:{user}\n");
+        let text: String = ["a", "b", "c", "d", "c", "e", "a", "b"].map(line).concat();
+        let cut = chunks(&text, 2);
+        let beside: Vec<_> = cut.windows(2).map(|two| two[1].may_go_beside(&two[0])).collect();
+        assert_eq!(beside, [true, false, true]);
+        let mut ending = cut[0].clone();
+        ending.ends = vec![(1, Timestamp::default())];
+        assert!(!cut[1].may_go_beside(&ending));
+        // The later one may have such, too.
+        assert!(ending.may_go_beside(&cut[0]));
+        // Cut because a tuple came again.
+        let cut = chunks(&[line("a"), line("b"), line("a")].concat(), 10);
+        assert!(cut.len() == 2 && !cut[1].may_go_beside(&cut[0]));
     }
 
     /// A program of another version must know the chunks of this one.

@@ -53,6 +53,14 @@ pub(super) enum Why<'a> {
     Refused(&'a Refused),
 }
 
+/// What became of a chunk that is not counted as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    In,
+    Out,
+    Unknown,
+}
+
 impl Done {
     /// Nothing yet: begins with this line, when `before` was the newest revision.
     pub(super) fn begin(from: u64, before: u64) -> Self {
@@ -66,7 +74,7 @@ impl Done {
         if self.knows(&answer) {
             self.tuples += count;
             self.known += count;
-            (self.revision, self.token) = (answer.revision, answer.token);
+            self.reach(answer);
         } else {
             self.commits += 1;
             self.could(chunk, answer);
@@ -93,16 +101,23 @@ impl Done {
         self.tuples += chunk.changes.len() as u64;
         self.changed += answer.changed;
         self.ended += chunk.ended();
-        (self.revision, self.token) = (answer.revision, answer.token);
+        self.reach(answer);
     }
 
-    /// Why it ended, which lines are in, and how to go on. `chunk` was being sent; `next` is the first
-    /// line that is not known to be in.
+    /// Keeps the newest revision: of two chunks under way together, the second may be in first.
+    fn reach(&mut self, answer: pb::WriteTuplesResponse) {
+        if answer.revision >= self.revision {
+            (self.revision, self.token) = (answer.revision, answer.token);
+        }
+    }
+
+    /// Why it ended, which lines are in, and how to go on. `under_way`: the chunks that were sent beyond
+    /// those, in order; a refusal is of the first. `next` is the first line that is not known to be in.
     pub(super) fn stopped(
         &self,
         args: &Args,
         why: &Why<'_>,
-        chunk: Option<&Chunk>,
+        under_way: &[(&Chunk, Fate)],
         next: u64,
     ) -> CliError {
         let (code, reason, line, what) = match why {
@@ -115,15 +130,10 @@ impl Done {
             }
             Why::Refused(refused) => {
                 let change = refused.change();
-                let line = change.and_then(|at| chunk?.lines.get(at).copied());
+                let line = change.and_then(|at| under_way.first()?.0.lines.get(at).copied());
                 let (code, reason) = refused.code_and_reason();
                 (code, reason, line, refused.words(line.and(change)))
             }
-        };
-        let is_out = match why {
-            Why::Refused(refused) => refused.is_out,
-            // Of a chunk under way nothing is known.
-            _ => chunk.is_none(),
         };
         let what = line.map_or_else(|| what.clone(), |line| format!("line {line}: {what}"));
         let exists = reason == Refusal::TupleExists.text();
@@ -133,7 +143,7 @@ impl Done {
             None => String::new(),
         };
         let again = format!("run the same command again, or go on with --from-line {next}");
-        let message = format!("{what}\n{}; {mend}{again}", self.lines_in(chunk, is_out));
+        let message = format!("{what}\n{}; {mend}{again}", self.lines_in(under_way));
         if !args.client.is_json() {
             return CliError::Failed(message);
         }
@@ -149,25 +159,31 @@ impl Done {
             "metadata": metadata,
             "line": line,
             "in_through_line": through,
-            "outcome_known": is_out,
+            "outcome_known": under_way.iter().all(|(_, fate)| *fate == Fate::Out),
             "from_line": next,
         }}))
     }
 
-    fn lines_in(&self, chunk: Option<&Chunk>, is_out: bool) -> String {
-        let so_far = if self.tuples == 0 {
+    fn lines_in(&self, under_way: &[(&Chunk, Fate)]) -> String {
+        let mut told = if self.tuples == 0 {
             "in: no line".to_owned()
         } else {
             let (lines, tuples) = (place(self.from, self.through), counted(self.tuples, "tuple"));
             format!("in: {lines} ({tuples}, revision {})", self.revision)
         };
-        let Some(chunk) = chunk else { return so_far };
-        let lines = chunk.place();
-        if is_out {
-            format!("{so_far}; not in: {lines}")
-        } else {
-            format!("{so_far}; not known: {lines}, and sending them again does no harm")
+        for alike in under_way.chunk_by(|(_, one), (_, next)| one == next) {
+            let [(first, fate), ..] = alike else { continue };
+            let last = alike.last().map_or(*first, |(last, _)| *last);
+            let lines = place(first.first(), last.last());
+            told.push_str(&match fate {
+                Fate::In => format!("; in, too: {lines}"),
+                Fate::Out => format!("; not in: {lines}"),
+                Fate::Unknown => {
+                    format!("; not known: {lines}, and sending them again does no harm")
+                }
+            });
         }
+        told
     }
 
     /// Prints what was done, or could be.

@@ -3,21 +3,24 @@
 mod changes;
 mod chunk;
 mod done;
+mod notes;
 mod send;
+mod write;
 
 use tokio::sync::mpsc;
 
 use self::chunk::{Chunk, Cutter, Step};
-use self::done::{Done, Why};
+use self::done::Done;
+use self::notes::Notes;
 use self::send::{Refused, Sender};
+use self::write::write_all;
 use super::client::{ClientArgs, block_on};
-use super::console::{Stream, Tone};
+use super::console::Stream;
 use super::input::{Format, InputArgs, in_background};
 use super::progress::Progress;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::model::limits::{CLIENT_RETRIES_DEFAULT, COMMIT_CHANGES_MAX, DRY_RUN_PROBLEMS_MAX};
-use crate::server::terminated;
 
 /// Write tuples from a file or the standard input
 #[derive(Debug, clap::Args)]
@@ -101,72 +104,20 @@ pub(super) fn run(
     let cutter = Cutter::new(args.operation(), chunk, args.dry_run);
     let salt = args.salt()?;
     let ended = block_on(async {
-        let sender = Sender::connect(&args.client.service, args.retries, salt).await?;
+        let notes = Notes::new(&mut progress, err);
+        let note = |text: &str| {
+            let _ = notes.note(text);
+        };
+        let sender = Sender::connect(&args.client.service, args.retries, salt, &note).await?;
         let steps = in_background(move |send| cutter.run(entries, send))?;
         if args.dry_run {
-            try_all(args, &sender, steps, &mut progress, err).await
+            try_all(args, &sender, steps, &notes).await
         } else {
-            write_all(args, &sender, steps, &mut progress, err).await
+            write_all(args, &sender, steps, &notes).await
         }
     });
     progress.end();
     ended?.tell(args, &name, out)
-}
-
-async fn write_all(
-    args: &Args,
-    sender: &Sender<'_>,
-    mut steps: mpsc::Receiver<Step>,
-    progress: &mut Progress,
-    err: &mut Stream<'_>,
-) -> Result<Done, CliError> {
-    let mut told_to_stop = std::pin::pin!(terminated().map_err(CliError::failed)?);
-    // Only a create can meet a commit of an earlier run.
-    let before = if args.create { sender.head(progress, err).await? } else { 0 };
-    let mut done = Done::begin(args.from_line, before);
-    // Where to go on: with the first line that is not known to be in.
-    let mut next = args.from_line;
-    loop {
-        let step = tokio::select! {
-            step = steps.recv() => step,
-            () = &mut told_to_stop => return Err(done.stopped(args, &Why::Interrupted, None, next)),
-        };
-        let chunk = match step {
-            None => return Ok(done),
-            Some(Step::Chunk(chunk)) => chunk,
-            Some(Step::Bad(line, error)) => {
-                return Err(done.stopped(args, &Why::Malformed { line, error }, None, next));
-            }
-            Some(Step::Failed(error)) => {
-                return Err(done.stopped(args, &Why::Unreadable(error), None, next));
-            }
-        };
-        next = chunk.first();
-        let answer = tokio::select! {
-            answer = sender.commit(&chunk, progress, err) => answer,
-            () = &mut told_to_stop => {
-                return Err(done.stopped(args, &Why::Interrupted, Some(&chunk), next));
-            }
-        };
-        match answer {
-            Ok(answer) => {
-                if done.knows(&answer) {
-                    // In once, which says nothing of now.
-                    let lacking = sender.lacking(&chunk, progress, err).await;
-                    let lacking = lacking.map_err(|refused| {
-                        done.stopped(args, &Why::Refused(&refused), Some(&chunk), next)
-                    })?;
-                    done.miss(lacking);
-                }
-                done.add(&chunk, answer);
-            }
-            Err(refused) => {
-                return Err(done.stopped(args, &Why::Refused(&refused), Some(&chunk), next));
-            }
-        }
-        next = chunk.last() + 1;
-        progress.set(done.tuples, chunk.read, err)?;
-    }
 }
 
 /// The dry run: every line is read and every chunk tried, and each problem told.
@@ -174,19 +125,18 @@ async fn try_all(
     args: &Args,
     sender: &Sender<'_>,
     mut steps: mpsc::Receiver<Step>,
-    progress: &mut Progress,
-    err: &mut Stream<'_>,
+    notes: &Notes<'_, '_>,
 ) -> Result<Done, CliError> {
-    let newest = if args.create { sender.head(progress, err).await? } else { 0 };
+    let newest = if args.create { sender.head().await? } else { 0 };
     let mut done = Done::begin(args.from_line, newest);
     while let Some(step) = steps.recv().await {
         match step {
             Step::Failed(error) => return Err(error),
-            Step::Bad(line, error) => tell_problem(&mut done, line, &error, progress, err)?,
+            Step::Bad(line, error) => tell_problem(&mut done, line, &error, notes)?,
             Step::Chunk(chunk) => {
                 let read = chunk.read;
-                try_chunk(sender, chunk, &mut done, progress, err).await?;
-                progress.set(done.tuples, read, err)?;
+                try_chunk(sender, chunk, &mut done, notes).await?;
+                notes.set(done.tuples, read)?;
             }
         }
     }
@@ -198,12 +148,11 @@ async fn try_chunk(
     sender: &Sender<'_>,
     mut chunk: Chunk,
     done: &mut Done,
-    progress: &Progress,
-    err: &mut Stream<'_>,
+    notes: &Notes<'_, '_>,
 ) -> Result<(), CliError> {
     while !chunk.changes.is_empty() {
-        let refused = match sender.validate(&chunk, progress, err).await {
-            Ok(answer) => match gone_since(sender, &chunk, &answer, done, progress, err).await {
+        let refused = match sender.validate(&chunk).await {
+            Ok(answer) => match gone_since(sender, &chunk, &answer, done).await {
                 Ok(None) => {
                     done.could(&chunk, answer);
                     return Ok(());
@@ -223,7 +172,7 @@ async fn try_chunk(
             return Err(CliError::Failed(format!("{what}; nothing was written")));
         };
         let line = chunk.remove(change);
-        tell_problem(done, line, &refused.words(Some(change)), progress, err)?;
+        tell_problem(done, line, &refused.words(Some(change)), notes)?;
     }
     Ok(())
 }
@@ -235,13 +184,11 @@ async fn gone_since(
     chunk: &Chunk,
     answer: &pb::WriteTuplesResponse,
     done: &Done,
-    progress: &Progress,
-    err: &mut Stream<'_>,
 ) -> Result<Option<u64>, Refused> {
     if !done.knows(answer) {
         return Ok(None);
     }
-    let lacking = sender.lacking(chunk, progress, err).await?;
+    let lacking = sender.lacking(chunk).await?;
     // The newest revision answers for what could be created now, and for what the last commit created:
     // of that, nothing is gone.
     let could = done.began_at(answer) && lacking > 0;
@@ -252,12 +199,10 @@ fn tell_problem(
     done: &mut Done,
     line: u64,
     what: &str,
-    progress: &Progress,
-    err: &mut Stream<'_>,
+    notes: &Notes<'_, '_>,
 ) -> Result<(), CliError> {
     done.problems += 1;
-    let text = format!("{} {what}", err.paint(Tone::Bad, &format!("line {line}:")));
-    progress.note(&text, err)?;
+    notes.problem(line, what)?;
     if done.problems >= DRY_RUN_PROBLEMS_MAX {
         let next = "mend these, and try again";
         let what = format!("{DRY_RUN_PROBLEMS_MAX} problems, the rest was not looked at; {next}");

@@ -14,12 +14,11 @@ use tonic_types::{ErrorInfo, StatusExt};
 
 use super::changes::Changes;
 use super::chunk::Chunk;
+use super::done::Fate;
 use crate::api::pb::v1 as pb;
 use crate::api::pb::v1::authorization_service_client::AuthorizationServiceClient;
 use crate::cli::CliError;
 use crate::cli::client::{self, ServiceArgs};
-use crate::cli::console::Stream;
-use crate::cli::progress::Progress;
 use crate::cli::retry::{did_nothing, retried};
 
 /// Why a chunk is not in, or not known to be.
@@ -31,6 +30,11 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// What became of the chunk.
+    pub(super) fn fate(&self) -> Fate {
+        if self.is_out { Fate::Out } else { Fate::Unknown }
+    }
+
     pub(super) fn info(&self) -> Option<ErrorInfo> {
         self.status.get_details_error_info()
     }
@@ -50,6 +54,9 @@ impl Refused {
         places.iter().fold(words, |words, place| words.replacen(place, "", 1))
     }
 }
+
+/// What the service says to a chunk.
+pub(super) type Answer = Result<pb::WriteTuplesResponse, Refused>;
 
 const WRITE_TUPLES: &str = "/bailiwick.v1.TupleService/WriteTuples";
 
@@ -82,12 +89,13 @@ impl Encoder for Encoded {
     }
 }
 
-/// The service, as an import uses it.
+/// The service, as an import uses it. `note` hears of what is sent again.
 pub(super) struct Sender<'a> {
     service: &'a ServiceArgs,
     channel: Channel,
     retries: u32,
     salt: Vec<u8>,
+    note: &'a dyn Fn(&str),
 }
 
 impl<'a> Sender<'a> {
@@ -95,66 +103,54 @@ impl<'a> Sender<'a> {
         service: &'a ServiceArgs,
         retries: u32,
         salt: Vec<u8>,
+        note: &'a dyn Fn(&str),
     ) -> Result<Self, CliError> {
         let channel = service.connect().await?;
-        Ok(Self { service, channel, retries, salt })
+        Ok(Self { service, channel, retries, salt, note })
     }
 
     /// The newest revision now.
-    pub(super) async fn head(
-        &self,
-        progress: &Progress,
-        err: &mut Stream<'_>,
-    ) -> Result<u64, CliError> {
+    pub(super) async fn head(&self) -> Result<u64, CliError> {
         let ask = || {
             let mut request = Request::new(pb::BatchCheckRequest::default());
             request.set_timeout(self.service.patience());
             let mut client = AuthorizationServiceClient::new(self.channel.clone());
             async move { client.batch_check(request).await }
         };
-        let failed = |status: &Status, wait| note_again(status, wait, progress, err);
+        let failed = |status: &Status, wait| self.note_again(status, wait);
         let answer = retried(self.retries, ask, failed).await;
         let answer = answer.map_err(|status| CliError::Failed(client::describe(&status)))?;
         Ok(answer.revision)
     }
 
-    /// Commits a chunk under its key, so that asking again cannot do it twice.
-    pub(super) async fn commit(
-        &self,
+    /// Commits a chunk under its key, so that asking again cannot do it twice; `is_out`: no earlier attempt
+    /// can have.
+    pub(super) fn commit<'s>(
+        &'s self,
         chunk: &Chunk,
-        progress: &Progress,
-        err: &mut Stream<'_>,
-    ) -> Result<pb::WriteTuplesResponse, Refused> {
+        is_out: bool,
+    ) -> impl Future<Output = Answer> + use<'s, 'a> {
         let terms = pb::WriteTuplesRequest {
             idempotency_key: chunk.key(&self.salt),
             ..pb::WriteTuplesRequest::default()
         };
-        self.write(&chunk.changes.request(&terms), progress, err).await
+        let request = chunk.changes.request(&terms);
+        async move { self.write(&request, is_out).await }
     }
 
     /// Asks whether a chunk could be committed as things are now; of one that an earlier run committed,
     /// its key says that it could.
-    pub(super) async fn validate(
-        &self,
-        chunk: &Chunk,
-        progress: &Progress,
-        err: &mut Stream<'_>,
-    ) -> Result<pb::WriteTuplesResponse, Refused> {
+    pub(super) async fn validate(&self, chunk: &Chunk) -> Answer {
         let terms = pb::WriteTuplesRequest {
             idempotency_key: chunk.key(&self.salt),
             validate_only: true,
             ..pb::WriteTuplesRequest::default()
         };
-        self.write(&chunk.changes.request(&terms), progress, err).await
+        self.write(&chunk.changes.request(&terms), true).await
     }
 
     /// How many tuples of a chunk are not stored just so at this moment.
-    pub(super) async fn lacking(
-        &self,
-        chunk: &Chunk,
-        progress: &Progress,
-        err: &mut Stream<'_>,
-    ) -> Result<u64, Refused> {
+    pub(super) async fn lacking(&self, chunk: &Chunk) -> Result<u64, Refused> {
         let touch = pb::Operation::Touch.into();
         let changes = chunk.changes.messages().map_err(|error| Refused {
             status: Status::internal(format!("a chunk was not read back: {error}")),
@@ -167,16 +163,10 @@ impl<'a> Sender<'a> {
         let terms =
             pb::WriteTuplesRequest { validate_only: true, ..pb::WriteTuplesRequest::default() };
         // A touch of what is there just so changes nothing.
-        self.write(&touches.request(&terms), progress, err).await.map(|answer| answer.changed)
+        self.write(&touches.request(&terms), true).await.map(|answer| answer.changed)
     }
 
-    async fn write(
-        &self,
-        request: &Bytes,
-        progress: &Progress,
-        err: &mut Stream<'_>,
-    ) -> Result<pb::WriteTuplesResponse, Refused> {
-        let mut is_out = true;
+    async fn write(&self, request: &Bytes, mut is_out: bool) -> Answer {
         let ask = || {
             let mut request = Request::new(request.clone());
             request.set_timeout(self.service.patience());
@@ -189,7 +179,7 @@ impl<'a> Sender<'a> {
         };
         let failed = |status: &Status, wait: Duration| {
             is_out &= did_nothing(status);
-            note_again(status, wait, progress, err);
+            self.note_again(status, wait);
         };
         retried(self.retries, ask, failed).await.map_err(|status| {
             // A refusal of the last attempt tells of the earlier ones too: the key makes them one.
@@ -197,11 +187,14 @@ impl<'a> Sender<'a> {
             Refused { status, is_out }
         })
     }
-}
 
-fn note_again(status: &Status, wait: Duration, progress: &Progress, err: &mut Stream<'_>) {
-    let again = format!("asking again in {} s", wait.as_secs_f64());
-    let _ = progress.note(&format!("{}; {again}", client::describe(status)), err);
+    fn note_again(&self, status: &Status, wait: Duration) {
+        (self.note)(&format!(
+            "{}; asking again in {} s",
+            client::describe(status),
+            wait.as_secs_f64()
+        ));
+    }
 }
 
 /// UNAVAILABLE by the service itself, before it did anything.

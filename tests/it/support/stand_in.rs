@@ -81,10 +81,16 @@ impl TupleService for Adapter {
         &self,
         request: Request<pb::WriteTuplesRequest>,
     ) -> Result<Response<pb::WriteTuplesResponse>, Status> {
-        let mut seen = self.seen.lock().unwrap();
-        let number = seen.writes.len();
-        seen.writes.push(request.into_inner());
-        (self.scripts.write)(number, &seen.writes[number]).map(Response::new)
+        let request = request.into_inner();
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.writes.push(request.clone());
+            seen.writes.len() - 1
+        };
+        // The script of one may wait for another request to come.
+        let scripts = Arc::clone(&self.scripts);
+        let answer = tokio::task::spawn_blocking(move || (scripts.write)(number, &request));
+        answer.await.unwrap().map(Response::new)
     }
 
     type ReadTuplesStream = Stream<pb::ReadTuplesResponse>;
