@@ -133,6 +133,32 @@ fn an_import_that_stopped_is_run_again() {
 }
 
 #[test]
+fn from_the_line_that_is_named_an_import_goes_on_whatever_was_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path());
+    let csv = |reason: &str, role: &str| -> String {
+        let row = |at: usize| match at {
+            13 => format!("doc:d1,{role},user:u{at},{reason}\n"),
+            _ => format!("doc:d1,viewer,user:u{at},{reason}\n"),
+        };
+        format!("scope,role,subject,reason\n{}", (0..30).map(row).collect::<String>())
+    };
+    let args = ["--format", "csv", "--chunk", "10"];
+    let output = import(&served.endpoint, &args, &csv("first", "viewr"));
+    assert_exit(&output, 1);
+    let told = stderr(&output);
+    assert!(told.starts_with("error: line 15: ") && told.contains("--from-line 12\n"), "{told}");
+    let goes_on = [&args[..], &["--from-line", "12"]].concat();
+    assert_exit(&import(&served.endpoint, &goes_on, &csv("second", "viewer")), 0);
+    let read = served.ok(&["read", "--scope", "doc:d1"]);
+    let reason = |at: usize| if at < 10 { "first" } else { "second" };
+    let row = |at: usize| format!("doc:d1#viewer@user:u{at}  reason=\"{}\"", reason(at));
+    let mut expected: Vec<_> = (0..30).map(row).collect();
+    expected.sort_unstable();
+    assert_eq!(sorted(&read), expected);
+}
+
+#[test]
 fn what_was_created_once_and_is_gone_is_not_told_to_be_there() {
     let dir = tempfile::tempdir().unwrap();
     let served = served(dir.path());

@@ -32,18 +32,20 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Whether it may be judged before the chunk before it, and both be what they are in order, but for a
-    /// refusal of this one.
+    /// Whether it may be under way together with the chunk before it: should the service judge this one first,
+    /// all comes out as in order, but perhaps for a refusal of this one.
     ///
-    /// No tuple may be in both, or the earlier line could win. Nor may `before` be refused because this one is
-    /// in already, though it would not have been. The hierarchy and the constraints refuse by what is there
-    /// after a commit, and then both are in; so they would refuse this one, judged second. Only a commit that
-    /// takes something away may leave broken what it makes better, and what it makes better may be nothing
-    /// any more if this one puts it back by another source. Where tuples are put, those that have ended take
-    /// away; where they are deleted, nothing puts any back. The last holder of a role that a constraint keeps
-    /// is a tuple of one identity: what `before` takes of them, this one has not put.
+    /// - No tuple is in both: else the earlier line could win.
+    /// - `before` is not refused because this one is in. Both are in by then, as they would be when this one is
+    ///   judged second; the hierarchy and the constraints look at what is there after a commit, so they would
+    ///   refuse this one then. But what was broken already may stay so where a commit makes it better, and a
+    ///   `before` that takes a role away makes nothing better once this one gives it by another source. Of
+    ///   tuples to be stored, those that have ended take away, by the service's clock: there may be none with an
+    ///   end. Of tuples to be deleted, none gives. And a holder whom a constraint keeps has one tuple, never of
+    ///   another source: what `before` takes of those, this one has not put.
     ///
-    /// What is left are the bounds on the tuples that are looked at for one commit: this one may add its own.
+    /// What remains is how many tuples the service looks at for one commit: within 10,000 of that bound `before`
+    /// may be refused for those of this one. So it would be when the import is repeated.
     pub(super) fn may_go_beside(&self, before: &Self) -> bool {
         self.is_apart && before.ends.is_empty()
     }

@@ -53,7 +53,7 @@ pub(super) enum Why<'a> {
     Refused(&'a Refused),
 }
 
-/// What became of a chunk that is not counted as done.
+/// What became of a chunk that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     In,
@@ -112,7 +112,7 @@ impl Done {
     }
 
     /// Why it ended, which lines are in, and how to go on. `under_way`: the chunks that were sent beyond
-    /// those, in order; a refusal is of the first. `next` is the first line that is not known to be in.
+    /// those, in order; a refusal is of the first. It is gone on with the first of them, or with `next`.
     pub(super) fn stopped(
         &self,
         args: &Args,
@@ -120,6 +120,7 @@ impl Done {
         under_way: &[(&Chunk, Fate)],
         next: u64,
     ) -> CliError {
+        let next = under_way.first().map_or(next, |(chunk, _)| chunk.first());
         let (code, reason, line, what) = match why {
             Why::Interrupted => {
                 ("CANCELLED", "INTERRUPTED".to_owned(), None, "interrupted".to_owned())
@@ -159,6 +160,7 @@ impl Done {
             "metadata": metadata,
             "line": line,
             "in_through_line": through,
+            // Whether a program may take all later lines to be out.
             "outcome_known": under_way.iter().all(|(_, fate)| *fate == Fate::Out),
             "from_line": next,
         }}))

@@ -37,9 +37,9 @@ in any order, or lines `scope#role@subject`. Each is stored, in place of a tuple
 with its scope, role, subject and source; of two lines for the same tuple the
 later one wins. --create and --delete say otherwise.
 
-Lines are committed in chunks, each whole or not at all, in the order of the
-file. If an import is interrupted, run the same command again. A refused line
-ends it; the message says which line, and what is in.")]
+Lines are committed in chunks, each whole or not at all, as if in the order of
+the file. If an import is interrupted, run the same command again. A refused
+line ends it; the message says which line, and what is in.")]
 pub(super) struct Args {
     #[command(flatten)]
     input: InputArgs,

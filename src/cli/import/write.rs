@@ -98,7 +98,7 @@ struct Writing<'s, 'n, 'e> {
     sender: &'s Sender<'s>,
     notes: &'s Notes<'n, 'e>,
     done: Done,
-    /// Where to go on: with the first line that is not known to be in.
+    /// Where to go on: behind the last line that is in.
     next: u64,
 }
 
