@@ -198,7 +198,8 @@ fn first_refused(second: fn() -> Answer) -> StandIn {
 
 #[test]
 fn of_a_chunk_beside_one_that_is_refused_is_told_what_became_of_it() {
-    let cases: [(fn() -> Answer, &str, bool); 3] = [
+    type Say = fn() -> Answer;
+    let cases: [(Say, &str, bool); 3] = [
         (|| Ok(()), "in: no line; not in: lines 1 to 10; in, too: lines 11 to 20; ", false),
         (
             || Err(about(Refusal::SecondParent, 0, "it has a parent")),
