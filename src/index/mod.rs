@@ -21,6 +21,7 @@ mod position;
 mod roles;
 mod rows;
 mod settled;
+mod slots;
 mod snapshot;
 mod sources;
 #[cfg(test)]

@@ -2,17 +2,17 @@
 //! within a process, and a question's unknown names are never interned.
 //!
 //! [`Names`] are those of a base: texts end to end in pages, which the next base shares, and one table
-//! from a text's hash to its id. [`NewNames`] are those that a layer adds: its versions share them, so that a
+//! from a text's hash to its id and its place. [`NewNames`] are those that a layer adds: its versions share them, so that a
 //! clone costs nothing once they are settled.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use rustc_hash::FxHashMap;
 
 use super::name_table::NameTable;
+use super::slots::{Found, Slots};
 use super::texts::Texts;
 use crate::model::form::TypeId;
 
@@ -20,20 +20,13 @@ use crate::model::form::TypeId;
 /// a question's own from the top downwards.
 pub(super) const OVERLAY_IDS: u32 = u32::MAX / 2;
 
-/// So many names stand in one page. A page's texts are far from 4 GiB, as each is bounded.
+/// So many names stand in one page.
 const PAGE_NAMES: u32 = 1 << 16;
+/// What stands behind each text. No text has it: a name has no control characters.
+const END: char = '\n';
 
 /// So many texts are looked up side by side: more than the processor reads at once, few enough to stay near it.
 const SIDE_BY_SIDE: usize = 64;
-
-/// What is known of a text that is looked up: its hash, the id that this leads to, and where the text of that stands in
-/// its page.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    hash: u64,
-    id: Option<u32>,
-    span: Option<(u32, u32)>,
-}
 
 /// An object of a snapshot. Ids of the upper half of the range name what one request brought along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +36,7 @@ pub struct ObjectId(pub u32);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     hasher: RandomState,
-    ids: HashTable<u32>,
+    slots: Slots,
     pages: Vec<Arc<Page>>,
     count: u32,
 }
@@ -58,24 +51,30 @@ struct Page {
 
 impl Page {
     fn text(&self, at: usize) -> Option<&str> {
-        let (start, end) = self.span(at)?;
+        let end = *self.ends.get(at)?;
+        let before = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        // Behind the end of the one before.
+        let start = before.map_or(0, |end| end + 1);
         self.texts.get(start as usize..end as usize)
     }
 
-    /// Where a text stands: its start and its end.
+    /// Whether the text that begins here is this one.
     #[inline]
-    fn span(&self, at: usize) -> Option<(u32, u32)> {
-        let end = *self.ends.get(at)?;
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        Some((start.unwrap_or(0), end))
+    fn has(&self, start: u32, text: &str) -> bool {
+        let rest = self.texts.as_bytes().get(start as usize..).unwrap_or_default();
+        let behind = rest.strip_prefix(text.as_bytes()).and_then(<[u8]>::first);
+        behind == Some(&(END as u8))
     }
 
-    fn push(&mut self, text: &str, type_id: TypeId) -> Option<()> {
-        let end = u32::try_from(self.texts.len().checked_add(text.len())?).ok()?;
+    /// Where the text begins that was added.
+    fn push(&mut self, text: &str, type_id: TypeId) -> Option<u32> {
+        let start = u32::try_from(self.texts.len()).ok()?;
+        let end = start.checked_add(u32::try_from(text.len()).ok()?)?;
         self.texts.push_str(text);
+        self.texts.push(END);
         self.ends.push(end);
         self.types.push(type_id);
-        Some(())
+        Some(start)
     }
 
     fn shrink(&mut self) {
@@ -88,11 +87,6 @@ impl Page {
 /// The page of a name, and its place there.
 fn place(id: u32) -> (usize, usize) {
     ((id / PAGE_NAMES) as usize, (id % PAGE_NAMES) as usize)
-}
-
-fn text_in(pages: &[Arc<Page>], id: u32) -> Option<&str> {
-    let (page, at) = place(id);
-    pages.get(page)?.text(at)
 }
 
 /// Of the bytes alone: no text is hashed with anything after it.
@@ -127,51 +121,42 @@ impl Names {
     /// step of each after the other: what a step reads from memory is read for many of them at once.
     pub(super) fn find_each(&self, texts: &[&str], found: &mut Vec<Option<ObjectId>>) {
         for texts in texts.chunks(SIDE_BY_SIDE) {
-            let mut all = [Seen::default(); SIDE_BY_SIDE];
+            let mut all: [(NameHash, Option<Found>); SIDE_BY_SIDE] = [Default::default(); _];
             let Some(seen) = all.get_mut(..texts.len()) else { return };
-            for (seen, text) in seen.iter_mut().zip(texts) {
-                seen.hash = hash(&self.hasher, text);
+            for ((hash, _), text) in seen.iter_mut().zip(texts) {
+                *hash = self.hash(text);
             }
-            for seen in seen.iter_mut() {
+            for (hash, first) in seen.iter_mut() {
                 // Where the hash leads first; mostly it is the one.
-                seen.id = self.ids.find(seen.hash, |_| true).copied();
+                *first = self.slots.find(hash.0, |_| true);
             }
-            for seen in seen.iter_mut() {
-                seen.span = self.page(seen.id).and_then(|(page, at)| page.span(at));
-            }
-            let first = |seen: &&Seen| self.known(seen).and_then(<[u8]>::first) == Some(&0);
-            black_box(seen.iter().filter(first).count());
-            found.extend(texts.iter().zip(&*seen).map(|(text, seen)| {
-                if self.known(seen)? == text.as_bytes() {
-                    return seen.id.map(ObjectId);
-                }
-                self.find_hashed(NameHash(seen.hash), text)
+            let begins = |found: &Found| {
+                let page = self.pages.get(place(found.id).0)?;
+                page.texts.as_bytes().get(found.start as usize)
+            };
+            let firsts = seen.iter().filter_map(|(_, first)| begins(first.as_ref()?));
+            black_box(firsts.filter(|first| **first == 0).count());
+            found.extend(texts.iter().zip(&*seen).map(|(text, (hash, first))| match first {
+                Some(first) if self.is(*first, text) => Some(ObjectId(first.id)),
+                Some(_) => self.find_hashed(*hash, text),
+                None => None,
             }));
         }
     }
 
     #[inline]
-    fn page(&self, id: Option<u32>) -> Option<(&Page, usize)> {
-        let (page, at) = place(id?);
-        Some((self.pages.get(page)?, at))
-    }
-
-    /// The text that was found for another.
-    #[inline]
-    fn known(&self, seen: &Seen) -> Option<&[u8]> {
-        let (page, _) = self.page(seen.id)?;
-        let (start, end) = seen.span?;
-        page.texts.as_bytes().get(start as usize..end as usize)
+    fn is(&self, found: Found, text: &str) -> bool {
+        self.pages.get(place(found.id).0).is_some_and(|page| page.has(found.start, text))
     }
 
     #[inline]
     pub(super) fn find_hashed(&self, NameHash(hash): NameHash, text: &str) -> Option<ObjectId> {
-        let is_it = |id: &u32| text_in(&self.pages, *id) == Some(text);
-        self.ids.find(hash, is_it).copied().map(ObjectId)
+        self.slots.find(hash, |found| self.is(found, text)).map(|found| ObjectId(found.id))
     }
 
     pub(super) fn text(&self, id: ObjectId) -> Option<&str> {
-        text_in(&self.pages, id.0)
+        let (page, at) = place(id.0);
+        self.pages.get(page)?.text(at)
     }
 
     pub(super) fn type_of(&self, id: ObjectId) -> Option<TypeId> {
@@ -179,27 +164,46 @@ impl Names {
         self.pages.get(page)?.types.get(at).copied()
     }
 
-    /// The id of this object, a new one if it has none. `None` when two billion are used up.
+    /// The id of this object, a new one if it has none. `None` when two billion are used up, and of what is no
+    /// object's text.
     pub(super) fn intern(&mut self, text: &str, type_id: TypeId) -> Option<ObjectId> {
-        let Self { hasher, ids, pages, count } = self;
-        let hashed = hash(hasher, text);
-        if let Some(id) = ids.find(hashed, |id| text_in(pages, *id) == Some(text)) {
-            return Some(ObjectId(*id));
+        let hashed = self.hash(text);
+        if let Some(id) = self.find_hashed(hashed, text) {
+            return Some(id);
         }
-        let id = Some(*count).filter(|id| *id < OVERLAY_IDS)?;
+        let id = Some(self.count).filter(|id| *id < OVERLAY_IDS)?;
+        if text.contains(END) {
+            return None;
+        }
+        if !self.slots.has_room() {
+            self.make_room();
+        }
         if id.is_multiple_of(PAGE_NAMES) {
-            if let Some(full) = pages.last_mut() {
+            if let Some(full) = self.pages.last_mut() {
                 Arc::make_mut(full).shrink();
             }
-            pages.push(Arc::default());
+            self.pages.push(Arc::default());
         }
         // Only the last page is ever added to; where another base shares it, a copy of it.
-        Arc::make_mut(pages.last_mut()?).push(text, type_id)?;
-        *count += 1;
-        ids.insert_unique(hashed, id, |id| {
-            text_in(pages, *id).map_or(0, |text| hash(hasher, text))
-        });
+        let start = Arc::make_mut(self.pages.last_mut()?).push(text, type_id)?;
+        self.count += 1;
+        self.slots.insert(hashed.0, Found { id, start })?;
         Some(ObjectId(id))
+    }
+
+    /// Costs what there are names; there is room for as many again then.
+    fn make_room(&mut self) {
+        let mut slots = Slots::for_names(self.count as usize);
+        for (page, first) in self.pages.iter().zip((0..).step_by(PAGE_NAMES as usize)) {
+            let mut start = 0;
+            for (id, end) in (first..).zip(&page.ends) {
+                let text = page.texts.get(start as usize..*end as usize).unwrap_or_default();
+                // As it was before.
+                let _put = slots.insert(hash(&self.hasher, text), Found { id, start });
+                start = end + 1;
+            }
+        }
+        self.slots = slots;
     }
 
     /// Gives back what was kept for more names.
@@ -219,7 +223,7 @@ impl Names {
 
 /// A text's hash, by the key that the names of a base and of the layers above it share: each look-up goes
 /// through all of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct NameHash(u64);
 
 /// The names that a layer adds to those beneath it.
@@ -375,6 +379,30 @@ mod tests {
         assert_eq!(found.iter().flatten().count(), many as usize);
         assert_eq!(names.type_of(ObjectId(many)), Some(TypeId(2)));
         assert_eq!(names.iter().count(), many as usize + 1);
+    }
+
+    /// Texts of which one begins another, by hashes that are all the same: only the text itself is found.
+    #[test]
+    fn a_text_is_not_taken_for_one_that_it_begins() {
+        let mut names = Names::default();
+        let whole = "user:anastasia";
+        let texts: Vec<&str> = (6..=whole.len()).rev().filter_map(|end| whole.get(..end)).collect();
+        for text in &texts {
+            assert_eq!(names.find(text), None);
+            names.intern(text, TypeId(1)).unwrap();
+        }
+        for (id, text) in (0..).zip(&texts) {
+            assert_eq!(names.find(text), Some(ObjectId(id)));
+            let first = names.slots.find(names.hash(text).0, |found| found.id == id).unwrap();
+            let is_it: Vec<_> = texts.iter().filter(|other| names.is(first, other)).collect();
+            assert_eq!(is_it, [text]);
+        }
+        assert_eq!(names.find("user:"), None);
+        assert_eq!(
+            names.intern("user:a\nb", TypeId(1)),
+            None,
+            "it would be found by its beginning"
+        );
     }
 
     #[test]
