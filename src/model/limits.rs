@@ -342,6 +342,8 @@ const _: () = assert!(REQUEST_BYTES_MAX + 5 <= CONNECTION_BODIES_BYTES_MAX);
 const _: () = assert!(CONNECTION_BODIES_BYTES_MAX * 4 <= BODIES_BYTES_MAX);
 // What has a bound of its own, which its refusal names, keeps it: one more is counted there.
 const _: () = assert!(BATCH_ITEMS_MAX + CONTEXTUAL_TUPLES_MAX + 100 < MESSAGE_FIELDS_MAX);
+// The first commit of a group always has room.
+const _: () = assert!(COMMIT_CHANGES_MAX <= GROUP_CHANGES_MAX && GROUP_COMMITS_MAX > 0);
 const _: () = assert!(COMMIT_CHANGES_MAX + PRECONDITIONS_MAX + 100 < MESSAGE_FIELDS_MAX);
 const _: () = assert!(BODY_SECONDS < REQUEST_SECONDS_DEFAULT);
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

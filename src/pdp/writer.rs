@@ -108,11 +108,6 @@ impl Room {
         Self { commits: GROUP_COMMITS_MAX, changes: GROUP_CHANGES_MAX, is_bulk: is_bulk(first) }
     }
 
-    /// A commit, and nothing else.
-    fn alone(job: &Job) -> Self {
-        Self { commits: 1, ..Self::beside(job) }
-    }
-
     /// Whether there is room for this; it is less by that, then. Small commits never wait for a large one that
     /// comes after them.
     fn takes(&mut self, task: &Task) -> bool {
@@ -151,7 +146,7 @@ impl Writer {
         while let Some(task) = next.take().or_else(|| self.tasks.blocking_recv()) {
             next = match task {
                 Task::Write(job) if is_bulk(&job) => self.serve_giving_way(job),
-                Task::Write(job) => self.serve(Room::beside(&job), job),
+                Task::Write(job) => self.serve(job),
                 Task::Activate(activation) => {
                     self.activate(*activation);
                     None
@@ -189,7 +184,7 @@ impl Writer {
             let serve = || {
                 give_way();
                 if let Some(first) = first.take() {
-                    next = self.serve(Room::beside(&first), first);
+                    next = self.serve(first);
                     self.keep_compact();
                 }
             };
@@ -199,24 +194,21 @@ impl Writer {
             }
         });
         match first {
-            Some(first) => self.serve(Room::beside(&first), first),
+            Some(first) => self.serve(first),
             None => next,
         }
     }
 
     /// Serves a commit, and in one group with it whatever comes, as far as there is room, before the last of them
     /// is judged: whoever is answered with a group is soon back, and then needs not wait for a whole one more.
-    /// What has come and is none of the group's is to be done next.
-    fn serve(&mut self, mut room: Room, first: Job) -> Option<Task> {
+    /// What has come and is none of the group's is to be done next: nobody else has it.
+    #[must_use]
+    fn serve(&mut self, first: Job) -> Option<Task> {
+        let first = self.unless_latched(first)?;
         let published = self.shared.published.load_full();
-        if let Some(latch) = &self.latched {
-            let answer = latch.answer(&first, &self.keyed, self.shared.now(published.time));
-            // Whoever does not wait any more needs no answer.
-            let _gone = first.reply.send(answer);
-            return None;
-        }
         let mut pending = Pending::new(&published, published.time);
         let (mut group, mut judged) = (Vec::new(), Vec::new());
+        let mut room = Room::beside(&first);
         let mut next = Some(Task::Write(first));
         while let Some(Task::Write(job)) = next.take_if(|task| room.takes(task)) {
             // Of its own moment: what its caller has seen to have ended has ended for it.
@@ -227,6 +219,25 @@ impl Writer {
         }
         self.settle(&published, pending, group, judged);
         next
+    }
+
+    /// Serves a commit, and nothing with it.
+    fn serve_alone(&mut self, job: Job) {
+        let Some(job) = self.unless_latched(job) else { return };
+        let published = self.shared.published.load_full();
+        let mut pending = Pending::new(&published, published.time);
+        let judged = pending.judge(&job, &self.keyed, self.shared.now(published.time));
+        self.settle(&published, pending, vec![job], vec![judged]);
+    }
+
+    /// Answers a commit if nothing is written any more.
+    fn unless_latched(&self, job: Job) -> Option<Job> {
+        let Some(latch) = &self.latched else { return Some(job) };
+        let now = self.shared.now(self.shared.published.load().time);
+        let answer = latch.answer(&job, &self.keyed, now);
+        // Whoever does not wait any more needs no answer.
+        let _gone = job.reply.send(answer);
+        None
     }
 
     /// Makes a judged group durable, and answers it.
@@ -247,10 +258,7 @@ impl Writer {
             Err(StoreError::CommitTooLarge { .. } | StoreError::Unstorable { .. })
                 if group.len() > 1 =>
             {
-                for job in group {
-                    // It takes nothing else.
-                    let _none = self.serve(Room::alone(&job), job);
-                }
+                group.into_iter().for_each(|job| self.serve_alone(job));
             }
             Err(error) => self.refuse(group, judged, published.head, &error),
         }

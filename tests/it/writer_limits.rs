@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use bailiwick::engine::CheckedContext;
 use bailiwick::model::limits::{
-    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, COMMIT_CHANGES_MAX, GROUP_CHANGES_MAX, GROUP_COMMITS_MAX,
-    LOG_KEPT_CHANGES, LOG_KEPT_COMMITS, WAITING_COMMITS_MAX,
+    CHECKPOINT_CHANGES, CHECKPOINT_SHARE, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, GROUP_CHANGES_MAX,
+    GROUP_COMMITS_MAX, LOG_KEPT_CHANGES, LOG_KEPT_COMMITS, WAITING_COMMITS_MAX,
 };
 use bailiwick::model::tuple::{Revision, Time, Tuple};
 use bailiwick::pdp::{Clock, Pdp, Upkeep, WriteChange, WriteError, Written};
@@ -30,6 +30,7 @@ permissions: { act: { at: [org], is: admin } }
 struct Held {
     world: World,
     appends: Arc<AtomicUsize>,
+    when_entered: mpsc::Receiver<()>,
     release: mpsc::SyncSender<()>,
     first: Commit,
 }
@@ -39,13 +40,18 @@ type Commit = Pin<Box<dyn Future<Output = Result<Written, WriteError>>>>;
 
 impl Held {
     fn new() -> Self {
+        // The first append is the model's, the second the one that the others wait behind.
+        Self::at(&[1])
+    }
+
+    /// Held up in these appends, the second among them.
+    fn at(held: &'static [usize]) -> Self {
         let appends = Arc::new(AtomicUsize::new(0));
         let (entered, when_entered) = mpsc::sync_channel::<()>(1);
         let (release, released) = mpsc::sync_channel::<()>(1);
         let (counted, released) = (Arc::clone(&appends), Mutex::new(released));
         let store = HookedStore::new(move || {
-            // The first append is the model's, the second the one that the others wait behind.
-            if counted.fetch_add(1, Ordering::SeqCst) == 1 {
+            if held.contains(&counted.fetch_add(1, Ordering::SeqCst)) {
                 entered.send(()).unwrap();
                 released.lock().unwrap().recv().unwrap();
             }
@@ -55,7 +61,7 @@ impl Held {
         let (first, begun) = begin(&world.pdp, 0, 1);
         assert!(begun.is_pending());
         when_entered.recv().unwrap();
-        Self { world, appends, release, first }
+        Self { world, appends, when_entered, release, first }
     }
 
     /// Lets it go on; how many groups the waiting commits made.
@@ -110,6 +116,34 @@ fn a_group_makes_so_many_changes_and_no_small_commit_waits_for_a_large_one_behin
     assert_eq!(held.groups_of(waiting), 4);
 }
 
+/// What comes while the commits of a group are made one by one, as one of them cannot be stored, is lost by nobody.
+#[test]
+fn what_comes_while_a_group_is_served_one_by_one_is_answered_too() {
+    // The third append is the group's, which one spoils; the fourth that of its first alone.
+    let held = Held::at(&[1, 3]);
+    let pdp = &held.world.pdp;
+    let large = Tuple { reason: "r".repeat(COMMIT_BYTES_MAX), ..tuple("org:a#admin@user:ana") };
+    let write_large = {
+        let pdp = pdp.clone();
+        async move { pdp.write(vec![WriteChange::Touch(large)]).await }
+    };
+    let mut waiting = vec![begin(pdp, 1, 1).0];
+    let mut large: Commit = Box::pin(write_large);
+    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    waiting.push(begin(pdp, 2, 1).0);
+    held.release.send(()).unwrap();
+    held.when_entered.recv().unwrap();
+    waiting.extend((3..6).map(|name| begin(pdp, name, 1).0));
+    waiting.push(begin(pdp, 6, 2_000).0);
+    waiting.push(begin(pdp, 7, 1).0);
+    held.release.send(()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let revisions = waiting.into_iter().map(|commit| runtime.block_on(commit).unwrap().token);
+    let revisions: Vec<u64> = revisions.map(|token| token.revision.0).collect();
+    assert_eq!(revisions, [3, 4, 5, 6, 7, 8, 9]);
+    assert!(matches!(runtime.block_on(large), Err(WriteError::TooLarge { .. })));
+}
+
 /// Stands at 10 until the writer has looked, who then finds one more commit; and at 20 from then on.
 #[derive(Debug, Default)]
 struct Busy {
@@ -121,7 +155,8 @@ impl Clock for Busy {
     fn now(&self) -> Time {
         let is_writer = std::thread::current().name() == Some("bailiwick-writer");
         let now = Time(self.now.load(Ordering::SeqCst));
-        if is_writer && let Some(pdp) = self.more.lock().unwrap().take() {
+        let more = if is_writer { self.more.lock().unwrap().take() } else { None };
+        if let Some(pdp) = more {
             // Nobody waits for it.
             let _gone = poll_once(pdp.write(vec![create("org:b#admin@user:ana")]));
             self.now.store(20, Ordering::SeqCst);
