@@ -101,12 +101,42 @@ fn no_more_than_two_are_under_way() {
     assert_eq!((order.len(), &order[2..]), (4, &[0, 2][..]), "{order:?}");
 }
 
+/// The next line may be long in coming: a chunk that was refused before the one before it was in is sent again at once.
+#[test]
+fn a_refused_chunk_does_not_wait_for_the_next_line() {
+    let (arrivals, told) = (Arrivals::default(), Arrivals::default());
+    let stand_in = answering(&arrivals, move |_, chunk, before| match (chunk, before) {
+        (0, 0) => told.wait_for(1, 1),
+        (1, 0) => {
+            told.note(1);
+            Err(about(Refusal::SecondParent, 3, "it has a parent"))
+        }
+        _ => Ok(()),
+    });
+    let mut child = bailiwick(&["import", "--endpoint", &stand_in.endpoint])
+        .args(text("10", &[]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, lines(21).as_bytes()).unwrap();
+    arrivals.wait_for(1, 2).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert_exit(&output, 0);
+    assert_eq!(arrivals.in_order().len(), 4);
+}
+
 #[test]
 fn what_may_depend_on_the_order_is_not_under_way_together() {
     let again = format!("{}org:acme#admin@user:u17\n", lines(10).replace("user:u9", "user:u17"));
     let past =
         "scope,role,subject,expires_at\norg:a,r,user:u0,2020-01-01T00:00:00Z\norg:a,r,user:u10,\n";
     let to_come = past.replace("2020", "2999");
+    let later =
+        "scope,role,subject,expires_at\norg:a,r,user:u0,\norg:a,r,user:u10,2020-01-01T00:00:00Z\n";
     let csv = ["-", "--format", "csv", "--chunk", "1"];
     for (args, input) in [
         // A tuple of both.
@@ -114,6 +144,7 @@ fn what_may_depend_on_the_order_is_not_under_way_together() {
         // Taken away, if it has ended by the service's clock.
         (csv.to_vec(), past),
         (csv.to_vec(), to_come.as_str()),
+        (csv.to_vec(), later),
         // Perhaps committed by an earlier run.
         (text("10", &["--create"]), &lines(20)),
     ] {

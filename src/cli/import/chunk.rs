@@ -32,22 +32,23 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Whether it may be under way together with the chunk before it: should the service judge this one first,
-    /// all comes out as in order, but perhaps for a refusal of this one.
+    /// Whether it may be under way together with the chunk before it: if both can be in, all comes out as in
+    /// order, should the service judge this one first. Where they contradict each other, one of them is refused,
+    /// and it may be the earlier.
     ///
     /// - No tuple is in both: else the earlier line could win.
-    /// - `before` is not refused because this one is in. Both are in by then, as they would be when this one is
-    ///   judged second; the hierarchy and the constraints look at what is there after a commit, so they would
-    ///   refuse this one then. But what was broken already may stay so where a commit makes it better, and a
-    ///   `before` that takes a role away makes nothing better once this one gives it by another source. Of
-    ///   tuples to be stored, those that have ended take away, by the service's clock: there may be none with an
-    ///   end. Of tuples to be deleted, none gives. And a holder whom a constraint keeps has one tuple, never of
-    ///   another source: what `before` takes of those, this one has not put.
+    /// - `before` is not refused because this one is in, unless this one would be for `before`: the hierarchy and
+    ///   the constraints look at what is there after a commit. But what was broken already may stay so where a
+    ///   commit makes it better, and a chunk that takes a role away and one that gives it by another source would
+    ///   come out otherwise in another order. Of tuples to be stored, those that have ended take away, by the
+    ///   service's clock: there may be none with an end. Of tuples to be deleted, none gives. And a holder whom a
+    ///   constraint keeps has one tuple, never of another source: what `before` takes of those, this one has not
+    ///   put.
     ///
     /// What remains is how many tuples the service looks at for one commit: within 10,000 of that bound `before`
     /// may be refused for those of this one. So it would be when the import is repeated.
     pub(super) fn may_go_beside(&self, before: &Self) -> bool {
-        self.is_apart && before.ends.is_empty()
+        self.is_apart && self.ends.is_empty() && before.ends.is_empty()
     }
 
     pub(super) fn first(&self) -> u64 {
@@ -311,8 +312,7 @@ mod tests {
         let mut ending = cut[0].clone();
         ending.ends = vec![(1, Timestamp::default())];
         assert!(!cut[1].may_go_beside(&ending));
-        // The later one may have such, too.
-        assert!(ending.may_go_beside(&cut[0]));
+        assert!(!ending.may_go_beside(&cut[0]));
         // Cut because a tuple came again.
         let cut = chunks(&[line("a"), line("b"), line("a")].concat(), 10);
         assert!(cut.len() == 2 && !cut[1].may_go_beside(&cut[0]));

@@ -2,8 +2,9 @@
 //! on its way: the service's one writer does not wait for it. Knows neither file nor wire.
 //!
 //! The service may judge two requests that are under way together in either order. So the second goes
-//! beside the first only where no judgement of the first can depend on it ([`Chunk::may_go_beside`]);
-//! that of the second can, so a refusal of it counts only once the first is in.
+//! beside the first only where all comes out as in order if both can be in ([`Chunk::may_go_beside`]).
+//! Where they contradict each other one of them is refused, and it may be the first. A refusal of the
+//! second counts only once the first is in.
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
@@ -47,12 +48,17 @@ impl UnderWay<'_> {
     }
 }
 
-/// Resolves when this chunk is answered; never, if it is already or there is none.
-async fn newly_answered(chunk: Option<&mut UnderWay<'_>>) {
-    match chunk.filter(|chunk| chunk.answer.is_none()) {
+/// Resolves when this chunk is answered, or was before; never, if there is none.
+async fn answered(chunk: Option<&mut UnderWay<'_>>) {
+    match chunk {
         Some(chunk) => chunk.answered().await,
         None => pending().await,
     }
+}
+
+/// The same, but never if it was answered before.
+async fn newly_answered(chunk: Option<&mut UnderWay<'_>>) {
+    answered(chunk.filter(|chunk| chunk.answer.is_none())).await;
 }
 
 /// Commits all chunks, or tells where it had to stop.
@@ -71,7 +77,8 @@ pub(super) async fn write_all(
     loop {
         let step = tokio::select! {
             biased;
-            () = newly_answered(first.as_mut()) => {
+            // Though the next line may be long in coming.
+            () = answered(first.as_mut()) => {
                 writing.settle(first.take(), None, told_to_stop.as_mut()).await?;
                 continue;
             }
