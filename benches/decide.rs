@@ -210,6 +210,7 @@ impl Bench<'_> {
         );
         // Of a small world there is nothing to read from memory, and no target.
         if self.count < 1_000_000 {
+            println!("  with names, beside the least that can read them: {:.2} x", median(ratios));
             return;
         }
         let most = if self.count > 1_000_000 { 600.0 } else { 200.0 };

@@ -61,7 +61,7 @@ impl NameTable {
         None
     }
 
-    /// Puts a place in, for which there is room.
+    /// Puts a place in, for which there is room: one thread alone may do that at a time.
     pub(super) fn insert(&self, hash: u64, place: u32) {
         let entry = (hash & !PLACE) | (u64::from(place) + 1);
         for slot in self.slots(hash) {

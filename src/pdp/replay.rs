@@ -245,7 +245,9 @@ impl Draft {
     /// # Errors
     /// `IndexFull`.
     pub(super) fn into_snapshot(mut self) -> Result<Snapshot, ProposalError> {
-        self.indexed().cloned()
+        let mut snapshot = self.indexed()?.clone();
+        snapshot.settle();
+        Ok(snapshot)
     }
 }
 

@@ -55,7 +55,8 @@ impl Snapshot {
     }
 
     /// Says that later versions will be made from this one: what it added to the names is shared with them from now
-    /// on. Without it a clone is a copy of that. The tuples stay the same.
+    /// on. Without it a clone is a copy of that. The tuples stay the same. Of the versions
+    /// of a layer one thread alone may: of two at once one could find no room.
     pub fn settle(&mut self) {
         self.top.names.settle();
     }
