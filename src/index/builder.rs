@@ -188,7 +188,9 @@ impl Builder {
     /// `None`: the text is no object's.
     fn intern(&mut self, text: &str, of: TypeId) -> Result<Option<ObjectId>, NotIndexable> {
         let known = self.names.count();
-        let id = self.names.intern(text, of).ok_or(NotIndexable)?;
+        let Some(id) = self.names.intern(text, of) else {
+            return if Object::is_well_formed(text) { Err(NotIndexable) } else { Ok(None) };
+        };
         // A known one was well-formed when it was new. What is not stays among the names: whoever reads
         // a store ends there.
         let is_well_formed = id.0 < known || Object::is_well_formed(text);
@@ -249,5 +251,40 @@ impl Builder {
         }
         let base = making.finish(names).map_err(|_| NotIndexable)?;
         Ok(Snapshot::of(model, sources, base))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{SourceFiles, load};
+
+    const MODEL: &str = "
+model: built
+types: { user: {}, org: {} }
+roles: [ { at: [org], names: [viewer], bound_by: [user] } ]
+permissions: { see: { at: [org], is: viewer } }
+";
+
+    #[test]
+    fn a_tuple_of_a_malformed_object_is_not_put_and_ids_are_not_said_to_be_used_up() {
+        let mut files = SourceFiles::default();
+        files.insert("model.yaml", MODEL);
+        let model = Arc::new(load(&files, &BTreeMap::new()).unwrap());
+        let of = |name: &str| model.type_id(name).unwrap();
+        let mut builder = Builder::new(Arc::clone(&model));
+        let mut put = |scope, subject| {
+            let role = model.name_id("viewer").unwrap();
+            let (scope, form) = ((scope, of("org")), SubjectForm::Object(of("user")));
+            builder.put_plain(&PlainTuple { scope, role, subject, form, source: "" })
+        };
+        assert_eq!(put("org:acme", "user:ana"), Ok(true));
+        for malformed in ["user:a b", "user:a\nb", "user:ana\norg:acme", "user:"] {
+            assert_eq!(put("org:acme", malformed), Ok(false), "{malformed:?}");
+        }
+        assert_eq!(put("org:acme\nuser:ana", "user:bob"), Ok(false));
+        assert_eq!(builder.build().unwrap().len(), 1);
     }
 }

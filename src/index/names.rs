@@ -167,14 +167,15 @@ impl Names {
     /// The id of this object, a new one if it has none. `None` when two billion are used up, and of what is no
     /// object's text.
     pub(super) fn intern(&mut self, text: &str, type_id: TypeId) -> Option<ObjectId> {
+        // Before it is looked for: it could be two that stand one behind the other.
+        if text.contains(END) {
+            return None;
+        }
         let hashed = self.hash(text);
         if let Some(id) = self.find_hashed(hashed, text) {
             return Some(id);
         }
         let id = Some(self.count).filter(|id| *id < OVERLAY_IDS)?;
-        if text.contains(END) {
-            return None;
-        }
         if !self.slots.has_room() {
             self.make_room();
         }
