@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::status::ApiError;
@@ -14,8 +14,7 @@ pub(super) async fn elsewhere<T: Send + 'static>(
     shared: &Shared,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let place = Arc::clone(&shared.dear).acquire_owned().await;
-    let place = place.map_err(|error| ApiError::internal(&error))?;
+    let place = place(shared).await?;
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
         job()
@@ -28,8 +27,7 @@ pub(super) async fn giving_way<T: Send + 'static>(
     shared: &Shared,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let place = Arc::clone(&shared.dear).acquire_owned().await;
-    let place = place.map_err(|error| ApiError::internal(&error))?;
+    let place = place(shared).await?;
     let (done, outcome) = oneshot::channel();
     let run = move || {
         let made = {
@@ -43,6 +41,12 @@ pub(super) async fn giving_way<T: Send + 'static>(
     let begun = std::thread::Builder::new().name("bailiwick-bulk".into()).spawn(run);
     begun.map_err(|error| ApiError::internal(&error))?;
     outcome.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// One of so many places, once it is free.
+async fn place(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = Arc::clone(&shared.dear).acquire_owned().await;
+    place.map_err(|error| ApiError::internal(&error))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! again, and what is said when it stops. `cli_import_served.rs` has the real service.
 
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use bailiwick::api::pb::v1 as pb;
 use bailiwick::api::status::{ApiError, Refusal};
@@ -14,15 +14,20 @@ use tonic::Status;
 use crate::cli::{assert_exit, bailiwick, stderr, stdout};
 use crate::support::stand_in::{Scripts, StandIn};
 
-/// Runs `bailiwick import ARGS` with this on its standard input.
-pub(crate) fn import(endpoint: &str, args: &[&str], input: &str) -> Output {
-    let mut child = bailiwick(&["import", "--endpoint", endpoint])
+/// Begins `bailiwick import ARGS`, which waits for its standard input.
+pub(crate) fn begin_import(endpoint: &str, args: &[&str]) -> Child {
+    bailiwick(&["import", "--endpoint", endpoint])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs `bailiwick import ARGS` with this on its standard input.
+pub(crate) fn import(endpoint: &str, args: &[&str], input: &str) -> Output {
+    let mut child = begin_import(endpoint, args);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 //! `bailiwick import` with two chunks under way: when the second is sent, whose answer counts, and what is
 //! said when it stops. The service answers as it is told; `cli_import_served.rs` has the real one.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use bailiwick::api::status::{ApiError, Refusal};
 use serde_json::{Value, json};
 use tonic::Status;
 
-use crate::cli::{assert_exit, bailiwick, stderr, stdout};
-use crate::cli_import::{about, chunk_of, commit, import, lines, text};
+use crate::cli::{assert_exit, stderr, stdout};
+use crate::cli_import::{about, begin_import, chunk_of, commit, import, lines, text};
 use crate::support::stand_in::{Scripts, StandIn};
 
 /// The chunks that have come, in order. Clones are of the same.
@@ -113,13 +113,7 @@ fn a_refused_chunk_does_not_wait_for_the_next_line() {
         }
         _ => Ok(()),
     });
-    let mut child = bailiwick(&["import", "--endpoint", &stand_in.endpoint])
-        .args(text("10", &[]))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = begin_import(&stand_in.endpoint, &text("10", &[]));
     let mut input = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, lines(21).as_bytes()).unwrap();
     arrivals.wait_for(1, 2).unwrap();
@@ -288,13 +282,7 @@ fn an_import_that_is_interrupted_says_what_is_in() {
                     if chunk < answered { Ok(()) } else { is_over.wait_for(0, 1) }
                 },
             );
-        let mut child = bailiwick(&["import", "--endpoint", &stand_in.endpoint])
-            .args(text("10", &[]))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = begin_import(&stand_in.endpoint, &text("10", &[]));
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines(40).as_bytes()).unwrap();
         // It was sent after those before the two were known to be in.
         arrivals.wait_for(answered, 1).unwrap();
