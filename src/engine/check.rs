@@ -73,8 +73,9 @@ pub(super) fn walked(
     looks: &mut Looks,
 ) -> Option<bool> {
     let ground = Ground::new(view.snapshot, now);
-    let keys = Keys::of(ground, plan, subject, || view.type_of(subject), looks)?;
-    reach(ground, plan.map(), (stage, scope), &keys, looks)
+    let mut keys = Keys::none();
+    keys.find(&ground, plan, subject, || view.type_of(subject), looks)?;
+    reach(&ground, plan.map(), (stage, scope), &keys, looks)
 }
 
 /// A question, and how it is asked.
@@ -237,6 +238,7 @@ pub(super) fn known(
 }
 
 /// The same from where the short way starts, if there is one.
+#[inline]
 fn known_from(
     view: &View<'_>,
     plan: &Plan,
@@ -252,6 +254,17 @@ fn known_from(
             return Ok(is_reached);
         }
     }
+    known_by_evaluation(view, plan, (subject, permission, scope), context, now)
+}
+
+#[inline(never)]
+fn known_by_evaluation(
+    view: &View<'_>,
+    plan: &Plan,
+    (subject, permission, scope): (SubjectKey, NameId, ObjectId),
+    context: &Context,
+    now: Time,
+) -> Result<Option<bool>, EngineError> {
     let mut eval = Eval::new(view, plan, subject, context, now);
     match ask(&mut eval, permission, scope) {
         Value::Yes => Ok(Some(true)),

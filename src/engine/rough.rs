@@ -30,9 +30,13 @@ impl Slot for Packed {
 
 impl Rough {
     pub(super) fn of<T: Slot>(members: impl IntoIterator<Item = T>) -> Self {
-        members
-            .into_iter()
-            .fold(Self::default(), |set, member| Self(set.0 | 1 << (member.slot() & 63)))
+        members.into_iter().fold(Self::default(), Self::with)
+    }
+
+    /// The same and one more.
+    #[inline]
+    pub(super) fn with<T: Slot>(self, member: T) -> Self {
+        Self(self.0 | 1 << (member.slot() & 63))
     }
 
     /// Whether it may be a member. Never wrongly no.

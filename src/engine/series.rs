@@ -123,8 +123,8 @@ impl<'a> Series<'a> {
             }
         }
         let looks = Looks::within(Steps::default().left());
-        know_each(ground, self.plan, &subjects, looks, &mut self.known);
-        go_each(ground, map, (&self.known, &ways), looks, |asked, end, looks| {
+        know_each(&ground, self.plan, &subjects, looks, &mut self.known);
+        go_each(&ground, map, (&self.known, &ways), looks, |asked, end, looks| {
             if let Some(ended) = ends.get_mut(asked) {
                 *ended = Some((end, looks));
             }

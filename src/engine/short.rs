@@ -21,7 +21,7 @@ impl<'a> Eval<'a> {
     /// Takes a short way with what tuples may name to mean the current asker.
     fn short(
         &mut self,
-        way: impl FnOnce(Ground<'a>, &Keys, &mut Looks) -> Option<bool>,
+        way: impl FnOnce(&Ground<'a>, &Keys, &mut Looks) -> Option<bool>,
     ) -> Option<Value> {
         let SubjectKey::Object(subject) = self.asker.subject else { return None };
         let ground = Ground::new(self.view.snapshot, self.now);
@@ -30,10 +30,10 @@ impl<'a> Eval<'a> {
             Some(keys) => keys,
             None => {
                 let of = || self.view.type_of(subject);
-                Keys::of(ground, self.plan, subject, of, &mut looks)?
+                Keys::of(&ground, self.plan, subject, of, &mut looks)?
             }
         };
-        let is_so = way(ground, &keys, &mut looks);
+        let is_so = way(&ground, &keys, &mut looks);
         self.asker.keys = Some(keys);
         self.steps.add(looks.count());
         self.is_winding = is_so.is_none();

@@ -8,7 +8,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::binding::{Details, SubjectKey};
+use super::hints::{Bloom, Crowd, FEW_ROWS, NameUses, Nested};
 use super::names::{Names, ObjectId};
 use super::part::{ByScope, BySubject};
 use super::rows::{
@@ -28,16 +31,32 @@ pub(super) struct Base {
     entries: Vec<Entry>,
     others: Vec<Other>,
     extras: Extras,
+    uses: NameUses,
+    nested: Nested,
+    /// Of each scope with more than a few rows.
+    blooms: FxHashMap<ObjectId, Arc<Bloom>>,
 }
 
-/// Where an object's rows and entries start, and the others of its sets, and its type: side by side, as
-/// whoever asks for one of them mostly asks for another, and each would be a read from memory.
+/// Where an object's rows and entries start, and the others of its sets, its type, and roughly who stands in its rows:
+/// side by side, as whoever asks for one of them mostly asks for another, and each would be a read from memory.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     rows: u32,
     entries: u32,
     others: u32,
     type_id: TypeId,
+    crowd: Crowd,
+}
+
+/// The tuples of an object as a scope.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// The object's type.
+    pub type_id: TypeId,
+    /// In the order of roles, then of subjects.
+    pub all: &'a [Row],
+    /// Roughly who stands in them, but for those of relations.
+    pub crowd: Crowd,
 }
 
 /// The index does not reach further: four billion tuples, or two billion names.
@@ -45,6 +64,11 @@ struct Place {
 pub(super) struct Full;
 
 impl Base {
+    /// No tuples, of a model that uses its names so.
+    pub(super) fn empty(uses: NameUses) -> Self {
+        Self { uses, ..Self::default() }
+    }
+
     pub(super) fn names(&self) -> &Names {
         &self.names
     }
@@ -75,17 +99,16 @@ impl Base {
         self.places_of(scope).map(|(place, next)| (place.rows as usize, next.rows as usize))
     }
 
-    /// The type of an object that the base names, and its rows as a scope.
+    /// The rows of a scope that the base names.
     #[inline]
-    pub(super) fn typed_rows(&self, scope: ObjectId) -> Option<(TypeId, &[Row])> {
+    pub(super) fn rows(&self, scope: ObjectId) -> Option<Rows<'_>> {
         let (place, next) = self.places_of(scope)?;
-        let rows = self.rows.get(place.rows as usize..next.rows as usize)?;
-        Some((place.type_id, rows))
+        let all = self.rows.get(place.rows as usize..next.rows as usize)?;
+        Some(Rows { type_id: place.type_id, all, crowd: place.crowd })
     }
 
-    /// The rows of a scope.
     fn rows_at(&self, scope: ObjectId) -> &[Row] {
-        self.typed_rows(scope).map(|(_, rows)| rows).unwrap_or_default()
+        self.rows(scope).map(|rows| rows.all).unwrap_or_default()
     }
 
     /// The entries of a plain object.
@@ -105,6 +128,28 @@ impl Base {
         let others = places
             .and_then(|(place, next)| self.others.get(place.others as usize..next.others as usize));
         others.unwrap_or_default()
+    }
+
+    /// Who stands in the rows of a scope, roughly, if they are more than a few.
+    #[inline]
+    pub(super) fn bloom(&self, scope: ObjectId) -> Option<&Bloom> {
+        self.blooms.get(&scope).map(|bloom| &**bloom)
+    }
+
+    /// Notes of each scope who stands in its rows.
+    fn note_crowds(&mut self) {
+        let Self { rows, places, uses, blooms, .. } = self;
+        let ends: Vec<u32> = places.iter().skip(1).map(|next| next.rows).collect();
+        for (scope, (place, end)) in (0..).map(ObjectId).zip(places.iter_mut().zip(ends)) {
+            let rows = rows.get(place.rows as usize..end as usize).unwrap_or_default();
+            note_crowd(uses, (scope, rows), &mut place.crowd, blooms);
+        }
+    }
+
+    /// Whether some set of this object stands in a tuple of a role that tuples may carry as a set.
+    #[inline]
+    pub(super) fn is_nested(&self, object: ObjectId) -> bool {
+        self.nested.has(object)
     }
 
     /// The tuples in which all of a type stand, whichever it is: those before the first set.
@@ -195,6 +240,21 @@ impl Base {
         let to = others.partition_point(|other| of_other(other, high).is_le());
         let others = others.get(..to).unwrap_or_default().iter();
         SubjectRows { base: self, object: ObjectId(0), entries: [].iter(), others }
+    }
+}
+
+/// Notes who stands in the rows of a scope.
+fn note_crowd(
+    uses: &NameUses,
+    (scope, rows): (ObjectId, &[Row]),
+    crowd: &mut Crowd,
+    blooms: &mut FxHashMap<ObjectId, Arc<Bloom>>,
+) {
+    *crowd = Crowd::of(uses, rows);
+    if rows.len() > FEW_ROWS {
+        blooms.insert(scope, Arc::new(Bloom::of(uses, rows)));
+    } else {
+        blooms.remove(&scope);
     }
 }
 
@@ -290,9 +350,9 @@ pub(super) struct Making {
 }
 
 impl Making {
-    /// With room for so many.
-    pub(super) fn with_capacity(tuples: usize) -> Self {
-        let base = Base { rows: Vec::with_capacity(tuples), ..Base::default() };
+    /// With room for so many, of a model that uses its names so.
+    pub(super) fn with_capacity(tuples: usize, uses: NameUses) -> Self {
+        let base = Base { rows: Vec::with_capacity(tuples), ..Base::empty(uses) };
         Self { base, starts: Vec::new() }
     }
 
@@ -322,6 +382,7 @@ impl Making {
         self.base.extras.shrink();
         let entries = self.note_subjects();
         let Self { mut base, starts } = self;
+        base.nested = Nested::of(&base.uses, &base.others);
         // The last place is nobody's: it has no type.
         let types = names.iter().map(|(_, _, type_id)| type_id).chain([TypeId(0)]);
         let starts = starts.into_iter().zip(entries);
@@ -333,8 +394,10 @@ impl Making {
             let before = rest.iter().take_while(|other| other.subject < first).count();
             // There are no more others than rows, and each of those has a place of 32 bits.
             others = others.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));
-            base.places.push(Place { rows, entries, others, type_id });
+            let crowd = Crowd::default();
+            base.places.push(Place { rows, entries, others, type_id, crowd });
         }
+        base.note_crowds();
         base.names = names;
         Ok(base)
     }

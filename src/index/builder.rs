@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::base::Making;
 use super::binding::{LOCAL, SubjectKey};
+use super::hints::NameUses;
 use super::layer::Held;
 use super::names::{Names, ObjectId};
 use super::part::ByScope;
@@ -242,7 +243,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Snapshot, NotIndexable> {
         self.fold()?;
         let Self { model, sources, names, noted, said, .. } = self;
-        let mut making = Making::with_capacity(noted.len());
+        let mut making = Making::with_capacity(noted.len(), NameUses::of(&model));
         for Noted { subject, scope, role, said: place } in noted {
             let subject = subject.subject();
             let key = ByScope { scope, role, subject, source: said.source(place) };

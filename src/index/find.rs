@@ -54,8 +54,8 @@ impl Snapshot {
         let mut found = Vec::with_capacity(texts.len());
         self.base().names().find_each(&texts, &mut found);
         let places: SmallVec<[_; 2 * READ_AHEAD_TUPLES]> =
-            found.into_iter().flatten().map(|object| self.base().typed_rows(object)).collect();
-        let first = places.iter().flatten().filter_map(|(_, rows)| rows.first());
+            found.into_iter().flatten().map(|object| self.base().rows(object)).collect();
+        let first = places.iter().flatten().filter_map(|rows| rows.all.first());
         black_box(first.filter(|row| row.is_bare()).count());
     }
 

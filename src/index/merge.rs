@@ -65,7 +65,7 @@ fn next_base(base: &Base, frozen: &Layer) -> Result<Base, Full> {
 
 /// The same base without what its tuples do not need any more.
 fn made_anew(worn: Base) -> Result<Base, Full> {
-    let mut making = Making::with_capacity(worn.len());
+    let mut making = Making::with_capacity(worn.len(), worn.uses().clone());
     if let Bounds::Scope(low, high) = Part::All.bounds() {
         for (key, carried) in worn.by_scope(&low, &high) {
             making.push(&key, carried.map(Arc::clone))?;

@@ -1,6 +1,7 @@
 //! Tuples packed into rows, as a base holds them: how a subject becomes eight bytes, and what stands in
 //! a row. Knows no order of rows but that of subjects.
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -61,6 +62,14 @@ impl Packed {
         u32::try_from(self.0).ok().map(ObjectId)
     }
 
+    /// The object of a set, if it is one.
+    #[must_use]
+    #[inline]
+    pub fn object_of_set(self) -> Option<ObjectId> {
+        let high = u32::try_from(self.0 >> u32::BITS).ok()?;
+        (high & SET != 0).then_some(ObjectId(high & !SET))
+    }
+
     /// The subject.
     #[must_use]
     #[inline]
@@ -109,7 +118,25 @@ pub struct Other {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ExtraId(u32);
 
+/// Behind whatever stands last: to look at it in place of nothing costs no branch that the processor may take wrongly.
+static ROW_AFTER_ALL: Row =
+    Row { subject: Packed(u64::MAX), role: NameId(u32::MAX), extra: NO_EXTRA };
+static ENTRY_AFTER_ALL: Entry =
+    Entry { role: NameId(u32::MAX), scope: ObjectId(u32::MAX), extra: NO_EXTRA };
+
+#[inline]
+fn found_or<'a, T>(found: Option<&'a T>, other: &'a T) -> &'a T {
+    select_unpredictable(found.is_some(), found.unwrap_or(other), other)
+}
+
 impl Row {
+    /// The first of these; where there is none, one of a role that there is not and that comes after all.
+    #[must_use]
+    #[inline]
+    pub fn first_of(rows: &[Self]) -> &Self {
+        found_or(rows.first(), &ROW_AFTER_ALL)
+    }
+
     /// It carries nothing that could keep it from counting.
     #[must_use]
     #[inline]
@@ -119,6 +146,13 @@ impl Row {
 }
 
 impl Entry {
+    /// The first of these, which are in order: those of roles up to this one.
+    #[inline]
+    pub fn up_to(entries: &[Self], last: NameId) -> impl Iterator<Item = &Self> {
+        let from = (0..).map(|at| found_or(entries.get(at), &ENTRY_AFTER_ALL));
+        from.take_while(move |entry| entry.role <= last)
+    }
+
     /// It carries nothing that could keep it from counting.
     #[must_use]
     #[inline]

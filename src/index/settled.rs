@@ -3,12 +3,14 @@
 //! the general way. Knows nothing of why it is asked.
 
 use super::base::Base;
+pub use super::base::Rows;
 use super::binding::{Binding, SubjectKey};
+use super::hints::Bloom;
 use super::names::ObjectId;
 use super::part::{ByScope, FIRST, LAST, subject_bounds};
 use super::rows::{Entry, ExtraId, Other, Packed, Row};
 use super::snapshot::Snapshot;
-use crate::model::form::{NameId, TypeId};
+use crate::model::form::NameId;
 
 /// What of a snapshot stands in its base alone.
 #[derive(Debug, Clone, Copy)]
@@ -88,15 +90,24 @@ impl Snapshot {
 }
 
 impl<'a> Settled<'a> {
-    /// An object's type, and all tuples of it as a scope, in the order of roles, then of subjects. `None`:
-    /// not all of that stands in the base.
+    /// All tuples of an object as a scope. `None`: not all of them stand in the base.
     #[must_use]
     #[inline]
-    pub fn rows(self, scope: ObjectId) -> Option<(TypeId, &'a [Row])> {
+    pub fn rows(self, scope: ObjectId) -> Option<Rows<'a>> {
         if !self.is_all && self.snapshot.touches_scope(scope) {
             return None;
         }
-        self.base.typed_rows(scope)
+        self.base.rows(scope)
+    }
+
+    /// Who stands in the tuples of a scope, roughly, where these stand in the base and are not few.
+    #[must_use]
+    #[inline]
+    pub fn bloom(self, scope: ObjectId) -> Option<&'a Bloom> {
+        if !self.is_all && self.snapshot.touches_scope(scope) {
+            return None;
+        }
+        self.base.bloom(scope)
     }
 
     /// All tuples in which a plain object stands, in the order of roles, then of scopes. `None`: not all of them
@@ -114,13 +125,20 @@ impl<'a> Settled<'a> {
     #[must_use]
     #[inline]
     pub fn sets_of(self, object: ObjectId) -> Option<&'a [Other]> {
-        if !self.is_all {
-            let any = |name| SubjectKey::Set(object, NameId(name));
-            if self.snapshot.touches_subjects((any(0), any(u32::MAX)), object) {
-                return None;
-            }
-        }
-        Some(self.base.others_at(object))
+        let is_settled = self.is_all || !self.touches_sets_of(object);
+        is_settled.then(|| self.base.others_at(object))
+    }
+
+    /// Whether some set of an object may stand in another set. Never wrongly no.
+    #[must_use]
+    #[inline]
+    pub fn may_nest(self, object: ObjectId) -> bool {
+        self.base.is_nested(object) || !self.is_all && self.touches_sets_of(object)
+    }
+
+    fn touches_sets_of(self, object: ObjectId) -> bool {
+        let any = |name| SubjectKey::Set(object, NameId(name));
+        self.snapshot.touches_subjects((any(0), any(u32::MAX)), object)
     }
 
     /// All tuples in which a subject stands. `None`: not all of them stand in the base, or the subject is all
@@ -180,8 +198,8 @@ impl<'a> Settled<'a> {
     /// edge. Small itself, as whoever evaluates has many of these open at once.
     pub fn few_bound(self, scope: ObjectId, role: NameId) -> FewBound<'a> {
         FewBound(match self.rows(scope) {
-            Some((_, rows)) => {
-                Bound::Rows { settled: self, scope, rows: rows_of(rows, role).iter() }
+            Some(rows) => {
+                Bound::Rows { settled: self, scope, rows: rows_of(rows.all, role).iter() }
             }
             None => Bound::Others(Box::new(self.snapshot.all_bound(scope, role))),
         })

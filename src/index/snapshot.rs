@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::base::Base;
 use super::binding::{Binding, Details, SubjectKey, binding, subject_binding};
+use super::hints::NameUses;
 use super::layer::{Held, Layer};
 use super::layered::Layered;
 use super::names::ObjectId;
@@ -44,7 +45,8 @@ impl Snapshot {
     /// No tuples.
     #[must_use]
     pub fn empty(model: Arc<Model>) -> Self {
-        Self::of(model, Sources::with("".into()), Base::default())
+        let base = Base::empty(NameUses::of(&model));
+        Self::of(model, Sources::with("".into()), base)
     }
 
     /// The tuples of a base.

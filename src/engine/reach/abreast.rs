@@ -3,15 +3,15 @@
 //! that it would take alone, and ends as it would.
 
 use std::hint::black_box;
-use std::ops::ControlFlow::{self, Break};
+use std::ops::ControlFlow::{Break, Continue};
 
 use smallvec::SmallVec;
 
 use super::map::{Map, StageId};
-use super::walk::{End, MANY_OBJECTS, Next, Place, Typed, Walk};
+use super::walk::{End, MANY_OBJECTS, Next, Place, Walk};
 use super::{FEW_TUPLES, Ground, Keys, Looks};
 use crate::engine::plan::Plan;
-use crate::index::{Entry, ObjectId, Other};
+use crate::index::{Crowd, Entry, ObjectId, Other, Rows};
 use crate::model::form::TypeId;
 
 /// So many walks go side by side.
@@ -44,7 +44,7 @@ pub(in crate::engine) struct Way {
 
 /// Adds what these subjects are known by, looking no further than `looks` for each.
 pub(in crate::engine) fn know_each(
-    ground: Ground<'_>,
+    ground: &Ground<'_>,
     plan: &Plan,
     subjects: &[ObjectId],
     looks: Looks,
@@ -62,7 +62,7 @@ pub(in crate::engine) fn know_each(
 }
 
 /// Reads in which groups these subjects are, and in which groups those are.
-fn read_groups(ground: Ground<'_>, plan: &Plan, subjects: &[ObjectId]) {
+fn read_groups(ground: &Ground<'_>, plan: &Plan, subjects: &[ObjectId]) {
     let mut entries: [&[Entry]; WINDOW] = [&[]; WINDOW];
     for (entries, subject) in entries.iter_mut().zip(subjects) {
         *entries = ground.settled.entries(*subject).unwrap_or_default();
@@ -76,7 +76,8 @@ fn read_groups(ground: Ground<'_>, plan: &Plan, subjects: &[ObjectId]) {
     for entries in entries {
         let may_be = |entry: &&Entry| plan.may_be_plain(entry.role);
         let of_groups = entries.iter().take(FEW_TUPLES).filter(may_be).take(GROUPS);
-        of_groups.for_each(|entry| groups.push(entry.scope));
+        let groups_of = of_groups.map(|entry| entry.scope);
+        groups.extend(groups_of.filter(|group| ground.settled.may_nest(*group)));
     }
     let mut sets: SmallVec<[&[Other]; GROUPS * WINDOW]> = SmallVec::new();
     for group in groups {
@@ -89,17 +90,19 @@ fn read_groups(ground: Ground<'_>, plan: &Plan, subjects: &[ObjectId]) {
 /// Takes each of these walks, no more than a [`WINDOW`] of them, within `looks`; `ended` hears of each how it
 /// ended and how much was looked at. Of one whose object is of another type it hears nothing.
 pub(in crate::engine) fn go_each<'a>(
-    ground: Ground<'a>,
+    ground: &Ground<'a>,
     map: &'a Map,
     (known, ways): (&'a [Known], &[Way]),
     looks: Looks,
     mut ended: impl FnMut(usize, End, usize),
 ) {
-    let mut there: [Typed<'a>; WINDOW] = [None; WINDOW];
-    read(ground, ways.iter().map(|way| way.scope), &mut there);
+    let mut there: [Option<Rows<'a>>; WINDOW] = [None; WINDOW];
+    let crowd = |way: &Way| Some(known.get(way.known)?.keys.as_ref()?.crowd);
+    let firsts = ways.iter().map(|way| (way.scope, crowd(way).unwrap_or_default()));
+    read(ground, firsts, &mut there);
     let mut walks: SmallVec<[Going<'a>; WINDOW]> = SmallVec::new();
     for (way, there) in ways.iter().zip(there) {
-        let of = there.map(|(of, _)| of).or_else(|| ground.snapshot.type_of(way.scope));
+        let of = there.map(|rows| rows.type_id).or_else(|| ground.snapshot.type_of(way.scope));
         let (Some(known), Some(stage)) = (known.get(way.known), map.stage(way.stage)) else {
             continue;
         };
@@ -112,70 +115,70 @@ pub(in crate::engine) fn go_each<'a>(
         };
         let mut looks = looks;
         looks.add(known.looks.taken());
-        let at = Place { scope: way.scope, stage, rows: there.map(|(_, rows)| rows) };
-        walks.push(Going { asked: way.asked, walk: Walk::new(keys, looks), at, next: None });
+        let first = Place { scope: way.scope, stage, rows: there };
+        walks.push(Going { asked: way.asked, walk: Walk::new(keys, looks), first, next: None });
     }
     let mut under_way: SmallVec<[&mut Going<'a>; WINDOW]> = walks.iter_mut().collect();
     for _ in 0..MANY_OBJECTS {
+        let mut read_before = there.iter().copied();
         under_way.retain(|going| {
-            let step =
-                going.walk.look(ground, going.at).map_continue(|next| going.next = Some(next));
-            going.goes_on(step, &mut ended)
-        });
-        let next = under_way.iter().filter_map(|going| going.next);
-        read(ground, next.map(|(_, target)| target), &mut there);
-        let mut there = there.iter().copied();
-        under_way.retain(|going| {
-            let arrived = going
-                .next
-                .zip(there.next())
-                .map_or(Break(None), |(next, there)| going.walk.arrive(ground, map, (next, there)));
-            let step = arrived.map_continue(|at| going.at = at);
-            going.goes_on(step, &mut ended)
+            let at = match going.next {
+                None => Continue(going.first),
+                Some(next) => {
+                    let there = read_before.next().flatten();
+                    going.walk.arrive(ground, map, (next, there))
+                }
+            };
+            let step = match at {
+                Continue(at) => going.walk.look(ground, at),
+                Break(end) => Break(end),
+            };
+            match step {
+                Continue(next) => going.next = Some(next),
+                Break(end) => ended(going.asked, end, going.walk.looks()),
+            }
+            step.is_continue()
         });
         if under_way.is_empty() {
             return;
         }
+        let crowd = |going: &Going<'_>| going.walk.keys().crowd;
+        let next = under_way.iter().filter_map(|going| Some((going.next?.object, crowd(going))));
+        read(ground, next, &mut there);
     }
     for going in under_way {
         ended(going.asked, None, going.walk.looks());
     }
 }
 
-/// Reads where the tuples of these objects stand, and then the first and the last of each.
+/// Reads where the tuples of these objects stand, and then those that will be looked at, for whom each is read.
 fn read<'a>(
-    ground: Ground<'a>,
-    objects: impl Iterator<Item = ObjectId>,
-    there: &mut [Typed<'a>; WINDOW],
+    ground: &Ground<'a>,
+    objects: impl Iterator<Item = (ObjectId, Crowd)>,
+    there: &mut [Option<Rows<'a>>; WINDOW],
 ) {
+    let mut crowds = [Crowd::default(); WINDOW];
     let mut count = 0;
-    for (there, object) in there.iter_mut().zip(objects) {
-        *there = ground.settled.rows(object);
+    for ((there, crowd), (object, of)) in there.iter_mut().zip(&mut crowds).zip(objects) {
+        (*there, *crowd) = (ground.settled.rows(object), of);
         count += 1;
     }
-    // The last one too: a few tuples may stand on two lines of memory.
-    let ends = |there: &Typed<'a>| {
-        let rows = there.map(|(_, rows)| rows).unwrap_or_default();
-        [rows.first(), rows.last()].into_iter().flatten().filter(|row| row.is_bare()).count()
+    let ends = |(there, crowd): (&Option<Rows<'a>>, &Crowd)| {
+        let Some(rows) = there else { return 0 };
+        // A few tuples may stand on two lines of memory. Mostly only the first counts, and what the next is.
+        let are_seen = rows.all.len() <= FEW_TUPLES && rows.crowd.may_meet(*crowd);
+        let last = if are_seen { rows.all.last() } else { rows.all.get(1) };
+        [rows.all.first(), last].into_iter().flatten().filter(|row| row.is_bare()).count()
     };
-    black_box(there.iter().take(count).map(ends).sum::<usize>());
+    black_box(there.iter().zip(&crowds).take(count).map(ends).sum::<usize>());
 }
 
 /// A walk under way.
 struct Going<'a> {
     asked: usize,
     walk: Walk<'a>,
-    at: Place<'a>,
+    /// Where it begins.
+    first: Place<'a>,
     /// Where it goes next, once it has looked where it stands.
     next: Option<Next<'a>>,
-}
-
-impl Going<'_> {
-    /// Whether it goes on after this step; tells of it if not.
-    #[inline]
-    fn goes_on(&self, step: ControlFlow<End>, ended: &mut impl FnMut(usize, End, usize)) -> bool {
-        let Break(end) = step else { return true };
-        ended(self.asked, end, self.walk.looks());
-        false
-    }
 }

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::engine::rough::Rough;
 use crate::model::form::{DefKind, Expr, Model, NameId, SubjectForm, TypeId};
 use crate::model::limits::{REACH_ROLES_MAX, REACH_STAGES_MAX};
 
@@ -19,28 +18,41 @@ use crate::model::limits::{REACH_ROLES_MAX, REACH_STAGES_MAX};
 pub(in crate::engine) struct StageId(u32);
 
 /// What some names ask of an object of one type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stage {
     /// Some of these roles bound here, in order.
     pub(super) here: Box<[NameId]>,
-    /// Or what stands above: by relation, and by the type that it leads to, what is asked there.
+    /// Or what stands above, in the order of relations.
     pub(super) up: Box<[Up]>,
-    /// Those relations: most tuples are of none of them.
-    pub(super) relations: Rough,
+    /// The last of those relations: most tuples are of roles, which have their ids after relations.
+    last: NameId,
 }
 
-/// A relation, and what is asked where it leads.
+/// A relation, a type that it leads to, and what is asked there.
 #[derive(Debug)]
 pub(super) struct Up {
     pub(super) relation: NameId,
-    to: Box<[(TypeId, StageId)]>,
+    of: TypeId,
+    to: StageId,
 }
 
-impl Up {
-    /// What is asked of an object of this type; `None`: nothing, which is no.
+impl Stage {
+    /// Whether tuples of this role or relation, and of those with greater ids, lead nowhere.
     #[inline]
-    pub(super) fn at(&self, type_id: TypeId) -> Option<StageId> {
-        self.to.iter().find(|(of, _)| *of == type_id).map(|(_, stage)| *stage)
+    pub(super) fn is_past_relations(&self, name: NameId) -> bool {
+        name > self.last
+    }
+
+    /// Whether something is asked of some of what this relation leads to.
+    #[inline]
+    pub(super) fn leads_up(&self, relation: NameId) -> bool {
+        !self.is_past_relations(relation) && self.up.iter().any(|up| up.relation == relation)
+    }
+
+    /// What is asked of an object of this type to which this relation leads; `None`: nothing, which is no.
+    #[inline]
+    pub(super) fn above(&self, relation: NameId, of: TypeId) -> Option<StageId> {
+        self.up.iter().find(|up| up.relation == relation && up.of == of).map(|up| up.to)
     }
 }
 
@@ -143,7 +155,7 @@ impl Making<'_> {
             return None;
         }
         let id = StageId(u32::try_from(self.map.stages.len()).ok()?);
-        self.map.stages.push(Stage::default());
+        self.map.stages.push(Stage { here: [].into(), up: [].into(), last: NameId(0) });
         self.ids.insert((at, names.clone()), id);
         waiting.push((id, at, names));
         Some(id)
@@ -162,18 +174,16 @@ impl Making<'_> {
         let mut up = Vec::new();
         for (relation, names) in asked.up {
             let def = self.model.type_def(at);
-            let mut to = Vec::new();
             for target in def.into_iter().flat_map(|def| def.leads_to(relation)) {
                 let has = |name: &NameId| self.model.def(target, *name).is_some();
                 let there: Names = names.iter().copied().filter(has).collect();
                 if !there.is_empty() {
-                    to.push((target, self.id(target, there, waiting)?));
+                    up.push(Up { relation, of: target, to: self.id(target, there, waiting)? });
                 }
             }
-            up.push(Up { relation, to: to.into() });
         }
-        let relations = Rough::of(up.iter().map(|up| up.relation));
-        Some(Stage { here: asked.here.into_iter().collect(), up: up.into(), relations })
+        let last = up.last().map_or(NameId(0), |up| up.relation);
+        Some(Stage { here: asked.here.into_iter().collect(), up: up.into(), last })
     }
 }
 
@@ -399,9 +409,8 @@ permissions:
                     let (ours, theirs) = (map.stage(ours).unwrap(), whole.stage(theirs).unwrap());
                     assert_eq!((&ours.here, ours.up.len()), (&theirs.here, theirs.up.len()));
                     for (up, other) in ours.up.iter().zip(&theirs.up) {
-                        assert_eq!((up.relation, up.to.len()), (other.relation, other.to.len()));
-                        let pairs = up.to.iter().zip(&other.to);
-                        waiting.extend(pairs.map(|((_, ours), (_, theirs))| (*ours, *theirs)));
+                        assert_eq!((up.relation, up.of), (other.relation, other.of));
+                        waiting.push((up.to, other.to));
                     }
                 }
             }

@@ -5,12 +5,18 @@
 
 mod abreast;
 mod map;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use smallvec::SmallVec;
 
 use super::plan::Plan;
-use crate::index::{Binding, Entry, ObjectId, Other, Packed, Row, Settled, Snapshot, SubjectKey};
+use super::rough::Rough;
+use crate::index::{
+    Binding, Bloom, Crowd, Entry, FEW_ROWS, ObjectId, Other, Packed, Row, Rows, Settled, Snapshot,
+    SubjectKey,
+};
 use crate::model::form::{NameId, TypeId};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::tuple::Time;
@@ -24,13 +30,17 @@ const MANY_SETS: usize = 64;
 /// More tuples than this to look at where one expects a few, and the name is evaluated.
 const MANY_LOOKS: usize = 2_000;
 /// So many tuples of an object are looked through one by one; in more, those that matter are looked up.
-const FEW_TUPLES: usize = 24;
+const FEW_TUPLES: usize = FEW_ROWS;
 
 /// What tuples may name to mean the subject: itself, all of its type, and the plain sets that it is in
 /// by unconditional tuples.
 #[derive(Debug)]
 pub(super) struct Keys {
     all: SmallVec<[Packed; 8]>,
+    /// The same: most tuples are nobody's of these, ...
+    mask: Rough,
+    /// ... and most scopes have no tuple of theirs.
+    crowd: Crowd,
     /// There are no others.
     are_all: bool,
 }
@@ -124,34 +134,57 @@ impl<'a> Ground<'a> {
 }
 
 impl Keys {
+    pub(super) fn none() -> Self {
+        let (mask, crowd) = (Rough::default(), Crowd::default());
+        Self { all: SmallVec::new(), mask, crowd, are_all: true }
+    }
+
     /// Those of a plain object, found from it upwards. Costs what its groups cost. `None`: its type is asked
     /// for, and is none.
     #[inline]
     pub(super) fn of(
-        ground: Ground<'_>,
+        ground: &Ground<'_>,
         plan: &Plan,
         subject: ObjectId,
         type_of: impl FnOnce() -> Option<TypeId>,
         looks: &mut Looks,
     ) -> Option<Self> {
-        let mut keys = Self { all: SmallVec::new(), are_all: true };
-        keys.all.push(Packed::of(SubjectKey::Object(subject)));
+        let mut keys = Self::none();
+        keys.find(ground, plan, subject, type_of, looks)?;
+        Some(keys)
+    }
+
+    /// The same in place: they are large.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        ground: &Ground<'_>,
+        plan: &Plan,
+        subject: ObjectId,
+        type_of: impl FnOnce() -> Option<TypeId>,
+        looks: &mut Looks,
+    ) -> Option<()> {
+        self.insert(Packed::of(SubjectKey::Object(subject)));
         if !ground.settled.names_nobody_by_type() {
-            keys.all.push(Packed::of(SubjectKey::All(type_of()?)));
+            self.insert(Packed::of(SubjectKey::All(type_of()?)));
         }
-        let (mut at, mut level_end, mut depth) = (0, keys.all.len(), 0);
-        while let Some(key) = keys.all.get(at).copied() {
+        let (mut at, mut level_end, mut depth) = (0, self.all.len(), 0);
+        while let Some(key) = self.all.get(at).copied() {
             if at == level_end {
-                (level_end, depth) = (keys.all.len(), depth + 1);
+                (level_end, depth) = (self.all.len(), depth + 1);
             }
             at += 1;
-            let is_near = depth < DEPTH_MAX && keys.all.len() <= MANY_SETS;
-            if !is_near || keys.go_up(&ground, plan, key, looks).is_none() {
-                keys.are_all = false;
+            let leads_on = |of| plan.has_nested_sets() && ground.settled.may_nest(of);
+            if !key.object_of_set().is_none_or(leads_on) {
+                continue;
+            }
+            let is_near = depth < DEPTH_MAX && self.all.len() <= MANY_SETS;
+            if !is_near || self.go_up(ground, plan, key, looks).is_none() {
+                self.are_all = false;
                 break;
             }
         }
-        Some(keys)
+        Some(())
     }
 
     /// Adds the sets that a subject stands in. `None`: it takes too long.
@@ -165,7 +198,6 @@ impl Keys {
     ) -> Option<()> {
         let subject = key.subject();
         match subject {
-            SubjectKey::Set(..) if !plan.has_nested_sets() => Some(()),
             SubjectKey::Set(object, _) if let Some(others) = ground.few_of_sets(object) => {
                 looks.more(others.len())?;
                 for Other { subject: other, entry } in others {
@@ -177,7 +209,9 @@ impl Keys {
             }
             SubjectKey::Object(object) if let Some(entries) = ground.few_entries(object) => {
                 looks.more(entries.len())?;
-                for entry in entries {
+                // Roles that are sets have their ids before others have.
+                let last = plan.plain_roles().last().copied().unwrap_or(NameId(0));
+                for entry in Entry::up_to(entries, last) {
                     if plan.may_be_plain(entry.role) {
                         self.add_entry(ground, plan, subject, entry);
                     }
@@ -249,9 +283,25 @@ impl Keys {
         }
     }
 
+    /// Whether one of them may stand in the tuples of a scope, which are all these. Never wrongly no.
+    #[inline]
+    fn may_be_in(&self, ground: &Ground<'_>, (scope, rows): (ObjectId, &Rows<'_>)) -> bool {
+        if rows.all.len() <= FEW_TUPLES {
+            return rows.crowd.may_meet(self.crowd);
+        }
+        self.may_be_in_many(ground, scope)
+    }
+
+    #[inline(never)]
+    fn may_be_in_many(&self, ground: &Ground<'_>, scope: ObjectId) -> bool {
+        let has_ours = |bloom: &Bloom| self.all.iter().any(|key| bloom.may_have(*key));
+        ground.settled.bloom(scope).is_none_or(has_ours)
+    }
+
     #[inline]
     fn insert(&mut self, key: Packed) {
-        if !self.all.contains(&key) {
+        if !self.mask.may_have(key) || !self.all.contains(&key) {
+            (self.mask, self.crowd) = (self.mask.with(key), self.crowd.with(key));
             self.all.push(key);
         }
     }

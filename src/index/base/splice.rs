@@ -4,8 +4,9 @@
 
 use std::cmp::Ordering;
 
-use super::{Base, Full, Place};
+use super::{Base, Full, Place, note_crowd};
 use crate::index::binding::SubjectKey;
+use crate::index::hints::{Crowd, NameUses, Nested};
 use crate::index::layer::Held;
 use crate::index::names::{Names, ObjectId};
 use crate::index::part::ByScope;
@@ -69,6 +70,15 @@ impl Base {
             let mut dropped = |row: &Row| gone.push(row.extra);
             splice.by_owner(&changed, scope, &mut places, |place| &mut place.rows, &mut dropped)?
         };
+        let mut blooms = self.blooms.clone();
+        for group in changed.chunk_by(|a, b| a.scope == b.scope) {
+            let Some(Changed { scope, .. }) = group.first() else { continue };
+            let at = scope.0 as usize;
+            if let Some([place, next]) = places.get_mut(at..at.saturating_add(2)) {
+                let rows = rows.get(place.rows as usize..next.rows as usize).unwrap_or_default();
+                note_crowd(&self.uses, (*scope, rows), &mut place.crowd, &mut blooms);
+            }
+        }
         changed.sort_by(|a, b| by_other(&a.other(), &b.other()));
         let plain = changed.partition_point(|one| one.subject.object().is_some());
         let (of_objects, of_others) = changed.split_at_checked(plain).unwrap_or((&changed, &[]));
@@ -91,9 +101,11 @@ impl Base {
             others
         };
         place_others(&mut places, &others);
+        let uses = self.uses.clone();
+        let nested = Nested::of(&uses, &others);
         gone.into_iter().for_each(|extra| extras.release(extra));
         extras.shrink();
-        Ok(Self { names, places, rows, entries, others, extras })
+        Ok(Self { names, places, rows, entries, others, extras, uses, nested, blooms })
     }
 
     /// Whether more than half of its extras stand for no tuple any more.
@@ -103,6 +115,11 @@ impl Base {
 
     pub(in crate::index) fn into_names(self) -> Names {
         self.names
+    }
+
+    /// What its model uses names for.
+    pub(in crate::index) fn uses(&self) -> &NameUses {
+        &self.uses
     }
 
     /// The places of this base, and for each new name one where nothing is.
@@ -115,6 +132,7 @@ impl Base {
             others: end(self.others.len()),
             // The last place is nobody's: it has no type.
             type_id: TypeId(0),
+            crowd: Crowd::default(),
         };
         let known = self.names.count();
         let mut places = Vec::with_capacity(names.count() as usize + 1);
@@ -276,7 +294,7 @@ mod tests {
     }
 
     fn made(tuples: &Tuples, names: Names) -> Base {
-        let mut making = Making::with_capacity(tuples.len());
+        let mut making = Making::with_capacity(tuples.len(), NameUses::of_each_kind());
         for (key, carried) in tuples {
             making.push(key, carried.clone()).unwrap();
         }
@@ -292,7 +310,9 @@ mod tests {
         let entries: Vec<_> = base.entries.iter().map(entry).collect();
         let others: Vec<_> =
             base.others.iter().map(|other| (other.subject, entry(&other.entry))).collect();
-        format!("{:?}\n{rows:?}\n{entries:?}\n{others:?}", base.places)
+        let blooms: BTreeMap<_, _> = base.blooms.iter().collect();
+        let hints = (&base.nested, blooms);
+        format!("{:?}\n{rows:?}\n{entries:?}\n{others:?}\n{hints:?}", base.places)
     }
 
     #[test]

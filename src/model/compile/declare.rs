@@ -11,7 +11,7 @@ use crate::model::form::{
     ConditionId, DefKind, EdgeDef, Expr, FactDef, FactId, FactKind, NameId, RoleDef, SubjectForm,
     TypeDef, TypeId,
 };
-use crate::model::names::Object;
+use crate::model::names::{Name, Object};
 use crate::model::problem::Position;
 use crate::model::source::{
     EdgeSource, FactForm, FactSource, ParameterSource, RoleGroup, Source, TypeSource,
@@ -246,6 +246,7 @@ fn fact_kind(entry: &FactSource, draft: &mut Draft) -> FactKind {
 
 /// The roles and where they are held. Who may hold them waits until every name is known.
 pub(super) fn roles(source: &[RoleGroup], draft: &mut Draft) {
+    name_sets(source, draft);
     for group in source {
         let at = draft.types_of(&group.at);
         let conditions = draft.conditions_of(&group.conditions);
@@ -272,6 +273,20 @@ pub(super) fn roles(source: &[RoleGroup], draft: &mut Draft) {
         }
     }
     hold(source, draft);
+}
+
+/// Gives the roles that tuples carry as sets their ids before all others: a subject's tuples stand in the order of
+/// ids, and those by which it comes into sets then stand first.
+fn name_sets(source: &[RoleGroup], draft: &mut Draft) {
+    let words = source.iter().flat_map(|group| &group.bound_by).flatten();
+    let sets: HashSet<&str> = words.filter_map(|word| Some(word.text.split_once('#')?.1)).collect();
+    for word in source.iter().flat_map(|group| &group.names) {
+        if sets.contains(word.text.as_str())
+            && let Ok(name) = Name::parse(&word.text)
+        {
+            draft.names.intern(&name);
+        }
+    }
 }
 
 /// Puts a role on a type: its index there, unless the name is taken.
