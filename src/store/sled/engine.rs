@@ -163,6 +163,11 @@ impl Engine {
         guarded(&self.dir, "read", || self.db.get(key))
     }
 
+    /// The last item before this key.
+    pub(super) fn last_before(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        guarded(&self.dir, "read", || self.db.get_lt(key))
+    }
+
     /// The items from this key on, in order.
     pub(super) fn range(&self, from: &[u8]) -> Items {
         Items { dir: self.dir.clone(), items: Some(self.db.range(from..)) }

@@ -55,9 +55,6 @@ use super::record::{decode_bulk_commit, decode_commit, encode_commit};
 use super::{CheckpointEntry, CheckpointHead, Commit, Head, Identity, Store, StoreError, Stored};
 use crate::model::tuple::{Revision, Time};
 
-/// Items after which a batch of a group is given to the engine; a commit is always within one. One
-/// batch for 64 small commits, and not one for each, makes the group five times as fast.
-const BATCH_ITEMS: usize = 1_000;
 const EMPTY: Head = Head { revision: Revision(0), checksum: 0 };
 
 /// A store in a directory that it alone has open.
@@ -155,23 +152,12 @@ impl SledStore {
     }
 
     /// Writes a group after `head`, and returns when it is durable: the head after each commit.
-    fn write_group(&self, mut head: Head, bodies: &[Vec<u8>]) -> Result<Vec<Head>, StoreError> {
+    fn write_group(&self, head: Head, bodies: &[Vec<u8>]) -> Result<Vec<Head>, StoreError> {
         let engine = self.engine_after(head)?;
-        let mut heads = Vec::with_capacity(bodies.len());
-        let mut batch = Vec::new();
-        for body in bodies {
-            let (items, next) = log::items(head, body);
-            batch.extend(items);
-            head = next;
-            heads.push(head);
-            if batch.len() >= BATCH_ITEMS {
-                engine.put(std::mem::take(&mut batch))?;
-            }
-        }
-        engine.put(batch)?;
+        let heads = log::write(head, bodies, |items| engine.put(items))?;
         engine.flush()?;
         engine.sync()?;
-        locked(&self.head_file).raise(head)?;
+        locked(&self.head_file).raise(heads.last().copied().unwrap_or(head))?;
         Ok(heads)
     }
 

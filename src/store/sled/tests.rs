@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::engine::{Engine, Item, Syncer};
+use super::engine::{Engine, ITEM_BYTES_MAX, Item, Syncer};
 use super::head_file::HeadFile;
 use super::log;
 use super::open::first_record;
@@ -304,24 +304,39 @@ fn leftovers_are_removed_and_nothing_else() {
 
 /// The first three commits as items, the second in three parts.
 fn three_commits() -> Vec<Item> {
-    let mut head = EMPTY;
     let bodies = [vec![1; 10], (0..9_000_u32).map(|n| n.to_be_bytes()[3]).collect(), vec![3; 10]];
+    let mut head = EMPTY;
+    let written = bodies.map(|body| {
+        let (items, heads) = written(head, &[body]);
+        head = heads[0];
+        items
+    });
+    written.concat()
+}
+
+/// The items of these, and the head after each.
+fn written(previous: Head, bodies: &[Vec<u8>]) -> (Vec<Item>, Vec<Head>) {
     let mut all = Vec::new();
-    for body in bodies {
-        let (items, next) = log::items(head, &body);
-        all.extend(items);
-        head = next;
-    }
-    all
+    let put = |items| {
+        all.extend::<Vec<Item>>(items);
+        Ok(())
+    };
+    let heads = log::write(previous, bodies, put).unwrap();
+    (all, heads)
+}
+
+/// An engine with these items.
+fn engine_of(dir: &Path, items: Vec<Item>) -> Arc<Engine> {
+    let engine = Engine::create(&dir.join("log"), &Syncer::default()).unwrap();
+    engine.put(items).unwrap();
+    Arc::new(engine)
 }
 
 #[test]
 fn no_damage_below_sleds_own_checksums_passes() {
     let outcome = |items: Vec<Item>| {
         let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::create(&dir.path().join("log"), &Syncer::default()).unwrap();
-        let engine = Arc::new(engine);
-        engine.put(items).unwrap();
+        let engine = engine_of(dir.path(), items);
         let records: Result<Vec<_>, _> =
             log::records(&engine, Revision(1), Some(EMPTY.checksum)).collect();
         records.map(|records| records.len()).map_err(|e| e.to_string())
@@ -348,10 +363,79 @@ fn no_damage_below_sleds_own_checksums_passes() {
     }
     // Whole, and proved by itself, but the successor of another commit.
     let mut items = good;
-    let stranger = crate::store::Head { revision: Revision(2), checksum: 9 };
-    items[4] = log::items(stranger, &[3; 10]).0.remove(0);
+    let stranger = Head { revision: Revision(2), checksum: 9 };
+    items[4] = written(stranger, &[vec![3; 10]]).0.remove(0);
     assert_eq!(
         outcome(items).unwrap_err().split("; ").next(),
         Some("stored data is damaged: commit 3: it does not follow the commit before it")
     );
+}
+
+/// Groups of small commits and large ones, read from each of them on, by whoever knows what came before, does not, or
+/// is wrong about it.
+#[test]
+fn commits_that_share_an_item_are_read_from_whichever_is_asked_for() {
+    let mut random = fastrand::Rng::with_seed(41);
+    for _ in 0..12 {
+        let (mut all, mut bodies, mut heads) = (Vec::new(), Vec::new(), vec![EMPTY]);
+        for _ in 0..random.usize(1..4) {
+            let body = |random: &mut fastrand::Rng| match random.u32(..12) {
+                0 => vec![random.u8(..); random.usize(3_900..12_000)],
+                1 => Vec::new(),
+                _ => vec![random.u8(..); random.usize(..200)],
+            };
+            let group: Vec<_> = (0..random.usize(1..90)).map(|_| body(&mut random)).collect();
+            let (items, after) = written(heads[heads.len() - 1], &group);
+            assert!(items.iter().all(|(key, value)| key.len() + value.len() <= ITEM_BYTES_MAX));
+            all.extend(items);
+            heads.extend(after);
+            bodies.extend(group);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine_of(dir.path(), all);
+        for (before, from) in (0..bodies.len()).zip(1..) {
+            let read = |previous| -> Result<Vec<_>, String> {
+                let records = log::records(&engine, Revision(from), previous);
+                let read = records.map(|one| one.map(|one| (one.head, one.body)));
+                read.collect::<Result<_, _>>().map_err(|error| error.to_string())
+            };
+            let rest = heads[before + 1..].iter().copied().zip(bodies[before..].iter().cloned());
+            let rest: Vec<_> = rest.collect();
+            assert_eq!(read(Some(heads[before].checksum)).as_ref(), Ok(&rest), "{from}");
+            assert_eq!(read(None), Ok(rest), "{from}");
+            let wrong = read(Some(heads[before].checksum ^ 1)).unwrap_err();
+            assert!(wrong.contains("does not follow"), "{wrong}");
+            assert!(log::start_of(&engine, Revision(from)).unwrap().is_some());
+        }
+        let end = heads.len() as u64;
+        assert_eq!(log::start_of(&engine, Revision(end)).unwrap(), None);
+        assert_eq!(log::records(&engine, Revision(end), None).count(), 0);
+    }
+}
+
+#[test]
+fn no_damage_to_an_item_of_several_commits_passes() {
+    let bodies: Vec<Vec<u8>> = (0..20).map(|n| vec![n; usize::from(n)]).collect();
+    let (items, _) = written(EMPTY, &bodies);
+    assert_eq!(items.len(), 1);
+    let outcome = |value: Vec<u8>| {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine_of(dir.path(), vec![(items[0].0.clone(), value)]);
+        let ends =
+            [1, 7].map(|from| log::records(&engine, Revision(from), None).all(|one| one.is_ok()));
+        (ends[0], ends[1])
+    };
+    let good = items[0].1.clone();
+    assert_eq!(outcome(good.clone()), (true, true));
+    let mut random = fastrand::Rng::with_seed(42);
+    for _ in 0..60 {
+        let (mut value, at) = (good.clone(), random.usize(..good.len()));
+        value[at] ^= 1 << random.u8(..8);
+        let (whole, part) = outcome(value);
+        // Whoever asks for the seventh finds none where the item does not say that it has it.
+        assert!(!whole && (!part || at == 0 || at >= good.len() - 22), "byte {at}");
+    }
+    for shorter in [good.len() - 1, 23, 22, 1, 0] {
+        assert!(!outcome(good[..shorter].to_vec()).0, "{shorter} bytes");
+    }
 }

@@ -229,7 +229,7 @@ impl Volumes {
             before.map(Arc::clone)
         };
         let Some(volume) = volume else { return Ok(None) };
-        if !super::log::holds(volume.engine()?.as_ref(), revision)? {
+        if super::log::start_of(volume.engine()?.as_ref(), revision)?.is_none() {
             return Ok(None);
         }
         let record = self.records(revision, None).next().transpose()?;
