@@ -3,7 +3,8 @@
 //! - a loop that only appends and syncs: the same bytes a group, as many groups as the writer made, one
 //!   `fdatasync` a group, no callers and no sled;
 //! - the least that serves callers by sled: as many tasks, a channel, one thread, one batch a group with the same
-//!   bytes, `flush()`, `fdatasync`, an answer to each. It validates and indexes nothing.
+//!   bytes in as few items, `flush()`, `fdatasync`, an answer to each, and a short wait for those who were answered
+//!   last, as ours has. It validates and indexes nothing.
 //!
 //! What the second lacks to the first is the limit that tokio and sled set; what ours lacks to the second is
 //! what validating and indexing cost.
@@ -23,9 +24,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bailiwick::model::limits::{GROUP_COMMITS_MAX, WAITING_COMMITS_MAX};
+use bailiwick::model::limits::WAITING_COMMITS_MAX;
 use bailiwick::model::tuple::{Tuple, TupleKey};
 use bailiwick::pdp::{Pdp, WriteChange, stored_files};
 use bailiwick::store::sled::SledStore;
@@ -94,6 +95,13 @@ fn main() {
     pdp.close();
 }
 
+/// So many bytes at most stand in one item of sled's.
+const ITEM_BYTES: usize = 4_000;
+
+fn key(revision: u64) -> Vec<u8> {
+    [&revision.to_be_bytes()[..], &[0, 0]].concat()
+}
+
 /// A group's answers, each with what it is for.
 type Asked = (Vec<u8>, oneshot::Sender<u64>);
 
@@ -118,22 +126,34 @@ impl Least {
         let groups = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&groups);
         let thread = std::thread::spawn(move || {
-            let mut revision = 0_u64;
+            let (mut revision, mut company, mut patience) = (0_u64, 0, Duration::ZERO);
             while let Some(first) = asked.blocking_recv() {
                 let (mut batch, mut answers) = (sled::Batch::default(), Vec::new());
-                let mut next = Some(first);
+                let (mut next, mut item, mut until) = (Some(first), Vec::new(), None);
                 while let Some((bytes, answer)) = next {
+                    if item.len() + bytes.len() > ITEM_BYTES {
+                        batch.insert(key(revision), std::mem::take(&mut item));
+                    }
                     revision += 1;
-                    let key = [&revision.to_be_bytes()[..], &[0, 0]].concat();
-                    batch.insert(key, bytes);
+                    item.extend(bytes);
                     answers.push((revision, answer));
-                    let has_room = answers.len() < GROUP_COMMITS_MAX;
-                    next = if has_room { asked.try_recv().ok() } else { None };
+                    next = asked.try_recv().ok();
+                    while next.is_none() && answers.len() < company {
+                        if Instant::now() > *until.get_or_insert_with(|| Instant::now() + patience)
+                        {
+                            break;
+                        }
+                        std::thread::yield_now();
+                        next = asked.try_recv().ok();
+                    }
                 }
+                batch.insert(key(revision), item);
+                let began = Instant::now();
                 db.apply_batch(batch).expect("sled takes it");
                 db.flush().expect("sled flushes");
                 file.sync_data().expect("it is synced");
                 counted.fetch_add(1, Ordering::Relaxed);
+                (company, patience) = (answers.len() + asked.len(), began.elapsed() / 8);
                 for (revision, answer) in answers {
                     answer.send(revision).expect("the caller waits");
                 }
@@ -150,7 +170,7 @@ impl Least {
             tokio::spawn(async move {
                 for _ in 0..COMMITS {
                     let (answer, answered) = oneshot::channel();
-                    let bytes = vec![b'x'; usize::try_from(COMMIT_BYTES - 10).expect("few bytes")];
+                    let bytes = vec![b'x'; usize::try_from(COMMIT_BYTES).expect("few bytes")];
                     tasks.try_send((bytes, answer)).expect("there is room");
                     answered.await.expect("it is answered");
                 }
@@ -188,8 +208,8 @@ async fn write(pdp: &Pdp, turn: usize) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// Bytes of one such commit in the log, its key and its trailer included.
-const COMMIT_BYTES: u64 = 80;
+/// Bytes of one such commit in the log, with its part of its item's key and trailer.
+const COMMIT_BYTES: u64 = 50;
 
 /// Appends as many bytes in as many groups; the seconds that took.
 fn append(dir: &Path, groups: u64, commits: u64) -> f64 {

@@ -5,6 +5,7 @@ mod activate;
 mod background;
 mod base64;
 mod checkpoint;
+mod company;
 mod consistency;
 mod cursor;
 mod delegation;

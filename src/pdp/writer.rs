@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use super::activate::{Activation, NextModel};
 use super::background::{BULK_CHANGES, give_way};
 use super::checkpoint::Checkpointer;
+use super::company::Company;
 use super::history::State;
 use super::keys::KeyedCommits;
 use super::merger::Merger;
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     merger: Merger,
     refusals: Refusals,
+    company: Company,
 }
 
 /// How often the log speaks of groups that the store could not take.
@@ -136,8 +138,8 @@ impl Writer {
         checkpointer: Checkpointer,
         merger: Merger,
     ) -> Self {
-        let refusals = Refusals::default();
-        Self { store, shared, tasks, latched: None, keyed, checkpointer, merger, refusals }
+        let (refusals, company) = (Refusals::default(), Company::default());
+        Self { store, shared, tasks, latched: None, keyed, checkpointer, merger, refusals, company }
     }
 
     /// Serves commits until every sender is gone.
@@ -208,7 +210,7 @@ impl Writer {
         let published = self.shared.published.load_full();
         let mut pending = Pending::new(&published, published.time);
         let (mut group, mut judged) = (Vec::new(), Vec::new());
-        let mut room = Room::beside(&first);
+        let (mut room, mut until) = (Room::beside(&first), None);
         let mut next = Some(Task::Write(first));
         while let Some(Task::Write(job)) = next.take_if(|task| room.takes(task)) {
             // Of its own moment: what its caller has seen to have ended has ended for it.
@@ -216,9 +218,25 @@ impl Writer {
             judged.push(pending.judge(&job, &self.keyed, now));
             group.push(job);
             next = self.tasks.try_recv().ok();
+            if next.is_none() && !room.is_bulk {
+                next = self.next_of_company(group.len(), &mut until);
+            }
         }
         self.settle(&published, pending, group, judged);
         next
+    }
+
+    /// What comes while those who write at present are waited for, if they are not all in this group of so many.
+    fn next_of_company(&mut self, group: usize, until: &mut Option<Instant>) -> Option<Task> {
+        let patience = self.company.patience_with(group)?;
+        let until = *until.get_or_insert_with(|| Instant::now() + patience);
+        while Instant::now() < until {
+            match self.tasks.try_recv() {
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                come => return come.ok(),
+            }
+        }
+        None
     }
 
     /// Serves a commit, and nothing with it.
@@ -249,7 +267,12 @@ impl Writer {
         judged: Vec<Judged>,
     ) {
         match self.make_durable(published, pending) {
-            Ok(heads) => {
+            Ok((heads, took)) => {
+                self.company = match group.iter().any(is_bulk) {
+                    // Whoever writes much at once is long in coming back.
+                    true => Company::default(),
+                    false => Company::of(group.len(), self.tasks.len(), took),
+                };
                 for (job, judged) in group.into_iter().zip(judged) {
                     let _gone = job.reply.send(judged.settled(published.head, &heads));
                 }
@@ -264,25 +287,26 @@ impl Writer {
         }
     }
 
-    /// Appends and publishes; the heads after each commit of the group.
+    /// Appends and publishes; the heads after each commit of the group, and how long the store took.
     fn make_durable(
         &mut self,
         published: &Arc<Published>,
         pending: Pending,
-    ) -> Result<Vec<Head>, StoreError> {
+    ) -> Result<(Vec<Head>, Duration), StoreError> {
         if pending.commits.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Duration::ZERO));
         }
         let began = Instant::now();
         let heads = self.store.append(published.head.revision, &pending.commits)?;
-        published.work.appended(pending.commits.len(), began.elapsed());
+        let took = began.elapsed();
+        published.work.appended(pending.commits.len(), took);
         for (head, commit) in heads.iter().zip(&pending.commits) {
             self.keyed.note(*head, commit);
         }
         self.checkpointer.count(&pending.commits);
         let (between, newest) = states(published, pending, &heads);
         self.shared.publish(between, &newest);
-        Ok(heads)
+        Ok((heads, took))
     }
 
     fn activate(&mut self, Activation { next, reply }: Activation) {
