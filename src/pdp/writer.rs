@@ -110,6 +110,11 @@ impl Room {
         Self { commits: GROUP_COMMITS_MAX, changes: GROUP_CHANGES_MAX, is_bulk: is_bulk(first) }
     }
 
+    /// Whether nobody is waited for.
+    fn is_full_or_bulk(&self) -> bool {
+        self.is_bulk || self.commits == 0 || self.changes == 0
+    }
+
     /// Whether there is room for this; it is less by that, then. Small commits never wait for a large one that
     /// comes after them.
     fn takes(&mut self, task: &Task) -> bool {
@@ -123,6 +128,12 @@ impl Room {
             _ => false,
         }
     }
+}
+
+/// How long a group waits for others, and how many have come.
+struct Waited {
+    until: Instant,
+    came: usize,
 }
 
 fn is_bulk(job: &Job) -> bool {
@@ -202,7 +213,8 @@ impl Writer {
     }
 
     /// Serves a commit, and in one group with it whatever comes, as far as there is room, before the last of them
-    /// is judged: whoever is answered with a group is soon back, and then needs not wait for a whole one more.
+    /// is judged, or in the short while that they are waited for: whoever is answered with a group is soon back, and
+    /// then needs not wait for a whole one more.
     /// What has come and is none of the group's is to be done next: nobody else has it.
     #[must_use]
     fn serve(&mut self, first: Job) -> Option<Task> {
@@ -210,7 +222,7 @@ impl Writer {
         let published = self.shared.published.load_full();
         let mut pending = Pending::new(&published, published.time);
         let (mut group, mut judged) = (Vec::new(), Vec::new());
-        let (mut room, mut until) = (Room::beside(&first), None);
+        let (mut room, mut waited) = (Room::beside(&first), None);
         let mut next = Some(Task::Write(first));
         while let Some(Task::Write(job)) = next.take_if(|task| room.takes(task)) {
             // Of its own moment: what its caller has seen to have ended has ended for it.
@@ -218,8 +230,9 @@ impl Writer {
             judged.push(pending.judge(&job, &self.keyed, now));
             group.push(job);
             next = self.tasks.try_recv().ok();
-            if next.is_none() && !room.is_bulk {
-                next = self.next_of_company(group.len(), &mut until);
+            // Where nothing is to be made durable, nobody gains by waiting.
+            if next.is_none() && !room.is_full_or_bulk() && !pending.commits.is_empty() {
+                next = self.next_of_company(group.len(), &mut waited);
             }
         }
         self.settle(&published, pending, group, judged);
@@ -227,14 +240,26 @@ impl Writer {
     }
 
     /// What comes while those who write at present are waited for, if they are not all in this group of so many.
-    fn next_of_company(&mut self, group: usize, until: &mut Option<Instant>) -> Option<Task> {
+    fn next_of_company(&mut self, group: usize, waited: &mut Option<Waited>) -> Option<Task> {
         let patience = self.company.patience_with(group)?;
-        let until = *until.get_or_insert_with(|| Instant::now() + patience);
-        while Instant::now() < until {
+        let began = Instant::now();
+        let waited = waited.get_or_insert(Waited { until: began + patience, came: 0 });
+        loop {
             match self.tasks.try_recv() {
-                Err(TryRecvError::Empty) => std::thread::yield_now(),
-                come => return come.ok(),
+                Err(TryRecvError::Empty) if Instant::now() < waited.until => {
+                    std::thread::yield_now();
+                }
+                Err(_) => break,
+                Ok(task) => {
+                    waited.came += 1;
+                    return Some(task);
+                }
             }
+        }
+        // To yield may take a turn of others, where all processors are busy.
+        let is_late = Instant::now() > waited.until + patience;
+        if waited.came == 0 || is_late {
+            self.company.in_vain();
         }
         None
     }
@@ -268,11 +293,12 @@ impl Writer {
     ) {
         match self.make_durable(published, pending) {
             Ok((heads, took)) => {
-                self.company = match group.iter().any(is_bulk) {
-                    // Whoever writes much at once is long in coming back.
-                    true => Company::default(),
-                    false => Company::of(group.len(), self.tasks.len(), took),
-                };
+                // Whoever writes much at once is long in coming back.
+                if group.iter().any(is_bulk) {
+                    self.company = Company::default();
+                } else if !took.is_zero() {
+                    self.company.note(group.len(), self.tasks.len(), took);
+                }
                 for (job, judged) in group.into_iter().zip(judged) {
                     let _gone = job.reply.send(judged.settled(published.head, &heads));
                 }

@@ -202,12 +202,12 @@ fn a_damaged_data_directory_is_refused_and_left_alone() {
     // Another format in both slots, each with its checksum.
     let mut newer = whole_head.clone();
     for slot in [0, 4_096] {
-        newer[slot + 11] = 3;
+        newer[slot + 11] = 4;
         let sum = crc32fast::hash(&newer[slot..slot + 508]);
         newer[slot + 508..slot + 512].copy_from_slice(&sum.to_be_bytes());
     }
     fs::write(&head, newer).unwrap();
-    assert_left_alone(&data, &["format 3, this program reads up to 2; run the version"]);
+    assert_left_alone(&data, &["format 4, this program reads up to 3; run the version"]);
 
     fs::write(&head, &whole_head).unwrap();
     let process = start(&data).serving();

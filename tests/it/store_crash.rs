@@ -393,7 +393,7 @@ fn a_directory_that_is_not_a_store_is_refused_and_left_alone() {
         other[slot + 508..slot + 512].copy_from_slice(&sum.to_be_bytes());
     }
     fs::write(&head, other).unwrap();
-    assert!(refused(&empty)[1].contains("format 9, this program reads up to 2; run the version"));
+    assert!(refused(&empty)[1].contains("format 9, this program reads up to 3; run the version"));
     fs::write(&head, &whole).unwrap();
     fs::rename(&head, empty.join("head.old")).unwrap();
     assert!(refused(&empty)[1].contains("it holds data and no file `head`; restore"));

@@ -3,7 +3,7 @@
 //! that it would take alone, and ends as it would.
 
 use std::hint::black_box;
-use std::ops::ControlFlow::{Break, Continue};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use smallvec::SmallVec;
 
@@ -146,8 +146,11 @@ pub(in crate::engine) fn go_each<'a>(
         let next = under_way.iter().filter_map(|going| Some((going.next?.object, crowd(going))));
         read(ground, next, &mut there);
     }
-    for going in under_way {
-        ended(going.asked, None, going.walk.looks());
+    // Where the last step leads nowhere, that is an end too.
+    for (going, there) in under_way.into_iter().zip(there) {
+        let arrived = going.next.map(|next| going.walk.arrive(ground, map, (next, there)));
+        let end = arrived.and_then(ControlFlow::break_value).flatten();
+        ended(going.asked, end, going.walk.looks());
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::{CheckedContext, Plan, Question, Series, check};
+use crate::engine::{CheckedContext, Plan, Question, Series, check, check_within, with_contextual};
 use crate::index::{Builder, FEW_ROWS, Snapshot};
 use crate::model::load;
 use crate::model::tuple::{Change, Time, Tuple, TupleKey};
@@ -22,6 +22,9 @@ roles:
   - { at: [org, yard, site, device], names: [viewer, admin], bound_by: [user, 'user:*', 'group#member', 'group#lead'] }
   - { at: [group], names: [member], bound_by: [user, 'group#member', 'group#lead'] }
   - { at: [group], names: [lead], bound_by: [user] }
+facts:
+  org: { flags: [verified, paid] }
+  site: { flags: [verified] }
 permissions:
   see: { at: [device], is: 'viewer or admin' }
   run: { at: [device], is: admin }
@@ -30,12 +33,13 @@ permissions:
 /// A tuple of this world; `crowded`: most are of a few scopes.
 fn tuple(random: &mut fastrand::Rng, crowded: bool) -> Tuple {
     let subject = |random: &mut fastrand::Rng| match random.u32(..40) {
-        0 => "user:*".to_owned(),
-        1..10 => format!("group:g{}#member", random.u32(..25)),
+        0..10 => format!("group:g{}#member", random.u32(..25)),
         10..16 => format!("group:g{}#lead", random.u32(..25)),
         _ => format!("user:u{}", random.u32(..90)),
     };
-    let text = match random.u32(..20) {
+    let text = match random.u32(..21) {
+        20 if random.bool() => format!("site:s{}#has@feature:verified", random.u32(..12)),
+        20 => format!("org:o{}#has@feature:paid", random.u32(..4)),
         0 => format!("device:d{}#parent@site:s{}", random.u32(..30), random.u32(..12)),
         1 => format!("device:d{}#kept_in@yard:y{}", random.u32(..30), random.u32(..4)),
         2 => {
@@ -58,8 +62,12 @@ fn tuple(random: &mut fastrand::Rng, crowded: bool) -> Tuple {
                 2 => format!("site:s{}", random.u32(..12 / part)),
                 _ => format!("device:d{}", random.u32(..30)),
             };
-            // All of a type would hide everybody else.
-            format!("{scope}#{role}@{}", subject(random).replace("user:*", "user:u0"))
+            // All of a type hide everybody else.
+            let subject = match random.u32(..300) {
+                0 => "user:*".to_owned(),
+                _ => subject(random),
+            };
+            format!("{scope}#{role}@{subject}")
         }
     };
     let mut tuple = Tuple::plain(TupleKey::parse(&text).unwrap());
@@ -109,15 +117,22 @@ fn short_ways_through_few_and_many_tuples_are_those_of_evaluation_whatever_was_m
                     Question::parse(&model, user, what, device, CheckedContext::default()).unwrap()
                 })
                 .collect();
-            let mut series = Series::new(&snapshot, &short, Time(10));
+            let brought: Vec<Tuple> = (0..2).map(|_| tuple(&mut random, false)).collect();
+            let seen = with_contextual(&snapshot, &brought, Time(10));
+            let seen = seen.ok().filter(|_| random.bool()).unwrap_or_else(|| snapshot.clone());
+            let mut series = Series::new(&seen, &short, Time(10));
             let mut together = Vec::new();
-            let told = series.decide(&asked, |decided, _| {
+            let told = series.decide(&asked, |decided, steps| {
+                let mut left = steps;
+                let question = &asked[together.len()];
+                let within = check_within(&seen, &short, question, Time(10), false, &mut left);
+                assert_eq!((within.as_ref(), left), (Some(&decided), 0), "{seed}: {question:?}");
                 together.push(decided.unwrap());
                 Ok::<_, ()>(())
             });
             told.unwrap();
             for (question, together) in asked.iter().zip(together) {
-                let ask = |plan| check(&snapshot, plan, question, Time(10), false).unwrap();
+                let ask = |plan| check(&seen, plan, question, Time(10), false).unwrap();
                 let expected = ask(&thorough);
                 assert_eq!(
                     (&ask(&short), &together),
@@ -146,4 +161,31 @@ fn hinted(snapshot: &Snapshot) -> (usize, usize) {
     let large = scopes.iter().filter(is_large).inspect(|at| assert!(settled.bloom(**at).is_some()));
     let large = large.count();
     (large, of("group:g", 25).into_iter().filter(|group| settled.may_nest(*group)).count())
+}
+
+/// As many objects as a walk visits, of which the last has nothing above but a fact.
+#[test]
+fn a_walk_that_ends_at_its_last_object_takes_the_same_steps_alone_and_with_others() {
+    let model = load(&[("model.yaml", MODEL)].into_iter().collect(), &BTreeMap::new()).unwrap();
+    let (plan, model) = (Plan::new(&model), Arc::new(model));
+    for sites in 60..67 {
+        let mut texts = vec!["site:s1#has@feature:verified".to_owned()];
+        texts.extend((1..=sites).map(|site| format!("device:d#parent@site:s{site}")));
+        texts.push("device:other#viewer@user:ana".to_owned());
+        let mut builder = Builder::new(Arc::clone(&model));
+        for text in texts {
+            let tuple = Tuple::plain(TupleKey::parse(&text).unwrap());
+            builder.apply(&Change::Put(tuple)).unwrap();
+        }
+        let snapshot = builder.build().unwrap();
+        let context = CheckedContext::default();
+        let asked = [Question::parse(&model, "user:ana", "see", "device:d", context).unwrap()];
+        let told = Series::new(&snapshot, &plan, Time(0)).decide(&asked, |decided, steps| {
+            let mut left = steps;
+            let alone = check_within(&snapshot, &plan, &asked[0], Time(0), false, &mut left);
+            assert_eq!((alone, left), (Some(decided), 0), "{sites} sites");
+            Ok::<_, ()>(())
+        });
+        told.unwrap();
+    }
 }

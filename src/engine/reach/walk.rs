@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::map::{Map, Stage, StageId, Up};
 use super::{FEW_TUPLES, Ground, Keys, Looks};
 use crate::index::{Entry, ObjectId, Packed, Row, Rows, rows_of};
-use crate::model::form::NameId;
+use crate::model::form::{HAS, NameId};
 
 /// More objects than this above a scope, and they are no short way.
 pub(super) const MANY_OBJECTS: usize = 64;
@@ -110,7 +110,9 @@ enum Straight<'a> {
 fn straight<'a>(ground: &Ground<'a>, keys: &Keys, at: &Place<'a>) -> (Straight<'a>, usize) {
     let Place { scope, stage, rows: Some(rows) } = at else { return (Straight::Winding, 0) };
     let looked = rows.all.len().min(FEW_TUPLES);
-    let Some((first, rest)) = rows.all.split_first() else { return (Straight::Top, looked) };
+    let Some((first, rest)) = past_facts(rows.all).split_first() else {
+        return (Straight::Top, looked);
+    };
     let leads_nowhere = |row: &Row| stage.is_past_relations(row.role);
     if keys.may_be_in(ground, (*scope, rows)) | !leads_nowhere(Row::first_of(rest)) {
         let few = rows.all.len() <= FEW_TUPLES;
@@ -124,6 +126,16 @@ fn straight<'a>(ground: &Ground<'a>, keys: &Keys, at: &Place<'a>) -> (Straight<'
         false => Straight::Winding,
     };
     (found, looked)
+}
+
+/// The tuples behind those of facts, which come first.
+#[inline]
+fn past_facts(rows: &[Row]) -> &[Row] {
+    if Row::first_of(rows).role != HAS {
+        return rows;
+    }
+    let facts = rows.iter().take_while(|row| row.role == HAS).count();
+    rows.get(facts..).unwrap_or_default()
 }
 
 /// The same by a look at each. Not inlined: with what its caller knows it would not fit into the processor's registers.

@@ -36,7 +36,7 @@ pub(super) const NAME: &str = "head";
 pub(super) const NAME_NEW: &str = "head.new";
 
 const MAGIC: &[u8; 8] = b"BLWKHEAD";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_OLDEST: u32 = 1;
 const FILE_BYTES: u64 = 8_192;
 const SLOT_BYTES: usize = 512;

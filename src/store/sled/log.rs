@@ -22,8 +22,8 @@ use crate::model::tuple::Revision;
 use crate::store::record::chained;
 use crate::store::{Head, StoreError};
 
-/// Items after which a batch is given to the engine; a commit is always within one. One batch for 64 small commits,
-/// and not one for each, makes the group five times as fast.
+/// Items after which a batch is given to the engine; a commit is always within one. To the engine a batch costs more than
+/// what is in it.
 const BATCH_ITEMS: usize = 1_000;
 const KEY_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 22;
@@ -103,7 +103,7 @@ fn packed(bodies: &[Vec<u8>]) -> &[Vec<u8>] {
         room = left.unwrap_or(0);
         left.is_some()
     };
-    let count = bodies.iter().take(usize::from(u16::MAX)).take_while(fits).count();
+    let count = bodies.iter().take_while(fits).count();
     bodies.get(..count).unwrap_or_default()
 }
 
@@ -183,9 +183,9 @@ pub(super) type Records = UntilError<Reader>;
 
 /// Reads [`Records`].
 pub(super) struct Reader {
-    engine: Arc<Engine>,
-    /// Those from `next` on, once it has begun.
+    /// Those from `next` on, once it has begun. Let go before the engine that they are of.
     items: Option<Items>,
+    engine: Arc<Engine>,
     /// Those of an item of several that come next.
     several: VecDeque<Record>,
     next: Revision,
@@ -230,7 +230,9 @@ impl Reader {
         if self.next < from {
             // Of what stands before it nobody has said what that follows.
             self.previous = None;
-            self.read_item(&mut items)?;
+            if !self.read_item(&mut items)? {
+                return wrong(from, "its item is missing");
+            }
             let mut before = None;
             while let Some(one) = self.several.pop_front_if(|one| one.head.revision < from) {
                 before = Some(one.head.checksum);
@@ -306,6 +308,9 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let at = self.next;
         let (length, mut records) = (data.len(), VecDeque::new());
+        if length > PART_BODY_BYTES - TRAILER_BYTES {
+            return wrong(at, "its item is longer than any");
+        }
         let count = parse_trailer(trailer).map_or(0, |(count, ..)| count);
         let mut head = self.before(count, length, trailer, count)?;
         while !data.is_empty() {
@@ -383,7 +388,7 @@ fn parse_trailer(trailer: &[u8; TRAILER_BYTES]) -> Option<(u16, u32, u64, u64)> 
     ))
 }
 
-/// The revision of the item in which this commit begins; `None`: the engine holds none.
+/// The revision of the item that holds this commit, as it says itself: whoever reads it proves it. `None`: none says so.
 pub(super) fn start_of(
     engine: &Engine,
     revision: Revision,

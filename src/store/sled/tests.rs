@@ -435,7 +435,40 @@ fn no_damage_to_an_item_of_several_commits_passes() {
         // Whoever asks for the seventh finds none where the item does not say that it has it.
         assert!(!whole && (!part || at == 0 || at >= good.len() - 22), "byte {at}");
     }
+    // Longer than any item is: whoever reads it does not take its many commits apart.
+    let (zeros, end) = (vec![0; 1_000_000], &good[good.len() - 22..]);
+    let long = [&[2], zeros.as_slice(), &[0, 1], &1_000_000_u32.to_be_bytes(), &end[6..]].concat();
+    let dir = tempfile::tempdir().unwrap();
+    let db = sled::Config::new().path(dir.path().join("log")).open().unwrap();
+    db.insert(&items[0].0, long).unwrap();
+    drop(db);
+    let engine = Arc::new(Engine::open(&dir.path().join("log"), &Syncer::default()).unwrap());
+    let error = log::records(&engine, Revision(1), None).next().unwrap().err().unwrap();
+    assert!(error.to_string().contains("longer than any"), "{error}");
     for shorter in [good.len() - 1, 23, 22, 1, 0] {
         assert!(!outcome(good[..shorter].to_vec()).0, "{shorter} bytes");
+    }
+}
+
+#[test]
+fn commits_share_an_item_up_to_its_last_byte() {
+    // An item but for its key, its kind and its trailer.
+    let room = ITEM_BYTES_MAX - 10 - 1 - 22;
+    for (first, second, expected) in [
+        (room - 4, 0, vec![0]),
+        (room / 2 - 2, room - room / 2 - 2, vec![0]),
+        (room / 2 - 2, room - room / 2 - 1, vec![0, 0]),
+        (room - 2, 0, vec![0, 0]),
+        (room, 1, vec![0, 0]),
+        (room + 1, 1, vec![0, 1, 0]),
+    ] {
+        let bodies = [vec![1; first], vec![2; second]];
+        let (items, _) = written(EMPTY, &bodies);
+        let parts: Vec<u8> = items.iter().map(|(key, _)| key[9]).collect();
+        assert_eq!(parts, expected, "{first} and {second} bytes");
+        assert!(items.iter().all(|(key, value)| key.len() + value.len() <= ITEM_BYTES_MAX));
+        let dir = tempfile::tempdir().unwrap();
+        let read = log::records(&engine_of(dir.path(), items), Revision(1), Some(0));
+        assert!(read.map(|one| one.unwrap().body).eq(bodies));
     }
 }

@@ -229,7 +229,9 @@ fn set_format(dir: &Path, format: u8) {
 fn a_directory_that_an_older_program_wrote_opens_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledStore::open_or_create(dir.path()).unwrap();
-    store.append(Revision(0), &[commit(1), commit(2)]).unwrap();
+    // Each by itself: commits of one group share an item since.
+    store.append(Revision(0), &[commit(1)]).unwrap();
+    store.append(Revision(1), &[commit(2)]).unwrap();
     let tuple =
         |n: u64| Tuple::plain(TupleKey::parse(&format!("org:acme#technician@user:u{n}")).unwrap());
     // Less than a short block.
