@@ -39,7 +39,7 @@ impl BaseUse {
 pub struct MergeError;
 
 impl Merge {
-    /// Makes the next base. Costs a copy of what the base holds, and a look-up and more for each change;
+    /// Makes the next base. Costs a copy of what the base holds, and for each change a look-up and a look at its scope's tuples;
     /// meanwhile both are in memory, and three where most of what tuples had carried is there no more.
     ///
     /// # Errors

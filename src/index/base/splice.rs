@@ -40,8 +40,9 @@ impl Changed {
 
 impl Base {
     /// The base that these changes make of this one; in the order of [`ByScope`], each identity once. `names`
-    /// are this base's, and after them those that are new. Costs a copy of this base, and for each change a
-    /// look-up among the tuples of its scope and of its subject.
+    /// are this base's, and after them those that are new. Costs a copy of this base, for each change a
+    /// look-up among the tuples of its scope and of its subject, and a look at all tuples of each scope that is changed:
+    /// who stands there is noted anew.
     pub(in crate::index) fn spliced<'a>(
         &self,
         names: Names,
