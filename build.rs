@@ -22,13 +22,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 const STRUCT: &str = ".google.protobuf.Struct";
 const VALUES: &str = "crate::api::values::Values";
 
+/// A commit stays in the bytes that it came in.
+const WRITE_TUPLES: &str = "crate::api::encoded::Encoded::<crate::api::pb::v1::WriteTuplesRequest>";
+
 /// The codec of every method.
 const CODEC: &str = "crate::api::codec::WireCodec";
 
-/// The server of the service whose batches are read and answered in place, in messages of our own.
+/// The servers of the services of which some messages are of our own: batches are read and answered in place, and
+/// commits are read where nobody waits.
 fn served(mut descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    let own = ["authorization_service.proto", "tuple_service.proto"];
     for file in &mut descriptors.file {
-        if !file.name().ends_with("authorization_service.proto") {
+        if !own.iter().any(|own| file.name().ends_with(own)) {
             file.service.clear();
         }
     }
@@ -40,6 +45,7 @@ fn served(mut descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn 
         .extern_path(".bailiwick.v1", "crate::api::pb::v1")
         .extern_path(".bailiwick.v1.BatchCheckRequest", "crate::api::batch::Questions")
         .extern_path(".bailiwick.v1.BatchCheckResponse", "crate::api::batch::Answers")
+        .extern_path(".bailiwick.v1.WriteTuplesRequest", WRITE_TUPLES)
         .compile_fds(descriptors)?;
     Ok(())
 }

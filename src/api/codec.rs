@@ -56,10 +56,8 @@ impl<U: Message + Default> Decoder for WireDecoder<U> {
             let error = ApiError::new(Refusal::RequestTooLarge, what);
             return Err(error.with("limit", &MESSAGE_FIELDS_MAX).into());
         }
-        U::decode(bytes).map(Some).map_err(|error| {
-            // tonic's own codec says INTERNAL here, which callers take for a fault of the service.
-            ApiError::new(Refusal::MalformedRequest, error.to_string()).into()
-        })
+        // tonic's own codec says INTERNAL here, which callers take for a fault of the service.
+        U::decode(bytes).map(Some).map_err(|error| ApiError::malformed(&error).into())
     }
 }
 

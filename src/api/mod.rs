@@ -8,6 +8,7 @@ mod codec;
 pub mod convert;
 mod dear;
 mod delegation;
+mod encoded;
 mod freshness;
 mod guard;
 mod methods;
@@ -181,9 +182,9 @@ pub(crate) fn methods_of(
     health: HealthServer<impl Health>,
 ) -> Result<Methods, tonic_reflection::server::Error> {
     use pb::served::authorization_service_server::AuthorizationServiceServer;
+    use pb::served::tuple_service_server::TupleServiceServer;
     use pb::v1::delegation_service_server::DelegationServiceServer;
     use pb::v1::model_service_server::ModelServiceServer;
-    use pb::v1::tuple_service_server::TupleServiceServer;
 
     let adapter = Adapter { shared: Arc::clone(shared) };
     let reflection = || {

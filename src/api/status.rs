@@ -254,6 +254,11 @@ impl ApiError {
         unknown(message, "matrix", "matrix", value, nearest)
     }
 
+    /// A message whose bytes are none.
+    pub(super) fn malformed(error: &prost::DecodeError) -> Self {
+        Self::new(Refusal::MalformedRequest, error.to_string())
+    }
+
     /// A fault of the service. What happened goes to the log, never to the caller.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");

@@ -5,8 +5,10 @@ use tonic::{Request, Response, Status};
 use super::convert::{
     change_from_wire, filter_from_wire, key_of_request, precondition_from_wire, tuple_to_wire,
 };
+use super::encoded::Encoded;
 use super::freshness::{Fresh, fingerprint};
 use super::guard::Deadline;
+use super::pb::served::tuple_service_server::TupleService;
 use super::pb::v1 as pb;
 use super::status::ApiError;
 use super::stream::{Responses, produce};
@@ -15,28 +17,20 @@ use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
 use crate::pdp::{
     BULK_CHANGES, CursorError, KeepOne, Listing, Place, Token, TupleFilter, WriteError,
-    WriteRequest,
+    WriteRequest, offer_turn,
 };
 
+/// So many bytes have [`BULK_CHANGES`] or so.
+const BULK_BYTES: usize = 64 * BULK_CHANGES;
+
 #[tonic::async_trait]
-impl pb::tuple_service_server::TupleService for Adapter {
+impl TupleService for Adapter {
     async fn write_tuples(
         &self,
-        request: Request<pb::WriteTuplesRequest>,
+        request: Request<Encoded<pb::WriteTuplesRequest>>,
     ) -> Result<Response<pb::WriteTuplesResponse>, Status> {
         let request = request.into_inner();
-        // Before they are converted.
-        let count = request.changes.len();
-        if count > COMMIT_CHANGES_MAX {
-            let error = WriteError::TooManyChanges { count, limit: COMMIT_CHANGES_MAX };
-            return Err(ApiError::from(error).into());
-        }
-        let count = request.preconditions.len();
-        if count > PRECONDITIONS_MAX {
-            let error = WriteError::TooManyPreconditions { count, limit: PRECONDITIONS_MAX };
-            return Err(ApiError::from(error).into());
-        }
-        let request = if request.changes.len() < BULK_CHANGES {
+        let request = if request.len() < BULK_BYTES {
             write_from_wire(request)?
         } else {
             dear::giving_way(&self.shared, move || write_from_wire(request)).await??
@@ -71,7 +65,17 @@ impl pb::tuple_service_server::TupleService for Adapter {
     }
 }
 
-fn write_from_wire(wire: pb::WriteTuplesRequest) -> Result<WriteRequest, ApiError> {
+fn write_from_wire(wire: Encoded<pb::WriteTuplesRequest>) -> Result<WriteRequest, ApiError> {
+    let wire = wire.read()?;
+    // Before they are converted.
+    let count = wire.changes.len();
+    if count > COMMIT_CHANGES_MAX {
+        return Err(WriteError::TooManyChanges { count, limit: COMMIT_CHANGES_MAX }.into());
+    }
+    let count = wire.preconditions.len();
+    if count > PRECONDITIONS_MAX {
+        return Err(WriteError::TooManyPreconditions { count, limit: PRECONDITIONS_MAX }.into());
+    }
     let changes = wire.changes.into_iter().enumerate();
     let preconditions = wire.preconditions.into_iter().enumerate();
     Ok(WriteRequest {
@@ -80,7 +84,10 @@ fn write_from_wire(wire: pb::WriteTuplesRequest) -> Result<WriteRequest, ApiErro
             .map(|(position, wire)| precondition_from_wire(position, wire))
             .collect::<Result<_, _>>()?,
         changes: changes
-            .map(|(position, wire)| change_from_wire(position, wire))
+            .map(|(position, wire)| {
+                offer_turn(position);
+                change_from_wire(position, wire)
+            })
             .collect::<Result<_, _>>()?,
         keep_one: if wire.waive_keep_one { KeepOne::Waived } else { KeepOne::Obeyed },
         validate_only: wire.validate_only,

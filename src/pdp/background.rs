@@ -9,6 +9,17 @@
 /// milliseconds, and to begin a thread some ten microseconds.
 pub(crate) const BULK_CHANGES: usize = 1_000;
 
+/// So many changes are a turn: a fraction of a millisecond.
+const TURN_CHANGES: usize = 128;
+
+/// Offers the processor to whoever waits for it, each time that a turn's changes are done. A thread that gives way is
+/// taken off only where the system looks for others to run, every few milliseconds. Costs a system call a turn.
+pub(crate) fn offer_turn(done: usize) {
+    if done > 0 && done.is_multiple_of(TURN_CHANGES) {
+        std::thread::yield_now();
+    }
+}
+
 /// The calling thread counts for less than the process' others from now on. Where that cannot be, it goes on as it is.
 #[cfg(target_os = "linux")]
 pub(crate) fn give_way() {

@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activate::Activated;
-pub(crate) use background::{BULK_CHANGES, give_way};
+pub(crate) use background::{BULK_CHANGES, give_way, offer_turn};
 pub use checkpoint::Upkeep;
 pub use consistency::{Consistency, Difference, ReadError};
 pub use cursor::{CursorError, Cursors, Fingerprint, Listing, Place};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
+use super::background::offer_turn;
 use super::delegation::{DelegatedRequest, DelegationError, Judge};
 use super::keys::KeyedCommits;
 use super::request::{Asked, Job, Reply, WriteChange, WriteRequest};
@@ -229,6 +230,7 @@ impl Pending {
         let mut put = Vec::with_capacity(count);
         let reads_ahead = next.is_worth_reading_ahead() && changes.len() > 1;
         for (at, change) in changes.iter().enumerate() {
+            offer_turn(at);
             if reads_ahead && at.is_multiple_of(READ_AHEAD_TUPLES) {
                 let soon = changes.iter().skip(at).take(READ_AHEAD_TUPLES);
                 next.read_ahead(soon.map(WriteChange::key));

@@ -21,6 +21,7 @@ use super::progress::Progress;
 use super::{CliError, Exit};
 use crate::api::pb::v1 as pb;
 use crate::model::limits::{CLIENT_RETRIES_DEFAULT, COMMIT_CHANGES_MAX, DRY_RUN_PROBLEMS_MAX};
+use crate::pdp::give_way;
 
 /// Write tuples from a file or the standard input
 #[derive(Debug, clap::Args)]
@@ -96,6 +97,8 @@ pub(super) fn run(
     out: &mut Stream<'_>,
     err: &mut Stream<'_>,
 ) -> Result<Exit, CliError> {
+    // Whom the service on this machine answers meanwhile comes first.
+    give_way();
     let source = args.input.open(err)?;
     let name = source.name.clone();
     let mut progress = Progress::new("tuples", source.size, args.quiet, err);

@@ -27,6 +27,7 @@ use crate::support::store::HookedStore;
 
 const CHECK: &str = "/bailiwick.v1.AuthorizationService/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const WRITE: &str = "/bailiwick.v1.TupleService/WriteTuples";
 
 /// Sends a body as it is and returns the status of a response that is nothing but its status.
 async fn send(channel: &mut Channel, path: &str, headers: &[(&str, &str)], body: String) -> Status {
@@ -57,9 +58,15 @@ async fn bytes_that_are_no_protobuf_are_the_callers_error() {
     let mut channel = service.channel().await;
     // Field 1, four bytes long, of which one comes; and a wire type that does not exist.
     for bytes in ["\x0a\x04x", "\x0f"] {
-        let status = send(&mut channel, CHECK, &[], frame(bytes)).await;
-        assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
+        for path in [CHECK, WRITE] {
+            let status = send(&mut channel, path, &[], frame(bytes)).await;
+            assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
+        }
     }
+    // So large that it is read elsewhere.
+    let large = "\x0f".repeat(0x1_7f7f);
+    let status = send(&mut channel, WRITE, &[], frame(&large)).await;
+    assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
     // The codec of health is tonic's own: the outermost layer corrects it.
     let status = send(&mut channel, HEALTH, &[], frame("\x0a\x04x")).await;
     assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
