@@ -65,8 +65,12 @@ impl<U: Message + Default> Decoder for WireDecoder<U> {
 /// bytes, and a hundred times as much once it is decoded. Costs a look at each, and nothing for small messages.
 fn has_too_many_fields(message: &[u8]) -> bool {
     const LEAST_BYTES: usize = 2;
-    message.len() > LEAST_BYTES * MESSAGE_FIELDS_MAX
-        && fields(message).take(MESSAGE_FIELDS_MAX + 1).count() > MESSAGE_FIELDS_MAX
+    message.len() > LEAST_BYTES * MESSAGE_FIELDS_MAX && has_fields(message, MESSAGE_FIELDS_MAX + 1)
+}
+
+/// Whether a message has so many fields, nested ones not counted. Costs a look at each of them.
+pub(super) fn has_fields(message: &[u8], count: usize) -> bool {
+    fields(message).take(count).count() >= count
 }
 
 /// Each field of a message, up to what is none: what is wrong there, the decoder says.

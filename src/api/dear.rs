@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Shared;
 use super::status::ApiError;
@@ -14,7 +14,7 @@ pub(super) async fn elsewhere<T: Send + 'static>(
     shared: &Shared,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let place = place(shared).await?;
+    let place = place(&shared.dear).await?;
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
         job()
@@ -22,12 +22,13 @@ pub(super) async fn elsewhere<T: Send + 'static>(
     done.await.map_err(|error| ApiError::internal(&error))
 }
 
-/// The same on a thread that gives way to those who answer. It is begun for the job, as it can never go back.
+/// The same on a thread that gives way to those who answer, of which there are few. It is begun for the job, as it can
+/// never go back.
 pub(super) async fn giving_way<T: Send + 'static>(
     shared: &Shared,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let place = place(shared).await?;
+    let place = place(&shared.bulk).await?;
     let (done, outcome) = oneshot::channel();
     let run = move || {
         let made = {
@@ -44,8 +45,8 @@ pub(super) async fn giving_way<T: Send + 'static>(
 }
 
 /// One of so many places, once it is free.
-async fn place(shared: &Shared) -> Result<OwnedSemaphorePermit, ApiError> {
-    let place = Arc::clone(&shared.dear).acquire_owned().await;
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = Arc::clone(places).acquire_owned().await;
     place.map_err(|error| ApiError::internal(&error))
 }
 
@@ -55,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
-    use crate::model::limits::DEAR_REQUESTS_MAX;
+    use crate::model::limits::{BULK_REQUESTS_MAX, DEAR_REQUESTS_MAX};
 
     #[tokio::test]
     async fn a_job_that_gives_way_is_answered_and_one_that_panics_is_an_error() {
@@ -65,7 +66,34 @@ mod tests {
         assert_eq!(giving_way(&shared, job).await, Ok(true));
         let failed: Result<(), _> = giving_way(&shared, || panic!("as a bug would")).await;
         assert!(failed.is_err());
-        assert_eq!(shared.dear.available_permits(), DEAR_REQUESTS_MAX);
+        assert_eq!(shared.bulk.available_permits(), BULK_REQUESTS_MAX);
+    }
+
+    #[tokio::test]
+    async fn jobs_that_give_way_are_few_at_once_and_nobody_else_waits_for_them() {
+        let shared = Arc::new(Shared::new(Settings::default()));
+        let mut jobs = Vec::new();
+        for _ in 0..=BULK_REQUESTS_MAX {
+            let (end, when_ended) = mpsc::sync_channel::<()>(1);
+            let shared = Arc::clone(&shared);
+            let job = tokio::spawn(async move {
+                giving_way(&shared, move || when_ended.recv().is_err()).await
+            });
+            jobs.push((job, end));
+        }
+        while shared.bulk.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(elsewhere(&shared, || 7).await, Ok(7));
+        let (last, end_last) = jobs.pop().unwrap();
+        drop(end_last);
+        tokio::task::yield_now().await;
+        assert!(!last.is_finished(), "it waits for a place");
+        for (job, end) in jobs {
+            drop(end);
+            assert_eq!(job.await.unwrap(), Ok(true));
+        }
+        assert_eq!(last.await.unwrap(), Ok(true));
     }
 
     #[tokio::test]

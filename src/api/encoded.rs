@@ -7,6 +7,7 @@ use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
 
+use super::codec::has_fields;
 use super::status::ApiError;
 
 /// An `M`, not read yet.
@@ -23,9 +24,10 @@ impl<M> Default for Encoded<M> {
 }
 
 impl<M: Message + Default> Encoded<M> {
-    /// How many bytes it takes.
-    pub(super) fn len(&self) -> usize {
-        self.message.len()
+    /// Whether it has so many bytes, or so many fields, nested ones not counted: what takes long to read. Costs a look at
+    /// each of them.
+    pub(super) fn is_large(&self, bytes: usize, fields: usize) -> bool {
+        self.message.len() >= bytes || has_fields(&self.message, fields)
     }
 
     /// Reads it.
@@ -37,7 +39,7 @@ impl<M: Message + Default> Encoded<M> {
     }
 }
 
-impl<M: Send + Sync> Message for Encoded<M> {
+impl<M> Message for Encoded<M> {
     /// What it came in.
     fn encode_raw(&self, buf: &mut impl BufMut) {
         buf.put_slice(&self.message);
@@ -53,15 +55,16 @@ impl<M: Send + Sync> Message for Encoded<M> {
         Ok(())
     }
 
-    /// A part of a message says nothing here: it is read as a whole.
+    /// A part of a message says nothing here, and nobody asks: it is read as a whole. Says what prost says where a
+    /// message ends early.
     fn merge_field(
         &mut self,
         tag: u32,
-        wire_type: WireType,
-        buf: &mut impl Buf,
+        _: WireType,
+        _: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        skip_field(wire_type, tag, buf, context)
+        skip_field(WireType::SixtyFourBit, tag, &mut [].as_slice(), context)
     }
 
     fn clear(&mut self) {
@@ -91,11 +94,15 @@ mod tests {
         let came = message.clone();
         let counted = allocation_counter::measure(|| {
             let taken = Encoded::<pb::WriteTuplesRequest>::decode(came).unwrap();
-            assert_eq!((taken.len(), taken.encoded_len()), (message.len(), message.len()));
+            assert_eq!(taken.encoded_len(), message.len());
         });
         assert_eq!(counted.count_total, 0, "{counted:?}");
         let taken = Encoded::<pb::WriteTuplesRequest>::decode(message.clone()).unwrap();
         assert_eq!(taken.encode_to_vec(), message);
+        let (bytes, fields) = (message.len(), 1_001);
+        let is_large = [(0, 0), (1, 0), (0, 1), (1, 1)]
+            .map(|(more, others)| taken.is_large(bytes + more, fields + others));
+        assert_eq!(is_large, [true, true, true, false]);
         assert_eq!(taken.read(), Ok(sent));
         let cut = Encoded::<pb::WriteTuplesRequest>::decode(message.slice(..100)).unwrap();
         assert!(cut.read().is_err());

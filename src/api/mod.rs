@@ -34,7 +34,9 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use self::status::{ApiError, Refusal};
 pub use crate::config::Patience;
 use crate::config::Settings;
-use crate::model::limits::{DEAR_REQUESTS_MAX, REQUEST_BYTES_MAX, SIDE_REQUEST_BYTES_MAX};
+use crate::model::limits::{
+    BULK_REQUESTS_MAX, DEAR_REQUESTS_MAX, REQUEST_BYTES_MAX, SIDE_REQUEST_BYTES_MAX,
+};
 use crate::pdp::Pdp;
 use crate::telemetry::figures::Requests;
 
@@ -50,6 +52,8 @@ pub struct Shared {
     stopping: watch::Sender<bool>,
     /// Threads for requests that take long.
     dear: Arc<Semaphore>,
+    /// Threads that give way. Nobody who only asks waits for one.
+    bulk: Arc<Semaphore>,
     settings: Settings,
     requests: Requests,
 }
@@ -81,6 +85,7 @@ impl Shared {
             check_streams: Arc::new(Semaphore::new(settings.check_streams())),
             stopping: watch::Sender::new(false),
             dear: Arc::new(Semaphore::new(DEAR_REQUESTS_MAX)),
+            bulk: Arc::new(Semaphore::new(BULK_REQUESTS_MAX)),
             settings,
             requests: Requests::new(methods(), status::endings()),
         }

@@ -16,11 +16,11 @@ use super::{Adapter, dear};
 use crate::model::limits::{COMMIT_CHANGES_MAX, PRECONDITIONS_MAX};
 use crate::model::tuple::Tuple;
 use crate::pdp::{
-    BULK_CHANGES, CursorError, KeepOne, Listing, Place, Token, TupleFilter, WriteError,
+    BULK_CHANGES, CursorError, KeepOne, Listing, Place, Prepared, Token, TupleFilter, WriteError,
     WriteRequest, offer_turn,
 };
 
-/// So many bytes have [`BULK_CHANGES`] or so.
+/// From so many bytes on a commit is read elsewhere, however few its changes are: those that it has are long.
 const BULK_BYTES: usize = 64 * BULK_CHANGES;
 
 #[tonic::async_trait]
@@ -30,12 +30,12 @@ impl TupleService for Adapter {
         request: Request<Encoded<pb::WriteTuplesRequest>>,
     ) -> Result<Response<pb::WriteTuplesResponse>, Status> {
         let request = request.into_inner();
-        let request = if request.len() < BULK_BYTES {
-            write_from_wire(request)?
+        let commit = if request.is_large(BULK_BYTES, BULK_CHANGES) {
+            dear::giving_way(&self.shared, move || commit_from_wire(request)).await??
         } else {
-            dear::giving_way(&self.shared, move || write_from_wire(request)).await??
+            commit_from_wire(request)?
         };
-        let written = self.shared.pdp()?.commit(request).await.map_err(ApiError::from)?;
+        let written = self.shared.pdp()?.commit_prepared(commit).await.map_err(ApiError::from)?;
         Ok(Response::new(pb::WriteTuplesResponse {
             revision: written.token.revision.0,
             token: written.token.to_string(),
@@ -65,7 +65,7 @@ impl TupleService for Adapter {
     }
 }
 
-fn write_from_wire(wire: Encoded<pb::WriteTuplesRequest>) -> Result<WriteRequest, ApiError> {
+fn commit_from_wire(wire: Encoded<pb::WriteTuplesRequest>) -> Result<Prepared, ApiError> {
     let wire = wire.read()?;
     // Before they are converted.
     let count = wire.changes.len();
@@ -78,7 +78,7 @@ fn write_from_wire(wire: Encoded<pb::WriteTuplesRequest>) -> Result<WriteRequest
     }
     let changes = wire.changes.into_iter().enumerate();
     let preconditions = wire.preconditions.into_iter().enumerate();
-    Ok(WriteRequest {
+    let request = WriteRequest {
         key: key_of_request(&wire.idempotency_key)?,
         preconditions: preconditions
             .map(|(position, wire)| precondition_from_wire(position, wire))
@@ -91,7 +91,8 @@ fn write_from_wire(wire: Encoded<pb::WriteTuplesRequest>) -> Result<WriteRequest
             .collect::<Result<_, _>>()?,
         keep_one: if wire.waive_keep_one { KeepOne::Waived } else { KeepOne::Obeyed },
         validate_only: wire.validate_only,
-    })
+    };
+    Ok(request.prepare()?)
 }
 
 /// The list from where it begins, each entry with the cursor that stands after it.
@@ -129,4 +130,47 @@ fn complete(count: u64, token: &Token) -> pb::ReadTuplesResponse {
     let end =
         pb::ReadTuplesComplete { count, revision: token.revision.0, token: token.to_string() };
     pb::ReadTuplesResponse { part: Some(Part::Complete(end)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prost::Message;
+    use prost::bytes::Bytes;
+
+    use super::*;
+    use crate::api::Shared;
+    use crate::config::Settings;
+    use crate::model::limits::BULK_REQUESTS_MAX;
+
+    /// So many changes, each with a reason of so many bytes.
+    fn request(changes: usize, reason: usize) -> Request<Encoded<pb::WriteTuplesRequest>> {
+        let reason = "r".repeat(reason);
+        let tuple = Some(pb::Tuple { reason, ..Default::default() });
+        let changes = vec![pb::TupleChange { tuple, ..Default::default() }; changes];
+        let request = pb::WriteTuplesRequest { changes, ..Default::default() };
+        Request::new(Encoded::decode(Bytes::from(request.encode_to_vec())).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_large_commit_is_read_elsewhere_and_a_small_one_at_once() {
+        let shared = Arc::new(Shared::new(Settings::default()));
+        let adapter = Adapter { shared: Arc::clone(&shared) };
+        let places = u32::try_from(BULK_REQUESTS_MAX).unwrap();
+        let taken = Arc::clone(&shared.bulk).acquire_many_owned(places).await.unwrap();
+        let small = request(BULK_CHANGES - 1, 1);
+        assert!(adapter.write_tuples(small).await.is_err(), "its changes say nothing");
+        let large = [request(BULK_CHANGES, 1), request(1, BULK_BYTES)];
+        let waiting = large.map(|large| {
+            let adapter = adapter.clone();
+            tokio::spawn(async move { adapter.write_tuples(large).await })
+        });
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        drop(taken);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap().is_err());
+        }
+    }
 }

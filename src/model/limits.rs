@@ -151,6 +151,9 @@ pub const CONNECTION_STEPS_MAX: u64 = 200;
 pub const INLINE_STEPS_MAX: u64 = 2_000;
 /// Most such threads at once; further requests wait for one, each with its place under way.
 pub const DEAR_REQUESTS_MAX: usize = 64;
+/// How many large commits are read at once, each on a thread that gives way. More would keep memory, and get no more
+/// done.
+pub const BULK_REQUESTS_MAX: usize = 4;
 /// How many entries a page of the model has if the request does not say.
 pub const MODEL_PAGE_ENTRIES_DEFAULT: usize = 100;
 /// Most entries of one page of the model.

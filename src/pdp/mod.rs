@@ -47,7 +47,7 @@ pub use keys::IdempotencyKey;
 pub use pins::Lease;
 pub use proposal::{LastProposal, Misfits, ModelStatus, Proposal, ProposalError, stored_files};
 pub use reading::{Reading, Series, TupleFilter, TupleList};
-pub use request::{Precondition, WriteChange, WriteRequest, Written};
+pub use request::{Precondition, Prepared, WriteChange, WriteRequest, Written};
 pub use token::{Token, TokenError};
 
 use crate::engine::Plan;
@@ -342,7 +342,15 @@ impl Pdp {
     /// See [`WriteError`]. Whoever drops the future does not know the outcome either; a repeat with the
     /// same key tells.
     pub async fn commit(&self, request: WriteRequest) -> Result<Written, WriteError> {
-        let (job, answer) = Job::new(request)?;
+        self.commit_prepared(request.prepare()?).await
+    }
+
+    /// The same of a request that has been prepared, elsewhere perhaps.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn commit_prepared(&self, prepared: Prepared) -> Result<Written, WriteError> {
+        let Prepared { job, answer } = prepared;
         self.written(job, answer).await
     }
 

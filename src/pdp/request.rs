@@ -93,6 +93,25 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
+/// A commit that can be handed to the writer: what of it costs with its changes is done. To prepare one of ten thousand
+/// changes takes milliseconds if it has a key.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) job: Job,
+    pub(super) answer: oneshot::Receiver<Reply>,
+}
+
+impl WriteRequest {
+    /// The commit that this asks for.
+    ///
+    /// # Errors
+    /// `Empty`, `TooManyChanges`, `TooManyPreconditions`.
+    pub fn prepare(self) -> Result<Prepared, WriteError> {
+        let (job, answer) = Job::new(self)?;
+        Ok(Prepared { job, answer })
+    }
+}
+
 /// Where the log stands after a commit and how many of its changes changed something, or why not.
 pub(super) type Reply = Result<(Head, usize), WriteError>;
 

@@ -182,6 +182,10 @@ const COVERED: &[(&str, &[&str])] = &[
         &["src/api/dear.rs so_many_jobs_run_at_once_and_one_more_waits_its_turn"],
     ),
     (
+        "BULK_REQUESTS_MAX",
+        &["src/api/dear.rs jobs_that_give_way_are_few_at_once_and_nobody_else_waits_for_them"],
+    ),
+    (
         "HIERARCHY_WALK_TUPLES_MAX",
         &["hierarchy.rs a_commit_does_not_walk_all_that_lies_around_its_parents"],
     ),
