@@ -81,7 +81,8 @@ fn no_room(whose: &str, limit: usize) -> ApiError {
 }
 
 /// What one request has taken; given back when neither its body nor its answer is waited for. The
-/// message that was made of the body lives as long.
+/// message that was made of the body lives as long, but for the few that are being read on a thread of
+/// their own, to its end.
 #[derive(Debug)]
 pub(crate) struct Held {
     account: Arc<Account>,
