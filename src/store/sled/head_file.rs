@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   0  8  magic "BLWKHEAD"          84  8  revision of the head      116 4  seal of the checkpoint
-//!   8  4  format, 1 or 2            92  8  checksum of the head      120 8  first revision in the log
+//!   8  4  format, 1 to 3            92  8  checksum of the head      120 8  first revision in the log
 //!  12  8  sequence                 100  8  revision of the checkpoint,   128 1  stage: 0 being created,
 //!  20 32  store id, hex                    0: none                               1 whole
 //!  52 32  zero                                                           129 8  latest `now` noted, + 2^63
@@ -17,7 +17,8 @@
 //!                                 108  8  checksum of its head      508 4  crc32 of bytes 0 to 508
 //! ```
 //!
-//! Format 1 knows one volume only, and no checkpoint that is a file; whoever reads it writes 2.
+//! Format 1 knows one volume only, and no checkpoint that is a file; before format 3 no two commits share an item of
+//! the log. Whoever reads an older one writes 3.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

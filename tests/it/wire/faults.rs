@@ -63,7 +63,7 @@ async fn bytes_that_are_no_protobuf_are_the_callers_error() {
             assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
         }
     }
-    // So large that it is read elsewhere.
+    // So large that it is read elsewhere; each byte of its length is one that `frame` can write.
     let large = "\x0f".repeat(0x1_7f7f);
     let status = send(&mut channel, WRITE, &[], frame(&large)).await;
     assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
