@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use prost::bytes::{Buf, BufMut, Bytes};
-use prost::encoding::{DecodeContext, WireType, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
 use super::codec::has_fields;
@@ -49,9 +49,16 @@ impl<M> Message for Encoded<M> {
         self.message.len()
     }
 
-    /// Takes all that is there, as it is, and copies nothing of it where it is in one piece.
+    /// Takes all that is there, as it is, and copies nothing of it where it is in one piece. Goes from field to field, so
+    /// that what is no message at all is refused wherever it stands: a second one of a call is never read.
     fn merge(&mut self, mut buf: impl Buf) -> Result<(), DecodeError> {
-        self.message = buf.copy_to_bytes(buf.remaining());
+        let message = buf.copy_to_bytes(buf.remaining());
+        let mut rest = message.as_ref();
+        while !rest.is_empty() {
+            let (tag, wire_type) = decode_key(&mut rest)?;
+            skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
+        }
+        self.message = message;
         Ok(())
     }
 
@@ -104,8 +111,10 @@ mod tests {
             .map(|(more, others)| taken.is_large(bytes + more, fields + others));
         assert_eq!(is_large, [true, true, true, false]);
         assert_eq!(taken.read(), Ok(sent));
-        let cut = Encoded::<pb::WriteTuplesRequest>::decode(message.slice(..100)).unwrap();
-        assert!(cut.read().is_err());
+        assert!(Encoded::<pb::WriteTuplesRequest>::decode(message.slice(..100)).is_err());
+        // A change that is no message, in a message that is one.
+        let inside = Encoded::<pb::WriteTuplesRequest>::decode([0x0a, 1, 0x0f].as_slice());
+        assert!(inside.unwrap().read().is_err());
         assert_eq!(Encoded::<pb::WriteTuplesRequest>::default().read(), Ok(<_>::default()));
     }
 }

@@ -67,6 +67,11 @@ async fn bytes_that_are_no_protobuf_are_the_callers_error() {
     let large = "\x0f".repeat(0x1_7f7f);
     let status = send(&mut channel, WRITE, &[], frame(&large)).await;
     assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
+    // Behind the one message that a call has.
+    for path in [CHECK, WRITE] {
+        let status = send(&mut channel, path, &[], frame("") + &frame("\x0f")).await;
+        assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
+    }
     // The codec of health is tonic's own: the outermost layer corrects it.
     let status = send(&mut channel, HEALTH, &[], frame("\x0a\x04x")).await;
     assert_refused(&status, Code::InvalidArgument, "MALFORMED_REQUEST", "");
