@@ -66,6 +66,13 @@ pub(super) struct Steps {
     steps: Vec<(Head, u64, Commit)>,
 }
 
+/// Revisions that are no longer served.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Forgotten {
+    _states: Vec<Recent>,
+}
+
 impl State {
     /// The revisions that these commits made after `before`.
     pub(super) fn after(
@@ -149,24 +156,22 @@ impl History {
     }
 
     /// `between` and then `newest` take the place of `old`, in order; `newest` is about to be published. What is
-    /// too old or too much is forgotten.
+    /// too old or too much is forgotten: its caller lets that go once nobody waits, as what only it held takes its
+    /// time to be freed.
     pub(super) fn supersede(
         &self,
         old: &Arc<Published>,
         between: Vec<State>,
         newest: &Published,
         now: Time,
-    ) {
+    ) -> Forgotten {
         let mut past = self.past();
         between.iter().for_each(|state| past.checksums.note(state.head()));
         past.checksums.note(newest.head);
         for state in std::iter::once(State::Whole(Arc::clone(old))).chain(between) {
             past.recent.push_back(Recent { state, superseded: now });
         }
-        let forgotten = past.forget(newest, now);
-        drop(past);
-        // Outside of the lock: what only they held is freed here, which takes its time.
-        drop(forgotten);
+        Forgotten { _states: past.forget(newest, now) }
     }
 
     /// The state as of a revision before the published one, if it is still served.

@@ -63,7 +63,7 @@ use activate::Models;
 use checkpoint::{Checkpointer, LogInUse};
 use cursor::SealKey;
 pub use history::Bound;
-use history::{History, State};
+use history::{Forgotten, History, State};
 use merger::Merger;
 use pins::Pins;
 use recover::Recovered;
@@ -180,15 +180,16 @@ impl Shared {
     }
 
     /// Publishes the state after the last commit of a group; those between it and the one before the group can be
-    /// asked for exactly.
-    fn publish(&self, between: Vec<State>, newest: &Arc<Published>) {
+    /// asked for exactly. What is forgotten for it is its caller's to let go.
+    fn publish(&self, between: Vec<State>, newest: &Arc<Published>) -> Forgotten {
         let now = self.now(newest.time);
         // First the past, then the newest, then those who wait for it: whoever sees a revision
         // published finds every earlier one.
-        self.history.supersede(&self.published.load(), between, newest, now);
+        let forgotten = self.history.supersede(&self.published.load(), between, newest, now);
         self.published.store(Arc::clone(newest));
         self.waiting.wake(newest.head.revision);
         self.pins.sweep(newest, now);
+        forgotten
     }
 
     fn token(&self, head: Head) -> Token {

@@ -11,7 +11,7 @@ use super::activate::{Activation, NextModel};
 use super::background::{BULK_CHANGES, give_way};
 use super::checkpoint::Checkpointer;
 use super::company::Company;
-use super::history::State;
+use super::history::{Forgotten, State};
 use super::keys::KeyedCommits;
 use super::merger::Merger;
 use super::pending::{Judged, Pending, changed_by, refused_by_store};
@@ -134,6 +134,17 @@ impl Room {
 struct Waited {
     until: Instant,
     came: usize,
+}
+
+/// A group that is durable and published.
+#[derive(Default)]
+struct Durable {
+    /// Where the log stood after each of its commits.
+    heads: Vec<Head>,
+    /// How long the store took.
+    took: Duration,
+    /// The past that it left.
+    forgotten: Option<Forgotten>,
 }
 
 fn is_bulk(job: &Job) -> bool {
@@ -292,7 +303,7 @@ impl Writer {
         judged: Vec<Judged>,
     ) {
         match self.make_durable(published, pending) {
-            Ok((heads, took)) => {
+            Ok(Durable { heads, took, forgotten }) => {
                 // Whoever writes much at once is long in coming back.
                 if group.iter().any(is_bulk) {
                     self.company = Company::default();
@@ -302,6 +313,8 @@ impl Writer {
                 for (job, judged) in group.into_iter().zip(judged) {
                     let _gone = job.reply.send(judged.settled(published.head, &heads));
                 }
+                // While those who were answered come back.
+                drop(forgotten);
             }
             // Only whoever asked for what cannot be stored is refused.
             Err(StoreError::CommitTooLarge { .. } | StoreError::Unstorable { .. })
@@ -313,14 +326,14 @@ impl Writer {
         }
     }
 
-    /// Appends and publishes; the heads after each commit of the group, and how long the store took.
+    /// Appends and publishes.
     fn make_durable(
         &mut self,
         published: &Arc<Published>,
         pending: Pending,
-    ) -> Result<(Vec<Head>, Duration), StoreError> {
+    ) -> Result<Durable, StoreError> {
         if pending.commits.is_empty() {
-            return Ok((Vec::new(), Duration::ZERO));
+            return Ok(Durable::default());
         }
         let began = Instant::now();
         let heads = self.store.append(published.head.revision, &pending.commits)?;
@@ -331,8 +344,8 @@ impl Writer {
         }
         self.checkpointer.count(&pending.commits);
         let (between, newest) = states(published, pending, &heads);
-        self.shared.publish(between, &newest);
-        Ok((heads, took))
+        let forgotten = Some(self.shared.publish(between, &newest));
+        Ok(Durable { heads, took, forgotten })
     }
 
     fn activate(&mut self, Activation { next, reply }: Activation) {
@@ -359,7 +372,7 @@ impl Writer {
                 }
                 self.checkpointer.count(&group);
                 let newest = Arc::new(next.published(head, time, &published));
-                self.shared.publish(Vec::new(), &newest);
+                drop(self.shared.publish(Vec::new(), &newest));
                 Ok(head)
             }
             Err(error) => {
