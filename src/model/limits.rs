@@ -291,6 +291,9 @@ pub const LOG_KEPT_CHANGES: u64 = 100_000;
 /// From this size on a file of the log is full, and the next commit begins another, in bytes: the log gives
 /// back whole files only.
 pub const LOG_VOLUME_BYTES_MAX: u64 = 8 << 20;
+/// Largest group of commits that is made durable in the journal of the log, in bytes of its block: a larger one gains
+/// little there, and goes into the log at once.
+pub const JOURNAL_GROUP_BYTES_MAX: usize = 64 << 10;
 /// Longest line or CSV record of a command's input, in bytes.
 pub const INPUT_LINE_BYTES_MAX: usize = 1 << 20;
 /// Largest chunk of an import, in bytes: of its changes on the wire and of their contexts as JSON, in

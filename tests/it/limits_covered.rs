@@ -130,6 +130,12 @@ const COVERED: &[(&str, &[&str])] = &[
     ),
     ("LOG_KEPT_COMMITS", &["writer_limits.rs the_log_keeps_so_many_commits_behind_a_checkpoint"]),
     ("LOG_KEPT_CHANGES", &["writer_limits.rs the_log_keeps_so_many_changes_behind_a_checkpoint"]),
+    (
+        "JOURNAL_GROUP_BYTES_MAX",
+        &[
+            "src/store/sled/tests/journal.rs the_journal_takes_groups_up_to_a_bound_until_it_is_full",
+        ],
+    ),
     ("LOG_VOLUME_BYTES_MAX", &["src/store/sled/tests/volumes.rs a_volume_is_full_at_its_bound"]),
     (
         "PRECONDITIONS_MAX",

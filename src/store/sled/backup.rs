@@ -11,8 +11,8 @@ use std::path::Path;
 use super::engine::Syncer;
 use super::files::{self, io_error, sync_dir};
 use super::head_file::{self, HeadFile, Stage};
-use super::open::{demand_engines, refused};
-use super::{checkpoint, lineages_file, trial, volumes};
+use super::open::{demand_engines, journaled, refused};
+use super::{checkpoint, journal, lineages_file, trial, volumes};
 use crate::store::{Head, StoreError};
 
 /// The name of the directory in which a copy lies until it is whole.
@@ -48,10 +48,12 @@ pub(super) fn copy(from: &Path, to: &Path, replaces: bool) -> Result<Copied, Sto
     let replaced = demand_room(to, replaces)?;
     let new = to.join(NAME_NEW);
     files::remove_dir(&new)?;
-    let copied = trial::prove_in(from, to, &record, &places).and_then(|head| {
+    let journaled = journaled(from, &record, &places)?;
+    let copied = trial::prove_in(from, to, &record, &places, &journaled).and_then(|head| {
         let mut names = vec![head_file::NAME.to_owned()];
         names.extend(places.into_iter().map(|place| place.name));
         names.extend(record.checkpoint.map(|mark| checkpoint::name(mark.head.revision)));
+        names.extend(record.has_journal.then(|| journal::NAME.to_owned()));
         names.extend(from.join(lineages_file::NAME).is_file().then(|| lineages_file::NAME.into()));
         fs::create_dir(&new).map_err(|e| io_error("create", &new, e))?;
         for name in &names {
@@ -125,9 +127,9 @@ fn demand_room(to: &Path, replaces: bool) -> Result<Option<File>, StoreError> {
 
 fn is_of_a_store(name: &str) -> bool {
     let names = [head_file::NAME, head_file::NAME_NEW, checkpoint::NAME_NEW];
-    let lineages = [lineages_file::NAME, lineages_file::NAME_NEW];
+    let others = [lineages_file::NAME, lineages_file::NAME_NEW, journal::NAME, journal::NAME_NEW];
     let is_of_state = volumes::is_volume(name) || checkpoint::is_name(name);
-    names.contains(&name) || lineages.contains(&name) || is_of_state
+    names.contains(&name) || others.contains(&name) || is_of_state
 }
 
 fn sync_all(path: &Path) -> Result<(), StoreError> {

@@ -16,11 +16,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
 use super::files::{io_error, sync_dir};
+use super::locked;
 use crate::store::StoreError;
 
 /// Largest key and value together, in bytes.
@@ -70,6 +71,9 @@ pub(super) struct Engine {
     /// sled's file `db`.
     file: File,
     sync: Syncer,
+    /// Items that sled is yet to be given, in order. *After all of sled's*: each has a key above any there; but while sled is
+    /// being given them, when it may have them already.
+    held: Mutex<Arc<Vec<(Bytes, Bytes)>>>,
 }
 
 impl fmt::Debug for Engine {
@@ -125,7 +129,8 @@ impl Engine {
                 opened => break opened?,
             }
         };
-        Ok(Self { dir: named.to_owned(), db, file, sync: sync.clone() })
+        let held = Mutex::default();
+        Ok(Self { dir: named.to_owned(), db, file, sync: sync.clone(), held })
     }
 
     /// Closes it, and returns once sled's background tasks have ended too and nothing writes to the
@@ -144,33 +149,95 @@ impl Engine {
 
     /// Writes these items, all or none of them; durable after [`flush`](Self::flush) and
     /// [`sync`](Self::sync).
-    pub(super) fn put(&self, items: Vec<Item>) -> Result<(), StoreError> {
+    pub(super) fn put(&self, items: &[Item]) -> Result<(), StoreError> {
+        demand_small(items)?;
         let mut batch = ::sled::Batch::default();
         for (key, value) in items {
-            let bytes = key.len() + value.len();
-            if bytes > ITEM_BYTES_MAX {
-                return Err(StoreError::unstorable(format!(
-                    "an item of {bytes} bytes, the limit is {ITEM_BYTES_MAX}"
-                )));
-            }
-            batch.insert(key, value);
+            batch.insert(key.as_slice(), value.as_slice());
         }
         guarded(&self.dir, "write to", || self.db.apply_batch(batch))
     }
 
+    /// Holds these items, which readers find as if sled had them; their keys are above all others. They are durable
+    /// elsewhere, until [`settle`](Self::settle).
+    pub(super) fn hold(&self, items: &[Item]) {
+        let items =
+            items.iter().map(|(key, value)| (key.as_slice().into(), value.as_slice().into()));
+        Arc::make_mut(&mut locked(&self.held)).extend(items);
+    }
+
+    /// Holds those of these items, in order, that sled has not.
+    ///
+    /// # Errors
+    /// `Corrupt`: another one than sled has, where its items have not ended.
+    pub(super) fn hold_rest(&self, items: &[Item]) -> Result<(), StoreError> {
+        let last = guarded(&self.dir, "read", || self.db.last())?;
+        let last = last.map(|(key, _)| key).unwrap_or_default();
+        let known = items.partition_point(|(key, _)| key.as_slice() <= last.as_ref());
+        let (known, rest) = items.split_at_checked(known).unwrap_or_default();
+        for (key, value) in known {
+            if self.get(key)?.as_deref() != Some(value) {
+                let what = format!("`{}` and the journal do not agree", self.dir.display());
+                return Err(StoreError::corrupt(what));
+            }
+        }
+        demand_small(rest)?;
+        self.hold(rest);
+        Ok(())
+    }
+
+    /// Gives sled what is held, durably; in one batch, so that what a power cut leaves of it ends where it began.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        let held = self.held();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut batch = ::sled::Batch::default();
+        held.iter().for_each(|(key, value)| batch.insert(key.clone(), value.clone()));
+        guarded(&self.dir, "write to", || self.db.apply_batch(batch))?;
+        self.flush()?;
+        self.sync()?;
+        // Not before: whoever does not find them here finds them there.
+        *locked(&self.held) = Arc::default();
+        Ok(())
+    }
+
+    /// How many items are held.
+    #[cfg(test)]
+    pub(super) fn held_items(&self) -> usize {
+        self.held().len()
+    }
+
+    fn held(&self) -> Arc<Vec<(Bytes, Bytes)>> {
+        Arc::clone(&locked(&self.held))
+    }
+
     /// The value of this key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let held = self.held();
+        if let Ok(at) = held.binary_search_by(|(held, _)| held.as_ref().cmp(key)) {
+            return Ok(held.get(at).map(|(_, value)| value.clone()));
+        }
         guarded(&self.dir, "read", || self.db.get(key))
     }
 
     /// The last item before this key.
     pub(super) fn last_before(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        guarded(&self.dir, "read", || self.db.get_lt(key))
+        let held = self.held();
+        let before = held.partition_point(|(held, _)| held.as_ref() < key);
+        let held = before.checked_sub(1).and_then(|last| held.get(last)).cloned();
+        let found = guarded(&self.dir, "read", || self.db.get_lt(key))?;
+        // sled may have been given more meanwhile.
+        Ok(held.max(found))
     }
 
     /// The items from this key on, in order.
     pub(super) fn range(&self, from: &[u8]) -> Items {
-        Items { dir: self.dir.clone(), items: Some(self.db.range(from..)) }
+        // First what is held: what sled is given meanwhile it then finds twice, and never not at all.
+        let held = self.held();
+        let next = held.partition_point(|(held, _)| held.as_ref() < from);
+        let items = Some(self.db.range(from..));
+        Items { dir: self.dir.clone(), items, last: Bytes::default(), held, next }
     }
 
     /// How large sled's file is.
@@ -219,22 +286,56 @@ impl Engine {
     }
 }
 
+/// Demands that sled may be given these.
+///
+/// # Errors
+/// `Unstorable`: one is too large.
+pub(super) fn demand_small(items: &[Item]) -> Result<(), StoreError> {
+    let longest = items.iter().map(|(key, value)| key.len() + value.len()).max();
+    match longest {
+        Some(bytes) if bytes > ITEM_BYTES_MAX => {
+            let reason = format!("an item of {bytes} bytes, the limit is {ITEM_BYTES_MAX}");
+            Err(StoreError::unstorable(reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Items in the order of their keys; an error ends them.
 pub(super) struct Items {
     dir: PathBuf,
+    /// sled's, until they end.
     items: Option<::sled::Iter>,
+    /// The last key of those.
+    last: Bytes,
+    held: Arc<Vec<(Bytes, Bytes)>>,
+    /// Of those held, the next.
+    next: usize,
 }
 
 impl Iterator for Items {
     type Item = Result<(Bytes, Bytes), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let items = self.items.as_mut()?;
-        let item = guarded(&self.dir, "read", || items.next().transpose()).transpose();
-        if !matches!(item, Some(Ok(_))) {
-            self.items = None;
+        if let Some(items) = self.items.as_mut() {
+            let item = guarded(&self.dir, "read", || items.next().transpose()).transpose();
+            match &item {
+                Some(Ok((key, _))) => self.last = key.clone(),
+                Some(Err(_)) => (self.items, self.next) = (None, usize::MAX),
+                None => self.items = None,
+            }
+            if item.is_some() {
+                return item;
+            }
         }
-        item
+        loop {
+            let item = self.held.get(self.next)?;
+            self.next += 1;
+            // Those that sled has been given meanwhile are known.
+            if item.0 > self.last {
+                return Some(Ok(item.clone()));
+            }
+        }
     }
 }
 

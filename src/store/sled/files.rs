@@ -1,12 +1,17 @@
 //! Directories and files as the store's other files need them: durable, and errors that name the
 //! path. Knows no format.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::engine::Syncer;
 use crate::store::StoreError;
+
+/// Bytes that are read and written in one go.
+const COPIED_AT_ONCE: usize = 1 << 20;
 
 /// An error that says what was being done to which file.
 pub(super) fn io_error(doing: &str, path: &Path, source: io::Error) -> StoreError {
@@ -70,6 +75,21 @@ pub(super) fn number_after(prefix: &str, name: &str) -> Option<u64> {
     let text = name.strip_prefix(prefix)?;
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
+}
+
+/// Writes a file again, byte for byte, durably. Nobody else may write to it.
+pub(super) fn write_again(path: &Path, sync: &Syncer) -> Result<(), StoreError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(|e| io_error("open", path, e))?;
+    let (mut chunk, mut at) = (vec![0; COPIED_AT_ONCE], 0);
+    loop {
+        let read = file.read_at(&mut chunk, at).map_err(|e| io_error("read", path, e))?;
+        let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return sync.sync(&file, path);
+        };
+        file.write_all_at(bytes, at).map_err(|e| io_error("write", path, e))?;
+        at += read as u64;
+    }
 }
 
 /// The names in a directory.

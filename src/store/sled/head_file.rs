@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   0  8  magic "BLWKHEAD"          84  8  revision of the head      116 4  seal of the checkpoint
-//!   8  4  format, 1 to 3            92  8  checksum of the head      120 8  first revision in the log
+//!   8  4  format, 1 to 4            92  8  checksum of the head      120 8  first revision in the log
 //!  12  8  sequence                 100  8  revision of the checkpoint,   128 1  stage: 0 being created,
 //!  20 32  store id, hex                    0: none                               1 whole
 //!  52 32  zero                                                           129 8  latest `now` noted, + 2^63
@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Format 1 knows one volume only, and no checkpoint that is a file; before format 3 no two commits share an item of
-//! the log. Whoever reads an older one writes 3.
+//! the log; before format 4 there is no journal. Whoever reads an older one writes 4.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -37,7 +37,9 @@ pub(super) const NAME: &str = "head";
 pub(super) const NAME_NEW: &str = "head.new";
 
 const MAGIC: &[u8; 8] = b"BLWKHEAD";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+/// From this one on there is a journal.
+const FORMAT_JOURNAL: u32 = 4;
 const FORMAT_OLDEST: u32 = 1;
 const FILE_BYTES: u64 = 8_192;
 const SLOT_BYTES: usize = 512;
@@ -47,7 +49,7 @@ const SUM_AT: usize = SLOT_BYTES - 4;
 
 /// Groups after which a slot is synced. The head is written before every acknowledgement, so a
 /// process that dies loses nothing of it; but syncing it each time would double the cost of a
-/// commit, and the log's own sync makes the commit durable already. After a power cut the file may
+/// commit, and the sync of the journal or the log makes the commit durable already. After a power cut the file may
 /// thus ask for up to this many groups less than the log holds: never for more.
 const GROUPS_PER_SYNC: u32 = 64;
 
@@ -81,6 +83,8 @@ pub(super) struct HeadRecord {
     pub(super) first: Revision,
     /// The first revision of the log's newest volume, which must be there; 0: it has one only.
     pub(super) volume: Revision,
+    /// Whether the log's last commits may be in the journal, which then must be there. Always written as yes.
+    pub(super) has_journal: bool,
     /// The latest moment that a process is known to have used; `i64::MIN`: none.
     pub(super) noted: Time,
 }
@@ -300,15 +304,16 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Slot {
     if take::<8>(&mut rest) != Some(*MAGIC) {
         return Slot::Damaged;
     }
-    match take(&mut rest).map(u32::from_be_bytes) {
-        Some(FORMAT_OLDEST..=FORMAT) => {}
+    let format = match take(&mut rest).map(u32::from_be_bytes) {
+        Some(format @ FORMAT_OLDEST..=FORMAT) => format,
         Some(format) => return Slot::OtherFormat(format),
         None => return Slot::Damaged,
-    }
-    decode_fields(rest).map_or(Slot::Damaged, |(sequence, record)| Slot::Valid(sequence, record))
+    };
+    decode_fields(format, rest)
+        .map_or(Slot::Damaged, |(sequence, record)| Slot::Valid(sequence, record))
 }
 
-fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
+fn decode_fields(format: u32, mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
     let rest = &mut rest;
     let number = |rest: &mut &[u8]| take(rest).map(u64::from_be_bytes);
     let id = |rest: &mut &[u8]| {
@@ -331,10 +336,11 @@ fn decode_fields(mut rest: &[u8]) -> Option<(u64, HeadRecord)> {
     };
     let noted = Time(take(rest).map(i64::from_be_bytes)? ^ i64::MIN);
     let volume = Revision(number(rest)?);
-    Some((
-        sequence,
-        HeadRecord { store_id, stage, head: log_head, checkpoint, first, volume, noted },
-    ))
+    let has_journal = format >= FORMAT_JOURNAL;
+    let head = log_head;
+    let record =
+        HeadRecord { store_id, stage, head, checkpoint, first, volume, has_journal, noted };
+    Some((sequence, record))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

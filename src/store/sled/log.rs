@@ -47,19 +47,16 @@ pub(super) struct Record {
     pub(super) body: Vec<u8>,
 }
 
-/// Gives the items of the commits that follow `previous` to `put`, in batches, each of whole commits; the head after
-/// each commit.
-///
-/// # Errors
-/// That of `put`, which ends it.
-pub(super) fn write(
-    previous: Head,
-    bodies: &[Vec<u8>],
-    mut put: impl FnMut(Vec<Item>) -> Result<(), StoreError>,
-) -> Result<Vec<Head>, StoreError> {
-    let (mut items, mut heads) = (Vec::new(), Vec::with_capacity(bodies.len()));
+/// The items of the commits that follow `previous`, in batches, each of whole commits; and the head after each
+/// commit.
+pub(super) fn items(previous: Head, bodies: &[Vec<u8>]) -> (Vec<Vec<Item>>, Vec<Head>) {
+    let (mut batches, mut items) = (Vec::new(), Vec::new());
+    let mut heads = Vec::with_capacity(bodies.len());
     let (mut head, mut rest) = (previous, bodies);
     while let Some((body, after)) = rest.split_first() {
+        if items.len() >= BATCH_ITEMS {
+            batches.push(std::mem::take(&mut items));
+        }
         let several = packed(rest);
         if several.len() > 1 {
             items.push(item_of(&mut head, several, &mut heads));
@@ -71,12 +68,9 @@ pub(super) fn write(
             add_parts(&mut items, (before, head), body);
             rest = after;
         }
-        if items.len() >= BATCH_ITEMS {
-            put(std::mem::take(&mut items))?;
-        }
     }
-    put(items)?;
-    Ok(heads)
+    batches.push(items);
+    (batches, heads)
 }
 
 /// The item of these, which it holds; adds the head after each.
@@ -133,7 +127,8 @@ fn add_trailer(value: &mut Vec<u8>, (count, length): (usize, usize), (previous, 
     value.extend(own.to_be_bytes());
 }
 
-fn key(revision: Revision, part: u16) -> [u8; KEY_BYTES] {
+/// The key of a part of the commit with this number.
+pub(super) fn key(revision: Revision, part: u16) -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
     let bytes = revision.0.to_be_bytes().into_iter().chain(part.to_be_bytes());
     key.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);

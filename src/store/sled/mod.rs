@@ -6,24 +6,28 @@
 //! DIR/head              what the log must at least hold; the lock          head_file.rs
 //! DIR/lineages          whose tokens are of this history                 lineages_file.rs
 //! DIR/log/, DIR/log-N/  sled: the commits from the first, and from N on    volumes.rs, log.rs
+//! DIR/journal           commits that the log's engine is yet to be given   journal.rs
 //! DIR/checkpoint-N      the state as of revision N                         checkpoint.rs
 //! DIR/opening/          a copy of a part of the log while it is proved     trial.rs
 //! DIR/copying/          a copy of another directory that is not whole yet  backup.rs
 //! DIR/*.new, other log-N and checkpoint-N: cut off while being made, or of no use any more; removed
 //! ```
 //!
-//! **Durable.** One group: its commits go to sled in batches, each whole or absent, `flush()` hands them to the system, one `fdatasync`
-//! of its file `db` makes them durable, and the head file's next slot is written; then the group is
-//! acknowledged. The head file is synced every 64th group, at a checkpoint, and at the end: it is a
-//! *lower bound* of what is durable (see `head_file`). So a group costs one sync, and 1/64 of another.
+//! **Durable.** A small group: its commits go to the journal, which one `fdatasync` makes durable, the engine holds them for
+//! whoever reads, and the head file's next slot is written; then the group is acknowledged. When the journal is
+//! full, before a large group, and at the end, sled is given what is held in one batch: `flush()` hands it to the system, one
+//! `fdatasync` of its file `db` makes it durable, and the journal begins anew. A large group goes to sled at once, in
+//! batches, each whole or absent. The head file is synced every 64th group, at a checkpoint, and at the end: it is a
+//! *lower bound* of what is durable (see `head_file`). So a small group costs one sync, and a small part of two others.
 //!
 //! **Proved.** Opening demands that the log, from its first revision on, is dense, that each
 //! record carries its predecessor's checksum, and that it reaches the record that the head file names.
 //! sled shortens a damaged log without an error; here that is a refusal. It does so on disk, when it
-//! opens it: so all this is proved on a copy first, and a refusal leaves the directory as it was.
+//! opens it: so all this is proved on a copy first, with what the journal holds, and a refusal leaves the directory as it was.
 //!
 //! **Assumed of the disk:** a sync that returned is durable; 512 bytes at a multiple of 512 are written
-//! whole or not at all; and after a failed sync nothing is known, so the store latches.
+//! whole or not at all; and after a failed sync nothing is known, so the store latches, and the next opening writes
+//! the newest part of the log again, which may be in the system's memory only, before the journal is emptied.
 
 mod backup;
 mod block_file;
@@ -31,6 +35,7 @@ mod checkpoint;
 mod engine;
 mod files;
 mod head_file;
+mod journal;
 mod lineages_file;
 mod log;
 mod open;
@@ -46,8 +51,9 @@ use std::time::Duration;
 
 pub use self::backup::Copied;
 use self::checkpoint::Checkpoint;
-use self::engine::{Engine, Syncer};
+use self::engine::{Engine, Syncer, demand_small};
 use self::head_file::{HeadFile, HeadRecord};
+use self::journal::Journal;
 use self::open::Opened;
 use self::volumes::{Chain, Volumes};
 use super::bulk::Recalled;
@@ -82,6 +88,7 @@ pub struct SledStore {
 #[derive(Debug)]
 struct Writer {
     head: Head,
+    journal: Journal,
     /// The failure after which nothing is appended any more.
     latched: Option<String>,
 }
@@ -125,7 +132,7 @@ impl SledStore {
     }
 
     fn assemble(dir: &Path, opened: Opened, sync: Syncer) -> Self {
-        let Opened { head_file, log, checkpoint, lineages } = opened;
+        let Opened { head_file, log, journal, checkpoint, lineages } = opened;
         let HeadRecord { store_id, head, first, .. } = head_file.record().clone();
         let identity = Identity { store_id, lineages };
         Self {
@@ -133,7 +140,7 @@ impl SledStore {
             identity,
             log,
             syncer: sync,
-            writer: Mutex::new(Writer { head, latched: None }),
+            writer: Mutex::new(Writer { head, journal, latched: None }),
             head_file: Mutex::new(head_file),
             published: Mutex::new(head),
             grown: Condvar::new(),
@@ -151,12 +158,33 @@ impl SledStore {
         locked(&self.checkpoint).clone()
     }
 
-    /// Writes a group after `head`, and returns when it is durable: the head after each commit.
-    fn write_group(&self, head: Head, bodies: &[Vec<u8>]) -> Result<Vec<Head>, StoreError> {
+    /// Writes a group after the head, and returns when it is durable: the head after each commit.
+    fn write_group(
+        &self,
+        Writer { head, journal, .. }: &mut Writer,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<Head>, StoreError> {
+        let head = *head;
+        let (batches, heads) = log::items(head, bodies);
+        let small = match batches.as_slice() {
+            [items] if Journal::is_for(items) => Some(items),
+            _ => None,
+        };
+        if small.is_none_or(|items| journal.is_full_for(items)) {
+            self.log.newest().settle()?;
+            journal.begin_anew();
+        }
         let engine = self.engine_after(head)?;
-        let heads = log::write(head, bodies, |items| engine.put(items))?;
-        engine.flush()?;
-        engine.sync()?;
+        if let Some(items) = small {
+            // Before they are durable: then they are in.
+            demand_small(items)?;
+            journal.append(items)?;
+            engine.hold(items);
+        } else {
+            batches.iter().try_for_each(|items| engine.put(items))?;
+            engine.flush()?;
+            engine.sync()?;
+        }
         locked(&self.head_file).raise(heads.last().copied().unwrap_or(head))?;
         Ok(heads)
     }
@@ -167,6 +195,8 @@ impl SledStore {
         if !self.log.is_full(volume).map_err(StoreError::unwritten)? {
             return Ok(self.log.newest());
         }
+        // Whatever the journal holds is of the last.
+        self.log.newest().settle()?;
         let engine = self.log.begin(volume)?;
         locked(&self.head_file).replace(|record| {
             record.head = head;
@@ -242,10 +272,10 @@ impl Store for SledStore {
         }
         // Latched until proved otherwise: also if a panic ends this call.
         writer.latched = Some("it was cut off".to_owned());
-        match self.write_group(writer.head, &bodies) {
+        match self.write_group(&mut writer, &bodies) {
             Ok(heads) => {
                 let head = heads.last().copied().unwrap_or(writer.head);
-                *writer = Writer { head, latched: None };
+                (writer.head, writer.latched) = (head, None);
                 *locked(&self.published) = head;
                 self.grown.notify_all();
                 Ok(heads)
@@ -349,8 +379,9 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        // Best effort: the file is a lower bound, and every commit is durable without it.
+        // Best effort: every commit is durable without it; the head file is a lower bound.
         if locked(&self.writer).latched.is_none() {
+            let _ = self.log.newest().settle();
             let _ = locked(&self.head_file).sync_now();
         }
     }

@@ -5,10 +5,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
-use super::engine::{Engine, Syncer};
+use super::engine::{Engine, Item, Syncer};
 use super::head_file::{self, HeadFile, HeadRecord, Stage};
+use super::journal::{self, Journal};
 use super::volumes::{self, LOG, Place, Volumes};
-use super::{EMPTY, backup, files, lineages_file, trial};
+use super::{EMPTY, backup, files, lineages_file, log, trial};
 use crate::model::tuple::{Revision, Time};
 use crate::store::lineage::{Lineages, random_id};
 use crate::store::{RESTORE, StoreError};
@@ -17,6 +18,7 @@ use crate::store::{RESTORE, StoreError};
 pub(super) struct Opened {
     pub(super) head_file: HeadFile,
     pub(super) log: Volumes,
+    pub(super) journal: Journal,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) lineages: Lineages,
 }
@@ -49,10 +51,11 @@ pub(super) fn open(dir: &Path, may_create: bool, sync: &Syncer) -> Result<Opened
             let engine = Engine::create(&dir.join(LOG), sync)?;
             let place = Place { start: Revision(1), name: LOG.to_owned() };
             let log = Volumes::new(dir, &[place], engine, sync);
+            let journal = Journal::create(dir, sync)?;
             let lineages = Lineages::fresh();
             lineages_file::write(dir, &head_file.record().store_id, &lineages, sync)?;
             head_file.replace(|record| record.stage = Stage::Whole)?;
-            Ok(Opened { head_file, log, checkpoint: None, lineages })
+            Ok(Opened { head_file, log, journal, checkpoint: None, lineages })
         }
     }
 }
@@ -61,14 +64,24 @@ fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Open
     let record = head_file.record().clone();
     let places = demand_engines(dir, &record)?;
     let known = lineages_file::read(dir, &record.store_id)?;
-    let head = trial::prove(dir, &record, &places)?;
+    let journaled = journaled(dir, &record, &places)?;
+    let head = trial::prove(dir, &record, &places, &journaled)?;
     let open = |mark| Checkpoint::open(dir, dir, mark, sync);
     let checkpoint = record.checkpoint.map(open).transpose()?;
     // `demand_engines` has found one.
     let newest = places.last().map_or(LOG, |place| &place.name);
+    // A process before may have failed to sync it: then the disk lacks what the system shows, and says so no more. Of what
+    // was acknowledged only the journal has that.
+    files::write_again(&dir.join(newest).join("db"), sync)?;
     let engine = Engine::open(&dir.join(newest), sync)?;
-    // The last records may be there only because the process died and not the machine.
     engine.sync()?;
+    engine.hold_rest(&journaled)?;
+    engine.settle()?;
+    let journal = if record.has_journal {
+        Journal::open_emptied(dir, sync)?
+    } else {
+        Journal::create(dir, sync)?
+    };
     let log = Volumes::new(dir, &places, engine, sync);
     let volume = places.last().map_or(Revision(0), |place| place.start);
     // The newest volume may have its name only because the machine did not die.
@@ -76,12 +89,28 @@ fn open_whole(dir: &Path, mut head_file: HeadFile, sync: &Syncer) -> Result<Open
     head_file.replace(|record| {
         record.head = head;
         record.volume = volume;
+        record.has_journal = true;
     })?;
     remove_leftovers(dir, &record, &places)?;
     let lineages = known.map_or_else(Lineages::fresh, |known| known.reopened(head.revision));
     // Before anything is committed: no token may name a lineage that a power cut takes away.
     lineages_file::write(dir, &record.store_id, &lineages, sync)?;
-    Ok(Opened { head_file, log, checkpoint, lineages })
+    Ok(Opened { head_file, log, journal, checkpoint, lineages })
+}
+
+/// What the journal holds of the newest of these volumes, in order; some of it may be there.
+pub(super) fn journaled(
+    dir: &Path,
+    record: &HeadRecord,
+    places: &[Place],
+) -> Result<Vec<Item>, StoreError> {
+    if !record.has_journal {
+        return Ok(Vec::new());
+    }
+    let mut items = journal::read(dir)?;
+    // What is left of blocks from before the volume was begun, other volumes have.
+    let start = places.last().map_or(Revision(0), |place| place.start);
+    Ok(items.split_off(log::key(start, 0).as_slice()).into_iter().collect())
 }
 
 pub(super) fn refused(dir: &Path, reason: impl Into<String>, remedy: &'static str) -> StoreError {
@@ -97,13 +126,17 @@ pub(super) fn first_record() -> HeadRecord {
         checkpoint: None,
         first,
         volume: Revision(0),
+        has_journal: true,
         noted: Time(i64::MIN),
     }
 }
 
 /// A directory that has no head file must be empty: anything else in it is somebody's.
 fn demand_empty(dir: &Path) -> Result<(), StoreError> {
-    let is_ours = |name: &str| volumes::is_volume(name) || checkpoint::is_name(name);
+    let is_ours = |name: &str| {
+        let files = [journal::NAME, lineages_file::NAME];
+        volumes::is_volume(name) || checkpoint::is_name(name) || files.contains(&name)
+    };
     // The root of a volume has `lost+found`.
     let is_nothing = |name: &str| matches!(name, head_file::NAME_NEW | "lost+found");
     let names = files::names(dir)?;
@@ -134,6 +167,9 @@ pub(super) fn demand_engines(dir: &Path, record: &HeadRecord) -> Result<Vec<Plac
     for name in [oldest, &newest].into_iter().chain(all) {
         demand_file(dir, &dir.join(name).join("db"))?;
     }
+    if record.has_journal {
+        demand_file(dir, &dir.join(journal::NAME))?;
+    }
     Ok(places)
 }
 
@@ -152,7 +188,8 @@ fn remove_leftovers(dir: &Path, record: &HeadRecord, places: &[Place]) -> Result
     for name in files::names(dir)? {
         let is_checkpoint = checkpoint::is_name(&name) && Some(&name) != in_force.as_ref();
         let is_volume = volumes::is_volume(&name) && places.iter().all(|place| place.name != name);
-        let unfinished = [head_file::NAME_NEW, lineages_file::NAME_NEW, checkpoint::NAME_NEW];
+        let unfinished =
+            [head_file::NAME_NEW, journal::NAME_NEW, lineages_file::NAME_NEW, checkpoint::NAME_NEW];
         let copies = [trial::NAME, backup::NAME_NEW];
         let is_leftover = unfinished.iter().chain(&copies).any(|leftover| *leftover == name);
         if is_checkpoint || is_volume || is_leftover {

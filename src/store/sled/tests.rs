@@ -2,6 +2,7 @@
 //! sync that fails, which no file gives on demand; hence here, and not beside the contract. So does what
 //! is left of a directory whose making was cut off, and damage that sled's own checksums do not see.
 
+mod journal;
 mod volumes;
 
 use std::fs::File;
@@ -69,7 +70,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_reopened() {
     fails.store(true, Ordering::SeqCst);
     let e = store.append(Revision(1), &[commit(2)]).unwrap_err();
     assert!(matches!(e, StoreError::Io { .. }), "{e}");
-    assert!(e.to_string().contains("log/db`: no such luck"), "{e}");
+    assert!(e.to_string().contains("journal`: no such luck"), "{e}");
     fails.store(false, Ordering::SeqCst);
     for expected in [1, 2] {
         let e = store.append(Revision(expected), &[commit(2)]).unwrap_err();
@@ -251,6 +252,33 @@ fn fail_each_sync(is_volumed: bool, more_than: u32) {
     assert!(failed > more_than, "only {failed} syncs were made to fail");
 }
 
+/// Also those by which the engine is given what the journal holds: as it is full, and before a large group.
+#[test]
+fn whichever_sync_fails_while_the_journal_is_emptied_what_was_acknowledged_is_there() {
+    let long = |n: u64| {
+        let mut commit = commit(n);
+        if let Some(Change::Put(tuple)) = commit.changes.first_mut() {
+            tuple.reason = "r".repeat(if n == 9 { 100_000 } else { 60_000 });
+        }
+        commit
+    };
+    for n in 1.. {
+        let syncs = Arc::new(AtomicU32::new(0));
+        let mut failing = Failing::at(n, &syncs, false);
+        failing.open();
+        let opening = syncs.load(Ordering::SeqCst);
+        (1..=10).for_each(|n| failing.append(&[long(n)]));
+        let end = syncs.load(Ordering::SeqCst);
+        failing.reopen(&[]);
+        assert!(failing.acknowledged.iter().eq(&(1..=10).map(long).collect::<Vec<_>>()));
+        // A group each; the journal holds four; the ninth goes to the engine at once.
+        assert!(n < end || end - opening == 10 + 2, "{opening} to {end}");
+        if end < n {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_group_is_one_sync_and_every_64th_is_two() {
     let dir = tempfile::tempdir().unwrap();
@@ -299,7 +327,7 @@ fn leftovers_are_removed_and_nothing_else() {
     std::fs::write(dir.path().join("head.new"), "half").unwrap();
     drop(SledStore::open(dir.path()).unwrap());
     let names = super::files::names(dir.path()).unwrap();
-    assert_eq!(names, ["checkpoint-1", "head", "lineages", "log", "lost+found"]);
+    assert_eq!(names, ["checkpoint-1", "head", "journal", "lineages", "log", "lost+found"]);
 }
 
 /// The first three commits as items, the second in three parts.
@@ -316,17 +344,12 @@ fn three_commits() -> Vec<Item> {
 
 /// The items of these, and the head after each.
 fn written(previous: Head, bodies: &[Vec<u8>]) -> (Vec<Item>, Vec<Head>) {
-    let mut all = Vec::new();
-    let put = |items| {
-        all.extend::<Vec<Item>>(items);
-        Ok(())
-    };
-    let heads = log::write(previous, bodies, put).unwrap();
-    (all, heads)
+    let (batches, heads) = log::items(previous, bodies);
+    (batches.concat(), heads)
 }
 
 /// An engine with these items.
-fn engine_of(dir: &Path, items: Vec<Item>) -> Arc<Engine> {
+fn engine_of(dir: &Path, items: &[Item]) -> Arc<Engine> {
     let engine = Engine::create(&dir.join("log"), &Syncer::default()).unwrap();
     engine.put(items).unwrap();
     Arc::new(engine)
@@ -336,7 +359,7 @@ fn engine_of(dir: &Path, items: Vec<Item>) -> Arc<Engine> {
 fn no_damage_below_sleds_own_checksums_passes() {
     let outcome = |items: Vec<Item>| {
         let dir = tempfile::tempdir().unwrap();
-        let engine = engine_of(dir.path(), items);
+        let engine = engine_of(dir.path(), &items);
         let records: Result<Vec<_>, _> =
             log::records(&engine, Revision(1), Some(EMPTY.checksum)).collect();
         records.map(|records| records.len()).map_err(|e| e.to_string())
@@ -392,7 +415,7 @@ fn commits_that_share_an_item_are_read_from_whichever_is_asked_for() {
             bodies.extend(group);
         }
         let dir = tempfile::tempdir().unwrap();
-        let engine = engine_of(dir.path(), all);
+        let engine = engine_of(dir.path(), &all);
         for (before, from) in (0..bodies.len()).zip(1..) {
             let read = |previous| -> Result<Vec<_>, String> {
                 let records = log::records(&engine, Revision(from), previous);
@@ -420,7 +443,7 @@ fn no_damage_to_an_item_of_several_commits_passes() {
     assert_eq!(items.len(), 1);
     let outcome = |value: Vec<u8>| {
         let dir = tempfile::tempdir().unwrap();
-        let engine = engine_of(dir.path(), vec![(items[0].0.clone(), value)]);
+        let engine = engine_of(dir.path(), &[(items[0].0.clone(), value)]);
         let ends =
             [1, 7].map(|from| log::records(&engine, Revision(from), None).all(|one| one.is_ok()));
         (ends[0], ends[1])
@@ -468,7 +491,7 @@ fn commits_share_an_item_up_to_its_last_byte() {
         assert_eq!(parts, expected, "{first} and {second} bytes");
         assert!(items.iter().all(|(key, value)| key.len() + value.len() <= ITEM_BYTES_MAX));
         let dir = tempfile::tempdir().unwrap();
-        let read = log::records(&engine_of(dir.path(), items), Revision(1), Some(0));
+        let read = log::records(&engine_of(dir.path(), &items), Revision(1), Some(0));
         assert!(read.map(|one| one.unwrap().body).eq(bodies));
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint};
-use super::engine::{Engine, Syncer};
+use super::engine::{Engine, Item, Syncer};
 use super::head_file::HeadRecord;
 use super::log::records;
 use super::open::refused;
@@ -26,14 +26,19 @@ use crate::store::{Head, RESTORE, StoreError};
 /// The name of the copy's directory.
 pub(super) const NAME: &str = "opening";
 
-/// Demands that a copy of the engines proves what the head file says: the log from its first revision to
-/// its head, the checkpoint to its last block. The directory itself is only read. Returns where the log
-/// stands.
+/// Demands that a copy of the engines proves what the head file says: the log, to which these items of the journal belong, from its
+/// first revision to its head, the checkpoint to its last block. The directory itself is only read. Returns where the
+/// log stands.
 ///
 /// # Errors
 /// `Refused`, `Corrupt`: as opening would say; `Io`: there is no room for the copy.
-pub(super) fn prove(dir: &Path, record: &HeadRecord, log: &[Place]) -> Result<Head, StoreError> {
-    prove_in(dir, dir, record, log)
+pub(super) fn prove(
+    dir: &Path,
+    record: &HeadRecord,
+    log: &[Place],
+    journaled: &[Item],
+) -> Result<Head, StoreError> {
+    prove_in(dir, dir, record, log, journaled)
 }
 
 /// The same with the copy in another directory.
@@ -42,6 +47,7 @@ pub(super) fn prove_in(
     to: &Path,
     record: &HeadRecord,
     log: &[Place],
+    journaled: &[Item],
 ) -> Result<Head, StoreError> {
     prove_checkpoint(dir, to, record)?;
     let mut proof = Proof::begin(dir, record);
@@ -57,7 +63,9 @@ pub(super) fn prove_in(
         let copy = Copy::of(dir, to, &place.name)?;
         let path = copy.path.join(&place.name);
         let engine = Arc::new(Engine::open_as(&path, &dir.join(&place.name), &Syncer::default())?);
-        let proved = proof.go_on(&engine);
+        // Only the newest volume has any.
+        let journaled = if at + 1 == log.len() { journaled } else { &[] };
+        let proved = engine.hold_rest(journaled).and_then(|()| proof.go_on(&engine));
         if let Some(engine) = Arc::into_inner(engine) {
             engine.close();
         }
