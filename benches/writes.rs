@@ -1,4 +1,4 @@
-//! Durable commits of 64 callers at once, without a wire, on one disk and by turns beside
+//! Durable commits of 1, 16 and 64 callers at once, without a wire, on one disk and by turns beside
 //!
 //! - a loop that only appends and syncs: the same bytes a group, as many groups as the writer made, one
 //!   `fdatasync` a group, no callers and no sled;
@@ -6,8 +6,8 @@
 //!   bytes in as few items, `flush()`, `fdatasync`, an answer to each, and a short wait for those who were answered
 //!   last, as ours has. It validates and indexes nothing.
 //!
-//! What the second lacks to the first is the limit that tokio and sled set; what ours lacks to the second is
-//! what validating and indexing cost.
+//! What the second lacks to the first is the limit that tokio and sled set. Ours validates and indexes, and waits for sled
+//! once for many groups.
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
@@ -37,9 +37,8 @@ use tokio::sync::{mpsc, oneshot};
 /// Not needed of the world here.
 const _: fn(u64, usize) -> Vec<world::Question> = world::questions;
 
-const WRITERS: usize = 64;
-/// Commits of each writer in one turn.
-const COMMITS: usize = 150;
+/// How many write at once, and how many commits each makes in one turn. The target is of the last.
+const WRITERS: [(usize, usize); 3] = [(1, 1_000), (16, 400), (64, 150)];
 const PAIRS: usize = 11;
 
 fn main() {
@@ -56,19 +55,38 @@ fn main() {
         runtime.block_on(pdp.write(changes)).expect("the commit is durable");
     }
     let least = Least::start(&dir.path().join("least"));
-    let (mut ratios, mut limits, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut ours, mut leasts, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut groups_all, mut least_groups) = (0.0, 0.0);
+    let (mut ratio, mut share) = (0.0, 0.0);
+    for (writers, commits) in WRITERS {
+        (ratio, share) = measure(dir.path(), &runtime, &pdp, &least, (writers, commits));
+    }
+    verdict("durable writes of 64 callers", ratio, "x append+fsync", 0.7..);
+    verdict("durable writes of 64 callers, time", share, "x the least with sled", ..=1.2);
+    least.stop();
+    pdp.close();
+}
+
+/// So many writers with so many commits each, by turns: how fast ours are beside appending alone, and how long they take
+/// beside the least.
+fn measure(
+    dir: &Path,
+    runtime: &tokio::runtime::Runtime,
+    pdp: &Pdp,
+    least: &Least,
+    (writers, each): (usize, usize),
+) -> (f64, f64) {
+    let commits = (writers * each) as f64;
+    let [mut ours, mut leasts, mut bare] = [const { Vec::new() }; 3];
+    let [mut ratios, mut limits, mut shares] = [const { Vec::new() }; 3];
+    let (mut groups_all, mut least_groups) = (0, 0);
     for turn in 0..PAIRS {
-        let before = pdp.work().groups();
-        let seconds = runtime.block_on(write(&pdp, turn));
-        let groups = pdp.work().groups().count - before.count;
-        let commits = (WRITERS * COMMITS) as f64;
-        let floor = append(dir.path(), groups, (WRITERS * COMMITS) as u64);
-        let least_before = least.groups.load(Ordering::Relaxed);
-        let least_seconds = runtime.block_on(least.write());
-        least_groups += (least.groups.load(Ordering::Relaxed) - least_before) as f64;
-        groups_all += groups as f64;
+        let before = pdp.work().groups().count;
+        let seconds = runtime.block_on(write(pdp, turn, (writers, each)));
+        let groups = pdp.work().groups().count - before;
+        let floor = append(dir, groups, (writers * each) as u64);
+        let before = least.groups.load(Ordering::Relaxed);
+        let least_seconds = runtime.block_on(least.write((writers, each)));
+        least_groups += least.groups.load(Ordering::Relaxed) - before;
+        groups_all += groups;
         ratios.push(floor / seconds);
         limits.push(floor / least_seconds);
         shares.push(seconds / least_seconds);
@@ -76,23 +94,21 @@ fn main() {
         leasts.push(commits / least_seconds);
         bare.push(commits / floor);
     }
-    let all = (WRITERS * COMMITS * PAIRS) as f64;
+    let (ratio, share) = (median(&mut ratios), median(&mut shares));
+    let all = commits * PAIRS as f64;
     println!(
-        "{WRITERS} writers: {:.0} commits/s in groups of {:.0}; append and sync alone {:.0}/s",
+        "{writers} writers: {:.0} commits/s in groups of {:.0}, {ratio:.2} x append and sync alone, {:.0}/s",
         median(&mut ours),
-        all / groups_all,
+        all / groups_all as f64,
         median(&mut bare)
     );
     println!(
-        "the least with callers and sled: {:.0} commits/s in groups of {:.0}, {:.2} x append+fsync",
+        "  the least with callers and sled: {:.0} commits/s in groups of {:.0}, {:.2} x; ours takes {share:.2} x its time",
         median(&mut leasts),
-        all / least_groups,
+        all / least_groups as f64,
         median(&mut limits)
     );
-    verdict("durable writes of 64 callers", median(&mut ratios), "x append+fsync", 0.7..);
-    verdict("durable writes of 64 callers, time", median(&mut shares), "x the least", ..=1.2);
-    least.stop();
-    pdp.close();
+    (ratio, share)
 }
 
 /// So many bytes at most stand in one item of sled's.
@@ -163,12 +179,12 @@ impl Least {
     }
 
     /// As [`write`].
-    async fn write(&self) -> f64 {
+    async fn write(&self, (writers, commits): (usize, usize)) -> f64 {
         let started = Instant::now();
-        let writers = (0..WRITERS).map(|_| {
+        let writers = (0..writers).map(|_| {
             let tasks = self.tasks.clone();
             tokio::spawn(async move {
-                for _ in 0..COMMITS {
+                for _ in 0..commits {
                     let (answer, answered) = oneshot::channel();
                     let bytes = vec![b'x'; usize::try_from(COMMIT_BYTES).expect("few bytes")];
                     tasks.try_send((bytes, answer)).expect("there is room");
@@ -189,13 +205,13 @@ impl Least {
 }
 
 /// Every writer's commits, one after the other each; the seconds that took.
-async fn write(pdp: &Pdp, turn: usize) -> f64 {
+async fn write(pdp: &Pdp, turn: usize, (all, commits): (usize, usize)) -> f64 {
     let started = Instant::now();
-    let writers = (0..WRITERS).map(|writer| {
+    let writers = (0..all).map(|writer| {
         let pdp = pdp.clone();
         tokio::spawn(async move {
-            for at in 0..COMMITS {
-                let text = format!("device:d{}#viewer@user:w{turn}-{writer}", at * 7);
+            for at in 0..commits {
+                let text = format!("device:d{}#viewer@user:w{turn}-{all}-{writer}", at * 7);
                 let tuple = Tuple::plain(TupleKey::parse(&text).expect("a well-formed tuple"));
                 let written = pdp.write(vec![WriteChange::Touch(tuple)]).await;
                 written.expect("the commit is durable");
