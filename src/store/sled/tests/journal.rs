@@ -38,6 +38,29 @@ fn copy(from: &Path) -> tempfile::TempDir {
     to
 }
 
+/// The first directory, where of each file of the log's newest volume any pages are those of the second: what a power cut may
+/// leave of what was not synced.
+fn torn(random: &mut fastrand::Rng, synced: &Path, now: &Path) -> tempfile::TempDir {
+    const PAGE: usize = 4_096;
+    let torn = copy(synced);
+    let volume = names(now)
+        .into_iter()
+        .max_by_key(|name| name.trim_start_matches("log-").parse().unwrap_or(0));
+    let db = Path::new(&volume.unwrap()).join("db");
+    let (old, mut new) = (fs::read(synced.join(&db)).unwrap(), fs::read(now.join(&db)).unwrap());
+    let share = random.f64();
+    for (at, page) in new.chunks_mut(PAGE).enumerate() {
+        if random.f64() < share {
+            let was = old.get(at * PAGE..).unwrap_or_default();
+            let was = &was[..was.len().min(page.len())];
+            page.fill(0);
+            page[..was.len()].copy_from_slice(was);
+        }
+    }
+    fs::write(torn.path().join(&db), new).unwrap();
+    torn
+}
+
 fn opened(dir: &Path) -> Vec<Commit> {
     read_from(&SledStore::open(dir).unwrap(), 1)
 }
@@ -59,12 +82,28 @@ fn what_the_journal_holds_is_there_for_readers_and_after_a_kill_and_a_power_cut(
         let before = all.len();
         let count = if round % 7 == 0 { random.usize(1..80) } else { random.usize(1..3) };
         all.extend((before..before + count).map(|n| any_commit(&mut random, n as u64)));
+        let unsettled = ["journal", "head"].map(|name| fs::read(dir.path().join(name)).unwrap());
         heads.extend(store.append(Revision(before as u64), &all[before..]).unwrap());
+        let group = before;
         let before = std::mem::replace(&mut held, store.log.newest().held_items());
         let volumes = names(dir.path());
         if held <= before || volumes != names(synced.path()) {
             settled[usize::from(held == 0)] += 1;
-            synced = copy(dir.path());
+            let now = copy(dir.path());
+            // A large group behind what was held is a second sync.
+            let is_one_sync = held > 0 || before == 0;
+            if is_one_sync && names(now.path()) == names(synced.path()) {
+                for _ in 0..3 {
+                    let torn = torn(&mut random, synced.path(), now.path());
+                    for (name, bytes) in ["journal", "head"].iter().zip(&unsettled) {
+                        fs::write(torn.path().join(name), bytes).unwrap();
+                    }
+                    let found = SledStore::open(torn.path());
+                    let found = found.unwrap_or_else(|error| panic!("round {round}: {error}"));
+                    assert!(read_from(&found, 1)[..group] == all[..group], "round {round}: torn");
+                }
+            }
+            synced = now;
         }
         if round % 100 == 0 {
             let mut reader = store.read(Revision(1)).unwrap();
