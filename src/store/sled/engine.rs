@@ -71,8 +71,8 @@ pub(super) struct Engine {
     /// sled's file `db`.
     file: File,
     sync: Syncer,
-    /// Items that sled is yet to be given, in order. *After all of sled's*: each has a key above any there; but while sled is
-    /// being given them, when it may have them already.
+    /// Items that sled is yet to be given, in order. *After all of sled's*: each has a key above any there; but while
+    /// sled is being given them, when it may have them already.
     held: Mutex<Arc<Vec<(Bytes, Bytes)>>>,
 }
 

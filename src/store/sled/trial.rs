@@ -26,9 +26,9 @@ use crate::store::{Head, RESTORE, StoreError};
 /// The name of the copy's directory.
 pub(super) const NAME: &str = "opening";
 
-/// Demands that a copy of the engines proves what the head file says: the log, to which these items of the journal belong, from its
-/// first revision to its head, the checkpoint to its last block. The directory itself is only read. Returns where the
-/// log stands.
+/// Demands that a copy of the engines proves what the head file says: the log, to which these items of the journal
+/// belong, from its first revision to its head, the checkpoint to its last block. The directory itself is only read.
+/// Returns where the log stands.
 ///
 /// # Errors
 /// `Refused`, `Corrupt`: as opening would say; `Io`: there is no room for the copy.
