@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use tempfile::TempDir;
+
 use super::super::journal::{self, Journal};
 use super::super::{SledStore, files};
 use super::volumes::{names, read_from};
@@ -30,7 +32,7 @@ fn any_commit(random: &mut fastrand::Rng, n: u64) -> Commit {
     Commit { time: Time(1), changes: vec![Change::Put(tuple)], model: None, request: None }
 }
 
-fn copy(from: &Path) -> tempfile::TempDir {
+fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for name in files::names(from).unwrap() {
         files::copy(&from.join(&name), &to.path().join(name)).unwrap();
@@ -40,7 +42,7 @@ fn copy(from: &Path) -> tempfile::TempDir {
 
 /// The first directory, where of each file of the log's newest volume any pages are those of the second: what a power cut may
 /// leave of what was not synced.
-fn torn(random: &mut fastrand::Rng, synced: &Path, now: &Path) -> tempfile::TempDir {
+fn torn(random: &mut fastrand::Rng, synced: &Path, now: &Path) -> TempDir {
     const PAGE: usize = 4_096;
     let torn = copy(synced);
     let volume = names(now)
@@ -63,6 +65,23 @@ fn torn(random: &mut fastrand::Rng, synced: &Path, now: &Path) -> tempfile::Temp
 
 fn opened(dir: &Path) -> Vec<Commit> {
     read_from(&SledStore::open(dir).unwrap(), 1)
+}
+
+/// Demands that all is there after a kill now, after another as soon as the store is open again, and after a power cut
+/// that leaves of all but the journal what was synced.
+fn assert_survives(now: &TempDir, synced: &TempDir, all: &[Commit], round: usize) {
+    let killed = copy(now.path());
+    let again = SledStore::open(killed.path()).unwrap();
+    assert!(read_from(&again, 1) == all, "round {round}: killed");
+    let killed_again = copy(killed.path());
+    drop(again);
+    assert!(opened(killed_again.path()) == all, "round {round}: killed as soon as it was open");
+    let cut = copy(synced.path());
+    fs::copy(now.path().join("journal"), cut.path().join("journal")).unwrap();
+    let found = opened(cut.path());
+    assert!(found == all, "round {round}: {} of {} after a power cut", found.len(), all.len());
+    // And once more, when the journal has been emptied.
+    assert!(opened(cut.path()) == all, "round {round}: opened again");
 }
 
 /// Groups until the journal has begun anew several times. After any of them: who reads, from anywhere, finds all;
@@ -118,18 +137,7 @@ fn what_the_journal_holds_is_there_for_readers_and_after_a_kill_and_a_power_cut(
         for Head { revision, checksum } in [heads[from], heads[all.len() - 1]] {
             assert_eq!(store.log.checksum_of(revision).unwrap(), Some(checksum), "{revision:?}");
         }
-        let killed = copy(dir.path());
-        let again = SledStore::open(killed.path()).unwrap();
-        assert!(read_from(&again, 1) == all, "round {round}: killed");
-        let killed_again = copy(killed.path());
-        drop(again);
-        assert!(opened(killed_again.path()) == all, "round {round}: killed as soon as it was open");
-        let cut = copy(synced.path());
-        fs::copy(dir.path().join("journal"), cut.path().join("journal")).unwrap();
-        let found = opened(cut.path());
-        assert!(found == all, "round {round}: {} of {} after a power cut", found.len(), all.len());
-        // And once more, when the journal has been emptied.
-        assert!(opened(cut.path()) == all, "round {round}: opened again");
+        assert_survives(&dir, &synced, &all, round);
     }
     assert!(names(dir.path()).len() >= 3, "{:?}", names(dir.path()));
     let [full, large] = settled;
@@ -269,7 +277,7 @@ fn a_journal_of_another_directory_is_refused_and_writes_over_nothing() {
 
 /// A store of three groups, of which the journal alone has the last two, as a process leaves it that is killed; and
 /// the head file as it was after each group.
-fn killed() -> (tempfile::TempDir, Vec<Vec<u8>>) {
+fn killed() -> (TempDir, Vec<Vec<u8>>) {
     let dir = tempfile::tempdir().unwrap();
     drop(SledStore::open_or_create(dir.path()).unwrap());
     let mut heads = Vec::new();
